@@ -1,0 +1,103 @@
+//! What the library tells its caller while it works, and how the caller stops it.
+//!
+//! The library itself prints nothing and handles no signal.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Which stream a line of a command's output came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// The stages of a build, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Stage {
+    /// Opening the builder, asking it for its interpreter and pip.
+    Builder,
+    /// Reading the requirements.
+    Resolve,
+    /// pip installs into the prefix.
+    Install,
+    /// The prefix is read back and put as the runtime needs it.
+    Collect,
+    /// The artifacts are written.
+    Pack,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Builder => "builder",
+            Self::Resolve => "resolve",
+            Self::Install => "install",
+            Self::Collect => "collect",
+            Self::Pack => "pack",
+        })
+    }
+}
+
+/// Something that happened during a build.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A stage began.
+    Stage(Stage, &'a str),
+    /// A command in the builder wrote a line.
+    Line {
+        /// Where.
+        stream: Stream,
+        /// What, without its newline.
+        text: &'a str,
+    },
+    /// Something that the user should know of and that stops nothing.
+    Warning(&'a str),
+    /// How far packing is, in bytes before compression.
+    Packed {
+        /// Bytes of contents written so far.
+        done: u64,
+        /// Bytes of contents in all.
+        total: u64,
+    },
+}
+
+/// Called for each event, from any thread.
+pub type Observer<'a> = dyn Fn(&Event<'_>) + Sync + 'a;
+
+/// A switch that stops a build from another thread. Clones are the same switch.
+///
+/// A build that was stopped kills what it started, removes what it made, and returns an error.
+#[derive(Debug, Clone, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// A switch that has not been thrown.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks everything that holds this switch to stop. Safe to call more than once.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether [`cancel`](Self::cancel) was called.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    /// The switch itself, for signal handlers that can do no more than set a flag.
+    #[must_use]
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+}

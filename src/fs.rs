@@ -1,0 +1,165 @@
+//! The file system, with errors that say what was being done to which path.
+//!
+//! [`std::io::Error`] knows neither, so nothing else in the crate calls `std::fs` (clippy's
+//! `disallowed-methods` holds us to it). What is written appears whole or not at all.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the one place that may call `std::fs`"
+)]
+
+use std::fs::{self, File, Metadata, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use tempfile::{NamedTempFile, TempDir};
+
+/// A file system call that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} `{}`", path.display())]
+pub struct Error {
+    action: &'static str,
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+impl Error {
+    /// Makes an error: what was being done (`read`), to which path, and why it failed.
+    pub(crate) fn new(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
+        Self {
+            action,
+            path: path.into(),
+            source,
+        }
+    }
+
+    /// The path that the call was about.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Why it failed.
+    #[must_use]
+    pub fn kind(&self) -> io::ErrorKind {
+        self.source.kind()
+    }
+}
+
+/// The crate's file system result.
+pub(crate) type Result<T> = std::result::Result<T, Error>;
+
+/// A closure for `map_err` that adds the verb and the path.
+fn at<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + 'a {
+    move |source| Error::new(action, path, source)
+}
+
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).map_err(at("read", path))
+}
+
+pub(crate) fn open(path: &Path) -> Result<File> {
+    File::open(path).map_err(at("open", path))
+}
+
+/// What is at `path`, links not followed.
+pub(crate) fn metadata(path: &Path) -> Result<Metadata> {
+    fs::symlink_metadata(path).map_err(at("look at", path))
+}
+
+/// What is at `path`, links followed; `None` if there is nothing.
+pub(crate) fn exists(path: &Path) -> Option<Metadata> {
+    fs::metadata(path).ok()
+}
+
+pub(crate) fn read_link(path: &Path) -> Result<PathBuf> {
+    fs::read_link(path).map_err(at("read the link", path))
+}
+
+pub(crate) fn create_dir_all(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).map_err(at("create the folder", path))
+}
+
+pub(crate) fn create_dir(path: &Path) -> Result<()> {
+    fs::create_dir(path).map_err(at("create the folder", path))
+}
+
+pub(crate) fn canonicalize(path: &Path) -> Result<PathBuf> {
+    fs::canonicalize(path).map_err(at("resolve", path))
+}
+
+/// Creates a new file; it is an error if something is there.
+pub(crate) fn create_new(path: &Path) -> Result<File> {
+    File::create_new(path).map_err(at("create", path))
+}
+
+pub(crate) fn symlink(target: &str, path: &Path) -> Result<()> {
+    std::os::unix::fs::symlink(target, path).map_err(at("create the link", path))
+}
+
+pub(crate) fn set_mode(path: &Path, mode: u32) -> Result<()> {
+    fs::set_permissions(path, Permissions::from_mode(mode)).map_err(at("set the mode of", path))
+}
+
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to).map_err(at("move into place", to))
+}
+
+pub(crate) fn remove_dir_all(path: &Path) -> Result<()> {
+    fs::remove_dir_all(path).map_err(at("remove", path))
+}
+
+/// The names in a folder, sorted.
+pub(crate) fn list(path: &Path) -> Result<Vec<std::ffi::OsString>> {
+    let entries = fs::read_dir(path).map_err(at("read the folder", path))?;
+    let mut names = entries
+        .map(|entry| entry.map(|entry| entry.file_name()))
+        .collect::<io::Result<Vec<_>>>()
+        .map_err(at("read the folder", path))?;
+    names.sort();
+    Ok(names)
+}
+
+/// A new empty folder under `parent`, for this user only, removed with the value.
+pub(crate) fn temp_dir(parent: &Path, prefix: &str) -> Result<TempDir> {
+    tempfile::Builder::new()
+        .prefix(prefix)
+        .tempdir_in(parent)
+        .map_err(at("create a temporary folder in", parent))
+}
+
+/// A file that becomes `path` when it is whole: see [`persist`].
+///
+/// It lies beside `path`, so that the last step is a rename, and is removed with the value.
+pub(crate) fn temp_file_beside(path: &Path) -> Result<NamedTempFile> {
+    let (folder, name) = split(path);
+    tempfile::Builder::new()
+        .prefix(&format!(".{name}."))
+        .suffix(".part")
+        // Not the 0600 of temporary files: what comes out is a file like any other, and the umask
+        // of whoever runs this decides.
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(&folder)
+        .map_err(at("create a file in", &folder))
+}
+
+/// Gives the file its final name. Readers see the old file or the whole new one.
+pub(crate) fn persist(file: NamedTempFile, path: &Path) -> Result<()> {
+    file.persist(path)
+        .map(drop)
+        .map_err(|error| Error::new("move into place", path, error.error))
+}
+
+/// The folder that `path` is in, and its name.
+pub(crate) fn split(path: &Path) -> (PathBuf, String) {
+    let folder = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_path_buf(),
+        _ => PathBuf::from("."),
+    };
+    let name = path
+        .file_name()
+        .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    (folder, name)
+}

@@ -1,0 +1,366 @@
+//! The prefix as data: what will be in the artifact, before any of it is written.
+//!
+//! A node has no owner, no time and no mode beyond "executable". That is how builds come out the
+//! same: what a tree cannot say, an artifact cannot differ in.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Cursor, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use crate::fs;
+
+mod walk;
+
+/// A relative path of UTF-8 names, parted by `/`, with no `.`, `..`, empty or NUL part.
+///
+/// The only key that a [`Tree`] takes: an archive's entry that would escape cannot become one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RelPath(Box<str>);
+
+impl RelPath {
+    /// Accepts `path` if it is safe under any root.
+    pub fn new(path: &str) -> Result<Self, UnsafePath> {
+        let refuse = |reason| UnsafePath {
+            path: path.to_owned(),
+            reason,
+        };
+        if path.len() > MAX_PATH {
+            return Err(refuse("it is longer than 4096 bytes"));
+        }
+        if path.contains('\0') {
+            return Err(refuse("it holds a NUL byte"));
+        }
+        for part in path.split('/') {
+            match part {
+                "" if path.starts_with('/') => return Err(refuse("it is absolute")),
+                "" => return Err(refuse("it has an empty part")),
+                "." | ".." => return Err(refuse("it has a part that is `.` or `..`")),
+                part if part.len() > MAX_NAME => {
+                    return Err(refuse("it has a name longer than 255 bytes"));
+                }
+                _ => {}
+            }
+        }
+        Ok(Self(path.into()))
+    }
+
+    /// The path as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The last part.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or(&self.0)
+    }
+
+    /// The path of the folder that this is in; `None` at the top.
+    #[must_use]
+    pub fn parent(&self) -> Option<Self> {
+        let (parent, _) = self.0.rsplit_once('/')?;
+        Some(Self(parent.into()))
+    }
+
+    /// The path of `below` under this one.
+    pub fn join(&self, below: &str) -> Result<Self, UnsafePath> {
+        Self::new(&format!("{}/{below}", self.0))
+    }
+
+    /// What is left of the path below `folder`, if it lies there.
+    #[must_use]
+    pub fn below(&self, folder: &Self) -> Option<&str> {
+        self.0.strip_prefix(&*folder.0)?.strip_prefix('/')
+    }
+}
+
+impl fmt::Display for RelPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl serde::Serialize for RelPath {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+// What Linux can hold: PATH_MAX and NAME_MAX.
+const MAX_PATH: usize = 4096;
+const MAX_NAME: usize = 255;
+
+/// A path that could leave the prefix, or that not every system can hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unsafe path `{}`: {reason}", path.escape_debug())]
+pub struct UnsafePath {
+    path: String,
+    reason: &'static str,
+}
+
+/// A distribution, as its metadata names it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+pub struct Distribution {
+    /// The name, normalised: lower case, runs of `-`, `_` and `.` become one `-`.
+    pub name: String,
+    /// The version, as the distribution writes it.
+    pub version: String,
+}
+
+impl fmt::Display for Distribution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.version)
+    }
+}
+
+/// One thing in a tree.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Node {
+    /// A folder.
+    Dir,
+    /// A file, mode 0755 if executable, else 0644.
+    File {
+        /// Its bytes.
+        content: Content,
+        /// Whether it can be run.
+        executable: bool,
+    },
+    /// A symbolic link.
+    Symlink {
+        /// Where it points, as written in the link.
+        target: String,
+    },
+}
+
+/// Where a file's bytes are. Opened only when they are read.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Content {
+    /// Here: something that the installer made.
+    Bytes(Arc<[u8]>),
+    /// In a file of this machine.
+    File {
+        /// Where.
+        path: PathBuf,
+        /// How many bytes.
+        size: u64,
+        /// Keeps a temporary folder alive as long as the file is needed.
+        guard: Option<Arc<TempDir>>,
+    },
+}
+
+impl Content {
+    /// How many bytes there are.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File { size, .. } => *size,
+        }
+    }
+
+    /// Opens the bytes for reading. The reader yields [`size`](Self::size) bytes or fails: a file
+    /// that shrank or grew meanwhile is an error, not a damaged artifact.
+    pub fn open(&self) -> Result<Reader<'_>, fs::Error> {
+        match self {
+            Self::Bytes(bytes) => Ok(Reader(Source::Bytes(Cursor::new(bytes)))),
+            Self::File { path, size, .. } => Ok(Reader(Source::File {
+                file: fs::open(path)?,
+                left: *size,
+            })),
+        }
+    }
+
+    /// Reads all bytes into memory.
+    pub fn read(&self) -> Result<Vec<u8>, fs::Error> {
+        let mut bytes = Vec::new();
+        self.open()?
+            .read_to_end(&mut bytes)
+            .map_err(|source| fs::Error::new("read", self.path(), source))?;
+        Ok(bytes)
+    }
+
+    /// The path for messages.
+    pub(crate) fn path(&self) -> PathBuf {
+        match self {
+            Self::Bytes(_) => PathBuf::from("(in memory)"),
+            Self::File { path, .. } => path.clone(),
+        }
+    }
+}
+
+impl From<Vec<u8>> for Content {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Bytes(bytes.into())
+    }
+}
+
+/// The bytes of a [`Content`].
+#[derive(Debug)]
+pub struct Reader<'a>(Source<'a>);
+
+#[derive(Debug)]
+enum Source<'a> {
+    Bytes(Cursor<&'a Arc<[u8]>>),
+    File { file: File, left: u64 },
+}
+
+impl Read for Reader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &mut self.0 {
+            Source::Bytes(cursor) => cursor.read(buffer),
+            Source::File { file, left } => {
+                if buffer.is_empty() {
+                    return Ok(0);
+                }
+                let count = file.read(buffer)?;
+                *left = match left.checked_sub(count as u64) {
+                    Some(left) if count > 0 || left == 0 => left,
+                    _ => return Err(io::Error::other("the file changed while it was read")),
+                };
+                Ok(count)
+            }
+        }
+    }
+}
+
+/// A node, and whose it is.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// What is there.
+    pub node: Node,
+    /// The distributions that brought it; none for what belongs to no distribution, several if
+    /// more than one claims it.
+    pub owners: Vec<Arc<Distribution>>,
+}
+
+/// A set of nodes, by path. A node's parents are in it too, as folders.
+#[derive(Debug, Clone, Default)]
+pub struct Tree(BTreeMap<RelPath, Entry>);
+
+impl Tree {
+    /// A tree with nothing in it.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a node that belongs to no distribution, and its parent folders. Nothing is ever
+    /// replaced; a folder may be added again.
+    pub fn insert(&mut self, path: RelPath, node: Node) -> Result<(), Occupied> {
+        self.insert_entry(
+            path,
+            Entry {
+                node,
+                owners: Vec::new(),
+            },
+        )
+    }
+
+    /// Adds an entry and its parent folders. Nothing is ever replaced; a folder may be added again.
+    pub fn insert_entry(&mut self, path: RelPath, entry: Entry) -> Result<(), Occupied> {
+        let mut above = path.parent();
+        while let Some(folder) = above {
+            match self.0.get(&folder) {
+                Some(entry) if matches!(entry.node, Node::Dir) => break,
+                Some(_) => return Err(Occupied(folder)),
+                None => {
+                    let dir = Entry {
+                        node: Node::Dir,
+                        owners: Vec::new(),
+                    };
+                    above = folder.parent();
+                    self.0.insert(folder, dir);
+                }
+            }
+        }
+        match self.0.get(&path) {
+            None => {
+                self.0.insert(path, entry);
+                Ok(())
+            }
+            Some(there) if matches!((&there.node, &entry.node), (Node::Dir, Node::Dir)) => Ok(()),
+            Some(_) => Err(Occupied(path)),
+        }
+    }
+
+    /// The entry at `path`.
+    #[must_use]
+    pub fn get(&self, path: &RelPath) -> Option<&Entry> {
+        self.0.get(path)
+    }
+
+    /// The entry at `path`, to change its node or owners.
+    pub fn get_mut(&mut self, path: &RelPath) -> Option<&mut Entry> {
+        self.0.get_mut(path)
+    }
+
+    /// Takes out what is at `path` (not what is below it).
+    pub fn remove(&mut self, path: &RelPath) -> Option<Entry> {
+        self.0.remove(path)
+    }
+
+    /// Everything, by path.
+    pub fn iter(&self) -> impl Iterator<Item = (&RelPath, &Entry)> {
+        self.0.iter()
+    }
+
+    /// Everything, by path, to be taken apart.
+    pub(crate) fn into_entries(self) -> impl Iterator<Item = (RelPath, Entry)> {
+        self.0.into_iter()
+    }
+
+    /// Everything in the order of archives: all folders by path, then the distributions by name
+    /// with each one's paths sorted, then what belongs to none.
+    ///
+    /// What two distributions both claim comes with the first of them.
+    #[must_use]
+    pub fn in_archive_order(&self) -> Vec<(&RelPath, &Entry)> {
+        let mut entries: Vec<_> = self.0.iter().collect();
+        // Stable: paths stay sorted within a group.
+        entries.sort_by_key(
+            |(_, entry)| match (&entry.node, entry.owners.iter().min()) {
+                (Node::Dir, _) => (0, None),
+                (_, Some(owner)) => (1, Some(owner)),
+                (_, None) => (2, None),
+            },
+        );
+        entries
+    }
+
+    /// How many nodes there are, folders included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The bytes of all files together.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.0
+            .values()
+            .map(|entry| match &entry.node {
+                Node::File { content, .. } => content.size(),
+                Node::Dir | Node::Symlink { .. } => 0,
+            })
+            .sum()
+    }
+}
+
+/// Something is there already.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is there twice")]
+pub struct Occupied(pub RelPath);

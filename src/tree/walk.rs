@@ -1,0 +1,110 @@
+//! Reading a folder of this machine into a tree.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use walkdir::WalkDir;
+
+use super::{Content, Node, RelPath, Tree, UnsafePath};
+use crate::fs;
+
+impl Tree {
+    /// Reads the folder `root`: regular files, folders and symbolic links, which are kept as they
+    /// are and not followed. Contents stay where they are and are opened when they are needed.
+    ///
+    /// # Errors
+    /// A name that is not UTF-8, a file that cannot be opened, and anything that is neither file,
+    /// folder nor link (a fifo, a socket, a device) is refused by its path.
+    pub fn read(root: &Path) -> Result<Self, ReadError> {
+        Self::read_guarded(root, None)
+    }
+
+    /// As [`read`](Self::read), for a temporary folder that must live as long as the tree.
+    pub(crate) fn read_guarded(
+        root: &Path,
+        guard: Option<&Arc<TempDir>>,
+    ) -> Result<Self, ReadError> {
+        let mut tree = Self::new();
+        for found in WalkDir::new(root).min_depth(1).sort_by_file_name() {
+            let found = found.map_err(|error| {
+                let path = error.path().unwrap_or(root).to_path_buf();
+                let source = error
+                    .into_io_error()
+                    .unwrap_or_else(|| io::Error::other("the folder loops"));
+                fs::Error::new("read", path, source)
+            })?;
+            let below = found.path().strip_prefix(root).unwrap_or(found.path());
+            let name = below.to_str().ok_or_else(|| ReadError::NotUtf8 {
+                path: below.to_string_lossy().into_owned(),
+            })?;
+            let node = node(found.path(), name, guard)?;
+            tree.insert(RelPath::new(name)?, node)
+                .map_err(|occupied| ReadError::Twice(occupied.0))?;
+        }
+        Ok(tree)
+    }
+}
+
+/// What is at `path`.
+fn node(path: &Path, name: &str, guard: Option<&Arc<TempDir>>) -> Result<Node, ReadError> {
+    use std::os::unix::fs::PermissionsExt;
+
+    let metadata = fs::metadata(path)?;
+    let kind = metadata.file_type();
+    if kind.is_dir() {
+        return Ok(Node::Dir);
+    }
+    if kind.is_symlink() {
+        let target = fs::read_link(path)?;
+        let target = target.to_str().ok_or_else(|| ReadError::NotUtf8 {
+            path: format!("{name} -> {}", target.to_string_lossy()),
+        })?;
+        return Ok(Node::Symlink {
+            target: target.to_owned(),
+        });
+    }
+    if !kind.is_file() {
+        return Err(ReadError::Special {
+            path: name.to_owned(),
+        });
+    }
+    // Opened once now: a file that cannot be read is told before anything is written.
+    fs::open(path)?;
+    Ok(Node::File {
+        content: Content::File {
+            path: path.to_path_buf(),
+            size: metadata.len(),
+            guard: guard.cloned(),
+        },
+        executable: metadata.permissions().mode() & 0o111 != 0,
+    })
+}
+
+/// A folder or a stream that cannot become a tree.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// It could not be read.
+    #[error(transparent)]
+    Io(#[from] fs::Error),
+    /// A name is not text.
+    #[error("the name `{path}` is not UTF-8")]
+    NotUtf8 {
+        /// The path, as well as it can be shown.
+        path: String,
+    },
+    /// A fifo, a socket or a device.
+    #[error("`{path}` is neither a file, a folder nor a link")]
+    Special {
+        /// The path.
+        path: String,
+    },
+    /// A path that no prefix can have.
+    #[error(transparent)]
+    Path(#[from] UnsafePath),
+    /// The same path twice, or a file where a folder is.
+    #[error("`{0}` is there twice")]
+    Twice(RelPath),
+}
