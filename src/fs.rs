@@ -9,7 +9,7 @@
 )]
 
 use std::fs::{self, File, Metadata, Permissions};
-use std::io;
+use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -62,6 +62,16 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
 
 pub(crate) fn open(path: &Path) -> Result<File> {
     File::open(path).map_err(at("open", path))
+}
+
+/// Opens `path` and goes to `offset`.
+pub(crate) fn open_at(path: &Path, offset: u64) -> Result<File> {
+    let mut file = open(path)?;
+    if offset > 0 {
+        file.seek(SeekFrom::Start(offset))
+            .map_err(at("read", path))?;
+    }
+    Ok(file)
 }
 
 /// What is at `path`, links not followed.
@@ -162,4 +172,9 @@ pub(crate) fn split(path: &Path) -> (PathBuf, String) {
         .file_name()
         .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     (folder, name)
+}
+
+/// Whether `path` is a file that may be run.
+pub(crate) fn is_executable(path: &Path) -> bool {
+    exists(path).is_some_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }

@@ -4,5 +4,8 @@
 pub mod digest;
 pub mod event;
 pub mod fs;
+pub mod interpreter;
+pub mod layout;
+pub mod runner;
 pub mod target;
 pub mod tree;

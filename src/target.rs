@@ -1,5 +1,7 @@
 //! The interpreter and platform that the artifact is for.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// The values of the environment markers, as the target's interpreter gives them.
@@ -30,4 +32,33 @@ pub struct MarkerEnvironment {
     pub python_version: String,
     /// `sys.platform`.
     pub sys_platform: String,
+}
+
+/// The interpreter and platform that an artifact is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Target {
+    /// The values of the environment markers.
+    pub markers: MarkerEnvironment,
+    /// `sysconfig.get_platform()`, such as `linux-x86_64`.
+    pub platform: String,
+    /// The ABI tag in the names of extension modules, such as `cpython-311-x86_64-linux-gnu`.
+    pub soabi: Option<String>,
+    /// The C library and its version, such as `glibc 2.36`; empty where Python cannot tell.
+    pub libc: String,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} {} on {}",
+            self.markers.platform_python_implementation,
+            self.markers.python_full_version,
+            self.platform
+        )?;
+        if !self.libc.is_empty() {
+            write!(f, ", {}", self.libc)?;
+        }
+        Ok(())
+    }
 }

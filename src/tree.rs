@@ -16,6 +16,8 @@ use crate::fs;
 
 mod walk;
 
+pub use walk::ReadError;
+
 /// A relative path of UTF-8 names, parted by `/`, with no `.`, `..`, empty or NUL part.
 ///
 /// The only key that a [`Tree`] takes: an archive's entry that would escape cannot become one.
@@ -149,6 +151,8 @@ pub enum Content {
     File {
         /// Where.
         path: PathBuf,
+        /// Where in it the bytes begin.
+        offset: u64,
         /// How many bytes.
         size: u64,
         /// Keeps a temporary folder alive as long as the file is needed.
@@ -167,12 +171,14 @@ impl Content {
     }
 
     /// Opens the bytes for reading. The reader yields [`size`](Self::size) bytes or fails: a file
-    /// that shrank or grew meanwhile is an error, not a damaged artifact.
+    /// that shrank meanwhile is an error, not a damaged artifact.
     pub fn open(&self) -> Result<Reader<'_>, fs::Error> {
         match self {
             Self::Bytes(bytes) => Ok(Reader(Source::Bytes(Cursor::new(bytes)))),
-            Self::File { path, size, .. } => Ok(Reader(Source::File {
-                file: fs::open(path)?,
+            Self::File {
+                path, offset, size, ..
+            } => Ok(Reader(Source::File {
+                file: fs::open_at(path, *offset)?,
                 left: *size,
             })),
         }
@@ -220,11 +226,13 @@ impl Read for Reader<'_> {
                 if buffer.is_empty() {
                     return Ok(0);
                 }
-                let count = file.read(buffer)?;
-                *left = match left.checked_sub(count as u64) {
-                    Some(left) if count > 0 || left == 0 => left,
-                    _ => return Err(io::Error::other("the file changed while it was read")),
-                };
+                let wanted =
+                    usize::try_from(*left).map_or(buffer.len(), |left| left.min(buffer.len()));
+                let count = file.read(&mut buffer[..wanted])?;
+                if count == 0 && wanted > 0 {
+                    return Err(io::Error::other("the file shrank while it was read"));
+                }
+                *left -= count as u64;
                 Ok(count)
             }
         }
@@ -250,6 +258,19 @@ impl Tree {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A tree of one file at the top, for what prebuild itself brings along.
+    pub(crate) fn of_file(name: &str, text: &str) -> Self {
+        let node = Node::File {
+            content: text.as_bytes().to_vec().into(),
+            executable: false,
+        };
+        let entry = Entry {
+            node,
+            owners: Vec::new(),
+        };
+        Self(BTreeMap::from([(RelPath(name.into()), entry)]))
     }
 
     /// Adds a node that belongs to no distribution, and its parent folders. Nothing is ever

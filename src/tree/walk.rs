@@ -47,6 +47,34 @@ impl Tree {
     }
 }
 
+impl Tree {
+    /// Writes everything under `root`, which is created with its parents: files with mode 0644 or
+    /// 0755, folders with 0755, whatever the umask.
+    pub fn write_to(&self, root: &Path) -> Result<(), fs::Error> {
+        fs::create_dir_all(root)?;
+        for (path, entry) in self.iter() {
+            let to = root.join(path.as_str());
+            match &entry.node {
+                Node::Dir => {
+                    fs::create_dir(&to)?;
+                    fs::set_mode(&to, 0o755)?;
+                }
+                Node::File {
+                    content,
+                    executable,
+                } => {
+                    let mut file = fs::create_new(&to)?;
+                    io::copy(&mut content.open()?, &mut file)
+                        .map_err(|source| fs::Error::new("write", &to, source))?;
+                    fs::set_mode(&to, if *executable { 0o755 } else { 0o644 })?;
+                }
+                Node::Symlink { target } => fs::symlink(target, &to)?,
+            }
+        }
+        Ok(())
+    }
+}
+
 /// What is at `path`.
 fn node(path: &Path, name: &str, guard: Option<&Arc<TempDir>>) -> Result<Node, ReadError> {
     use std::os::unix::fs::PermissionsExt;
@@ -75,6 +103,7 @@ fn node(path: &Path, name: &str, guard: Option<&Arc<TempDir>>) -> Result<Node, R
     Ok(Node::File {
         content: Content::File {
             path: path.to_path_buf(),
+            offset: 0,
             size: metadata.len(),
             guard: guard.cloned(),
         },
@@ -100,6 +129,18 @@ pub enum ReadError {
     Special {
         /// The path.
         path: String,
+    },
+    /// An entry of a stream that lies elsewhere than the stream should.
+    #[error("`{}` lies outside the folder that was asked for", path.escape_debug())]
+    Outside {
+        /// The path.
+        path: String,
+    },
+    /// More than anyone can want.
+    #[error("there are more than {limit} files")]
+    TooMany {
+        /// How many there may be.
+        limit: u64,
     },
     /// A path that no prefix can have.
     #[error(transparent)]

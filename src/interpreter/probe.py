@@ -1,0 +1,164 @@
+"""What prebuild asks a builder's interpreter, in one process. Runs on CPython 3.6 and later.
+
+Standard input: a JSON document, {"config": [[PATH, TEXT], ...]}: pip configuration files of the
+caller that the builder does not have itself. Standard output: one JSON document.
+"""
+
+import configparser
+import json
+import os
+import platform
+import re
+import site
+import subprocess
+import sys
+import sysconfig
+
+
+def full_version(info):
+    """As packaging writes implementation_version."""
+    version = "%d.%d.%d" % (info.major, info.minor, info.micro)
+    if info.releaselevel != "final":
+        version += info.releaselevel[0] + str(info.serial)
+    return version
+
+
+def executable():
+    """The interpreter by the name that lasts: python3.11 beside python3, if they are one."""
+    versioned = os.path.join(os.path.dirname(sys.executable), "python%d.%d" % sys.version_info[:2])
+    try:
+        if os.path.samefile(versioned, sys.executable):
+            return versioned
+    except OSError:
+        pass
+    return sys.executable
+
+
+def pip():
+    """The version of pip and the options that its `install` has."""
+    try:
+        import pip as module
+    except ImportError:
+        return None
+    helped = subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--help"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=dict(os.environ, COLUMNS="500", PIP_CONFIG_FILE=os.devnull,
+                 PIP_DISABLE_PIP_VERSION_CHECK="1"),
+    )
+    text = helped.stdout.decode("utf-8", "replace")
+    options = sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", text)))
+    return {
+        "version": str(getattr(module, "__version__", "")),
+        "options": options,
+        "works": helped.returncode == 0,
+    }
+
+
+def config_files():
+    """pip's configuration files, in the order in which later ones win.
+
+    https://pip.pypa.io/en/stable/topics/configuration/#location
+    """
+    home = os.path.expanduser("~")
+    for folder in reversed((os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":")):
+        yield os.path.join(folder, "pip", "pip.conf")
+    yield "/etc/pip.conf"
+    yield os.path.join(home, ".pip", "pip.conf")
+    yield os.path.join(os.environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config"), "pip", "pip.conf")
+    yield os.path.join(sys.prefix, "pip.conf")
+    if os.environ.get("PIP_CONFIG_FILE"):
+        yield os.environ["PIP_CONFIG_FILE"]
+
+
+def read_config(given):
+    """The settings that `pip install` would take: [FILE, OPTION, VALUE], later ones win."""
+    texts = []
+    if os.environ.get("PIP_CONFIG_FILE") != os.devnull:
+        for path in config_files():
+            try:
+                with open(path, encoding="utf-8") as file:
+                    texts.append((path, file.read()))
+            except (OSError, UnicodeDecodeError):
+                continue
+    texts.extend(given)
+    found, broken = [], []
+    for section in ("global", "install"):
+        for path, text in texts:
+            parser = configparser.RawConfigParser()
+            try:
+                parser.read_string(text)
+            except configparser.Error as error:
+                broken.append([path, str(error)])
+                continue
+            if parser.has_section(section):
+                found.extend([path, name, value] for name, value in parser.items(section))
+    return found, broken
+
+
+def compiler():
+    """The compiler's flag that takes the builder's paths out of what it makes, if it knows one."""
+    program = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
+    for flag in ("-ffile-prefix-map", "-fdebug-prefix-map"):
+        try:
+            tried = subprocess.run(
+                [program, flag + "=/a=/b", "-E", "-x", "c", os.devnull],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )
+        except OSError:
+            return None
+        if tried.returncode == 0:
+            return flag
+    return None
+
+
+def optimisation():
+    """The level that the interpreter was built with: what extension modules get by default."""
+    levels = re.findall(r"(?<!\S)-O\w*", sysconfig.get_config_var("CFLAGS") or "")
+    return levels[-1] if levels else "-O2"
+
+
+def interpreters():
+    """Every path under which scripts may name this interpreter."""
+    names = ("python", "python3", "python%d.%d" % sys.version_info[:2])
+    folders = {os.path.dirname(sys.executable), os.path.join(sys.prefix, "bin")}
+    paths = {os.path.join(folder, name) for folder in folders for name in names}
+    paths.update([sys.executable, os.path.realpath(sys.executable), executable()])
+    return sorted(paths)
+
+
+def main():
+    given = json.load(sys.stdin)
+    config, broken = read_config(given["config"])
+    answer = {
+        "markers": {
+            "implementation_name": sys.implementation.name,
+            "implementation_version": full_version(sys.implementation.version),
+            "os_name": os.name,
+            "platform_machine": platform.machine(),
+            "platform_python_implementation": platform.python_implementation(),
+            "platform_release": platform.release(),
+            "platform_system": platform.system(),
+            "platform_version": platform.version(),
+            "python_full_version": platform.python_version(),
+            "python_version": ".".join(platform.python_version_tuple()[:2]),
+            "sys_platform": sys.platform,
+        },
+        "executable": executable(),
+        "interpreters": interpreters(),
+        "prefix": sys.prefix,
+        "site_packages": [path for path in site.getsitepackages() if path in sys.path],
+        "soabi": sysconfig.get_config_var("SOABI"),
+        "platform": sysconfig.get_platform(),
+        "libc": " ".join(platform.libc_ver()).strip(),
+        "pip": pip(),
+        "config": config,
+        "broken_config": broken,
+        "environment": {k: v for k, v in os.environ.items() if k.startswith(("PIP_", "PYTHON"))},
+        "prefix_map": compiler(),
+        "optimisation": optimisation(),
+    }
+    json.dump(answer, sys.stdout)
+
+
+main()

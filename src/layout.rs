@@ -1,0 +1,94 @@
+//! Where site-packages, scripts and the rest lie under the prefix.
+//!
+//! Data, not a rule: Debian's Python looks in `dist-packages`, python.org's in `site-packages`,
+//! Fedora's also in `lib64`, and pip's `--prefix` has meant each of them. What counts is where the
+//! interpreter that will run the code searches; where pip happened to write does not.
+
+use crate::interpreter::Interpreter;
+use crate::tree::{RelPath, UnsafePath};
+
+/// Where things lie in the runtime.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Layout {
+    /// Where the prefix will be, an absolute path such as `/usr/local`.
+    pub dest: String,
+    /// The folder for distributions without compiled code, relative to the prefix.
+    pub purelib: RelPath,
+    /// The folder for distributions with compiled code, relative to the prefix.
+    pub platlib: RelPath,
+    /// The interpreter that scripts name, an absolute path or `/usr/bin/env python3`.
+    pub script_python: String,
+}
+
+impl Layout {
+    /// The layout for a prefix that will lie at `dest`.
+    ///
+    /// If the builder's own interpreter searches site folders under `dest`, those are used; else
+    /// `lib/pythonX.Y/site-packages`, which is what a Python searches whose own prefix is `dest`.
+    /// Scripts name `script_python`; by default the builder's own interpreter when it lives under
+    /// `dest` or searches a folder under it, else `DEST/bin/pythonX.Y`.
+    pub fn new(
+        dest: &str,
+        interpreter: &Interpreter,
+        script_python: Option<&str>,
+    ) -> Result<Self, Error> {
+        let dest = match dest.trim_end_matches('/') {
+            "" if dest.starts_with('/') => "/".to_owned(),
+            trimmed if trimmed.starts_with('/') => trimmed.to_owned(),
+            _ => return Err(Error::NotAbsolute(dest.to_owned())),
+        };
+        let inside = format!("{}/", dest.trim_end_matches('/'));
+        if let Some(below) = dest.strip_prefix('/').filter(|below| !below.is_empty()) {
+            RelPath::new(below)?;
+        }
+        let searched = interpreter
+            .site_packages
+            .iter()
+            .filter_map(|folder| folder.strip_prefix(&inside))
+            .map(RelPath::new)
+            .collect::<Result<Vec<_>, _>>()?;
+        let version = &interpreter.markers.python_version;
+        let standard = RelPath::new(&format!("lib/python{version}/site-packages"))?;
+        let in_lib64 = |path: &&RelPath| path.as_str().starts_with("lib64/");
+        let first = searched.first().unwrap_or(&standard);
+        let purelib = searched
+            .iter()
+            .find(|path| !in_lib64(path))
+            .unwrap_or(first);
+        let platlib = searched.iter().find(in_lib64).unwrap_or(purelib);
+        let own = interpreter.executable.starts_with(&inside) || !searched.is_empty();
+        let script_python = match script_python {
+            Some(python) if !python.starts_with('/') => {
+                return Err(Error::ScriptPython(python.to_owned()));
+            }
+            Some(python) => python.to_owned(),
+            None if own => interpreter.executable.clone(),
+            None => format!("{inside}bin/python{version}"),
+        };
+        // The kernel reads no more of a first line.
+        if script_python.len() > 125 || script_python.contains('\n') {
+            return Err(Error::ScriptPython(script_python));
+        }
+        Ok(Self {
+            purelib: purelib.clone(),
+            platlib: platlib.clone(),
+            script_python,
+            dest,
+        })
+    }
+}
+
+/// The destination cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A relative destination would be relative to what?
+    #[error("the destination `{0}` is not an absolute path")]
+    NotAbsolute(String),
+    /// The first line of a script cannot name it.
+    #[error("scripts cannot name `{0}`: it must be an absolute path of at most 125 bytes")]
+    ScriptPython(String),
+    /// A folder that no prefix can have.
+    #[error(transparent)]
+    Path(#[from] UnsafePath),
+}

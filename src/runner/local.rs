@@ -1,0 +1,129 @@
+//! This machine as a builder.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use super::{Error, Exec, Identity, Runner, Session, process};
+use crate::event::{Cancel, Stream};
+use crate::fs;
+use crate::tree::Tree;
+
+/// Runs commands on this machine, in a temporary folder.
+#[derive(Debug, Clone)]
+pub struct Local {
+    python: String,
+    scratch: PathBuf,
+    env: BTreeMap<String, String>,
+}
+
+impl Local {
+    /// Uses the interpreter `python`, a path or a name on the `PATH` of `env`; makes its folder in
+    /// `scratch`; gives its commands `env` as a base.
+    #[must_use]
+    pub fn new(
+        python: impl Into<String>,
+        scratch: impl Into<PathBuf>,
+        env: BTreeMap<String, String>,
+    ) -> Self {
+        Self {
+            python: python.into(),
+            scratch: scratch.into(),
+            env,
+        }
+    }
+
+    /// The program by its path: processes are started with a `PATH` that is a value.
+    fn find(&self) -> Result<String, Error> {
+        if self.python.contains('/') {
+            return match fs::exists(Path::new(&self.python)) {
+                Some(found) if found.is_file() => Ok(self.python.clone()),
+                _ => Err(self.no_python()),
+            };
+        }
+        let path = self.env.get("PATH").map_or("", String::as_str);
+        path.split(':')
+            .filter(|folder| !folder.is_empty())
+            .map(|folder| Path::new(folder).join(&self.python))
+            .find(|program| fs::is_executable(program))
+            .and_then(|program| program.to_str().map(str::to_owned))
+            .ok_or_else(|| self.no_python())
+    }
+
+    fn no_python(&self) -> Error {
+        Error::NoPython {
+            python: self.python.clone(),
+            place: "this machine".to_owned(),
+        }
+    }
+}
+
+impl Runner for Local {
+    fn open(&self, cancel: &Cancel) -> Result<Box<dyn Session>, Error> {
+        Ok(Box::new(LocalSession {
+            python: self.find()?,
+            root: Arc::new(fs::temp_dir(&self.scratch, "prebuild-")?),
+            env: self.env.clone(),
+            cancel: cancel.clone(),
+            identity: Identity {
+                kind: "local".to_owned(),
+                image: None,
+                digest: None,
+            },
+        }))
+    }
+}
+
+struct LocalSession {
+    python: String,
+    root: Arc<TempDir>,
+    env: BTreeMap<String, String>,
+    cancel: Cancel,
+    identity: Identity,
+}
+
+impl Session for LocalSession {
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    fn python(&self) -> &str {
+        &self.python
+    }
+
+    fn locate(&self, inside: &str) -> String {
+        self.root.path().join(inside).to_string_lossy().into_owned()
+    }
+
+    fn inherits(&self) -> bool {
+        true
+    }
+
+    fn put(&mut self, inside: &str, tree: &Tree) -> Result<(), Error> {
+        Ok(tree.write_to(&self.root.path().join(inside))?)
+    }
+
+    fn run(
+        &mut self,
+        exec: &Exec,
+        input: &[u8],
+        on_line: &mut dyn FnMut(Stream, &str),
+    ) -> Result<(), Error> {
+        let mut whole = exec.clone();
+        whole.env = self.env.clone();
+        whole.env.extend(exec.env.clone());
+        // What was taken away with an empty value is not there at all.
+        whole.env.retain(|_, value| !value.is_empty());
+        process::run(&whole, &self.cancel, input, on_line)
+    }
+
+    fn get(&mut self, inside: &str) -> Result<Tree, Error> {
+        let folder = self.root.path().join(inside);
+        Tree::read_guarded(&folder, Some(&self.root)).map_err(|source| Error::Read {
+            inside: inside.to_owned(),
+            source,
+        })
+    }
+}

@@ -1,0 +1,253 @@
+//! The one way out of this process: the builder, where pip runs.
+//!
+//! A command is a value ([`Exec`]). A [`Runner`] opens a builder as a [`Session`]: files go in and a
+//! folder comes out as trees, commands run with an input, and everything that was started is gone
+//! when the session is dropped. Every fact about the builder comes through it.
+//!
+//! There are three: [`Local`] is this machine, [`Container`] is Docker or podman by their command
+//! lines, and a test's own script.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+
+use crate::event::{Cancel, Stream};
+use crate::fs;
+use crate::tree::{ReadError, Tree};
+
+mod container;
+mod local;
+mod process;
+mod stream;
+
+pub use container::{Container, Engine};
+pub use local::Local;
+
+/// A command, not yet run.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Exec {
+    /// The program, as the builder knows it.
+    pub program: String,
+    /// Its arguments. Anyone on the builder's machine can read them: no secret may be here.
+    pub args: Vec<String>,
+    /// Variables set on top of the builder's own environment. Secrets may be here; an empty value
+    /// takes away the meaning of a variable that the builder sets itself.
+    pub env: BTreeMap<String, String>,
+}
+
+impl Exec {
+    /// A command without arguments.
+    #[must_use]
+    pub fn new(program: impl Into<String>) -> Self {
+        Self {
+            program: program.into(),
+            args: Vec::new(),
+            env: BTreeMap::new(),
+        }
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn args<A: Into<String>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets variables.
+    #[must_use]
+    pub fn envs(mut self, env: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.env.extend(env);
+        self
+    }
+}
+
+/// As one could type it, without the environment.
+impl fmt::Display for Exec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.program)?;
+        for arg in &self.args {
+            if arg.is_empty() || arg.contains(|c: char| c.is_whitespace() || "'\"$`\\".contains(c))
+            {
+                write!(f, " '{}'", arg.replace('\'', r"'\''"))?;
+            } else {
+                write!(f, " {arg}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The environment may hold secrets: only its names are shown.
+impl fmt::Debug for Exec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exec")
+            .field("command", &self.to_string())
+            .field("env", &self.env.keys())
+            .finish()
+    }
+}
+
+/// What stands for a builder in a summary.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Identity {
+    /// `local`, `docker`, `podman`, or a name that another runner gives itself.
+    pub kind: String,
+    /// The image, as the user named it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// The image's digest: of its manifest in a registry where it has one, else the image's
+    /// identity in the engine's store.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.image {
+            None => f.write_str(match self.kind.as_str() {
+                "local" => "this machine",
+                kind => kind,
+            }),
+            Some(image) => write!(f, "{} {image}", self.kind),
+        }
+    }
+}
+
+/// A place where commands can run, not yet opened.
+pub trait Runner: Sync {
+    /// Opens it. What the session starts ends when `cancel` is thrown or the session is dropped.
+    fn open(&self, cancel: &Cancel) -> Result<Box<dyn Session>, Error>;
+}
+
+/// An open builder.
+///
+/// Paths inside are relative to a root that belongs to the session: `install` is `/install` in a
+/// container, and lies in a temporary folder on this machine. [`locate`](Self::locate) tells.
+pub trait Session {
+    /// What stands for this builder.
+    fn identity(&self) -> &Identity;
+
+    /// The program that runs Python here.
+    fn python(&self) -> &str;
+
+    /// The absolute path by which commands in this builder know `inside`.
+    fn locate(&self, inside: &str) -> String;
+
+    /// The variables that the builder takes from its caller rather than from itself.
+    ///
+    /// On this machine: the caller's whole environment; in a container: nothing.
+    fn inherits(&self) -> bool;
+
+    /// Puts `tree` into the folder `inside`, which is created with its parents.
+    fn put(&mut self, inside: &str, tree: &Tree) -> Result<(), Error>;
+
+    /// Runs `exec` to its end, gives it `input`, and hands over each line of output as it comes.
+    fn run(
+        &mut self,
+        exec: &Exec,
+        input: &[u8],
+        on_line: &mut dyn FnMut(Stream, &str),
+    ) -> Result<(), Error>;
+
+    /// Takes the folder `inside` out. What is in it is checked as hostile input: names, kinds and
+    /// sizes. The tree keeps alive whatever it needs.
+    fn get(&mut self, inside: &str) -> Result<Tree, Error>;
+}
+
+/// How a command ended that did not succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// It exited with this code.
+    Code(i32),
+    /// This signal killed it.
+    Signal(i32),
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // What a shell and the engines make of a signal inside.
+            Self::Code(137) => f.write_str("exit code 137: it was killed"),
+            Self::Code(code) => write!(f, "exit code {code}"),
+            Self::Signal(signal) => write!(f, "killed by signal {signal}"),
+        }
+    }
+}
+
+/// Why a builder could not be used, or a command in it did not succeed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The caller threw the switch.
+    #[error("interrupted")]
+    Cancelled,
+    /// There is no such program.
+    #[error("cannot find `{program}`")]
+    NotFound {
+        /// Which.
+        program: String,
+    },
+    /// A command could not be started, or its streams broke.
+    #[error("cannot run `{command}`")]
+    Io {
+        /// As one could type it.
+        command: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It ran and failed.
+    #[error("`{command}` failed ({ending})")]
+    Failed {
+        /// As one could type it.
+        command: String,
+        /// How it ended.
+        ending: Ending,
+        /// The last lines that it wrote.
+        tail: Vec<String>,
+    },
+    /// The container engine does not answer.
+    #[error("{engine} does not answer: {reason}")]
+    EngineDown {
+        /// Which.
+        engine: Engine,
+        /// What its client says.
+        reason: String,
+    },
+    /// The image is not here and cannot be had.
+    #[error("{engine} has no image `{image}`: {reason}")]
+    NoImage {
+        /// Which engine.
+        engine: Engine,
+        /// Which image.
+        image: String,
+        /// What its client says.
+        reason: String,
+    },
+    /// The container ended before the build did.
+    #[error("the {engine} container ended while the build ran")]
+    Died {
+        /// Which engine.
+        engine: Engine,
+    },
+    /// No Python there.
+    #[error("there is no Python `{python}` in {place}")]
+    NoPython {
+        /// What was looked for.
+        python: String,
+        /// Where.
+        place: String,
+    },
+    /// A folder could not become a tree.
+    #[error("cannot take `{inside}` out of the builder")]
+    Read {
+        /// Which.
+        inside: String,
+        /// Why.
+        #[source]
+        source: ReadError,
+    },
+    /// The file system of this machine.
+    #[error(transparent)]
+    Fs(#[from] fs::Error),
+}
