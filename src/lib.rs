@@ -4,8 +4,10 @@
 pub mod digest;
 pub mod event;
 pub mod fs;
+pub mod install;
 pub mod interpreter;
 pub mod layout;
+pub mod requirements;
 pub mod runner;
 pub mod target;
 pub mod tree;

@@ -333,6 +333,11 @@ impl Tree {
         self.0.iter()
     }
 
+    /// The paths from `first` on.
+    pub(crate) fn range_from(&self, first: &RelPath) -> impl Iterator<Item = &RelPath> {
+        self.0.range(first.clone()..).map(|(path, _)| path)
+    }
+
     /// Everything, by path, to be taken apart.
     pub(crate) fn into_entries(self) -> impl Iterator<Item = (RelPath, Entry)> {
         self.0.into_iter()
