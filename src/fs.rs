@@ -79,6 +79,11 @@ pub(crate) fn metadata(path: &Path) -> Result<Metadata> {
     fs::symlink_metadata(path).map_err(at("look at", path))
 }
 
+/// What is at `path`, links followed.
+pub(crate) fn follow(path: &Path) -> Result<Metadata> {
+    fs::metadata(path).map_err(at("look at", path))
+}
+
 /// What is at `path`, links followed; `None` if there is nothing.
 pub(crate) fn exists(path: &Path) -> Option<Metadata> {
     fs::metadata(path).ok()

@@ -7,6 +7,7 @@ pub mod fs;
 pub mod install;
 pub mod interpreter;
 pub mod layout;
+pub mod pip;
 pub mod requirements;
 pub mod runner;
 pub mod target;

@@ -26,8 +26,29 @@ impl Tree {
         root: &Path,
         guard: Option<&Arc<TempDir>>,
     ) -> Result<Self, ReadError> {
+        Self::walk(root, guard, &|_, _| false)
+    }
+
+    /// As [`read`](Self::read), without the folders that `skip` names; it is told of each whether
+    /// it lies at the top.
+    pub(crate) fn read_without(
+        root: &Path,
+        skip: &dyn Fn(&Path, bool) -> bool,
+    ) -> Result<Self, ReadError> {
+        Self::walk(root, None, skip)
+    }
+
+    fn walk(
+        root: &Path,
+        guard: Option<&Arc<TempDir>>,
+        skip: &dyn Fn(&Path, bool) -> bool,
+    ) -> Result<Self, ReadError> {
         let mut tree = Self::new();
-        for found in WalkDir::new(root).min_depth(1).sort_by_file_name() {
+        let entries = WalkDir::new(root).min_depth(1).sort_by_file_name();
+        let entries = entries.into_iter().filter_entry(|entry| {
+            !(entry.file_type().is_dir() && skip(entry.path(), entry.depth() == 1))
+        });
+        for found in entries {
             let found = found.map_err(|error| {
                 let path = error.path().unwrap_or(root).to_path_buf();
                 let source = error

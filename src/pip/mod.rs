@@ -1,0 +1,424 @@
+//! pip, as a command line. No other module knows a flag of pip's.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::event::{Event, Observer};
+use crate::fs;
+use crate::interpreter::{Interpreter, Pip};
+use crate::requirements::{Location, Requirements, hide_credentials};
+use crate::runner::{self, Exec, Session};
+use crate::tree::{Content, Node, ReadError, RelPath, Tree, UnsafePath};
+
+mod explain;
+mod packages;
+mod render;
+mod settings;
+
+pub use explain::{Cause, explain};
+pub use settings::Setting;
+
+use settings::{Origin, Settings};
+
+/// Where things lie in the builder, below the session's root.
+const PREFIX: &str = "install";
+const WORK: &str = "prebuild/work";
+const TEMP: &str = "prebuild/tmp";
+
+/// How many of pip's last lines an error shows.
+const TAIL: usize = 15;
+
+/// What a build asks of pip besides the requirements.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The caller's environment: pip's variables and the network's are taken from it.
+    pub env: BTreeMap<String, String>,
+    /// The caller's pip configuration files: path and text. Read where the builder does not see
+    /// them itself.
+    pub config: Vec<(String, String)>,
+    /// Variables set for pip and what it builds, whatever else is said.
+    pub set: BTreeMap<String, String>,
+    /// A bundle of certificates that the builder must trust.
+    pub ca_cert: Option<PathBuf>,
+    /// `SOURCE_DATE_EPOCH` for what is built from source, in seconds since 1970.
+    pub epoch: u64,
+    /// Options on pip's command line, in pip's own spelling, such as `--no-deps`.
+    pub args: Vec<String>,
+}
+
+/// pip in an open builder, asked what it can do, its settings sorted out.
+#[derive(Debug)]
+pub struct Driver<'a> {
+    interpreter: &'a Interpreter,
+    pip: &'a Pip,
+    settings: Settings,
+    options: &'a Options,
+    inherits: bool,
+}
+
+/// What pip said and did.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// The distributions that were built from source, as pip names them.
+    pub built: Vec<String>,
+}
+
+impl<'a> Driver<'a> {
+    /// Sorts out the settings. `inherits` tells that the builder's environment is the caller's.
+    pub fn new(
+        interpreter: &'a Interpreter,
+        options: &'a Options,
+        inherits: bool,
+    ) -> Result<Self, Error> {
+        let executable = || interpreter.executable.clone();
+        let pip = interpreter.pip.as_ref().ok_or_else(|| Error::NoPip {
+            python: executable(),
+        })?;
+        if !pip.works {
+            return Err(Error::Broken {
+                python: executable(),
+                version: pip.version.clone(),
+            });
+        }
+        let builder = if inherits {
+            &BTreeMap::new()
+        } else {
+            &interpreter.environment
+        };
+        Ok(Self {
+            settings: Settings::sort(&interpreter.config, builder, &options.env),
+            interpreter,
+            pip,
+            options,
+            inherits,
+        })
+    }
+
+    /// The settings that reach the build.
+    #[must_use]
+    pub fn settings(&self) -> &[Setting] {
+        &self.settings.recorded
+    }
+
+    /// What does not, in words.
+    #[must_use]
+    pub fn ignored(&self) -> &[String] {
+        &self.settings.ignored
+    }
+
+    /// The files of constraints that the caller's settings name: inputs like any other.
+    #[must_use]
+    pub fn constraints(&self) -> Vec<PathBuf> {
+        match self.settings.pass.get("constraint") {
+            Some((value, origin)) if self.inherits || *origin == Origin::Caller => {
+                value.split_whitespace().map(PathBuf::from).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Installs what applies into the prefix `install` of the session.
+    pub fn install(
+        &self,
+        session: &mut dyn Session,
+        requirements: &Requirements,
+        observe: &Observer<'_>,
+    ) -> Result<Outcome, Error> {
+        let root = session.locate(WORK);
+        let environment = &self.interpreter.markers;
+        let mut rendered = render::render(requirements, environment, &root)?;
+        let env = self.environment(session, &mut rendered.tree)?;
+        session.put(WORK, &rendered.tree)?;
+        session.put(TEMP, &Tree::new())?;
+        session.put(PREFIX, &Tree::new())?;
+        let exec = self.command(session, rendered.has_constraints, env);
+        let mut lines: Vec<String> = Vec::new();
+        let ran = session.run(&exec, b"", &mut |stream, line| {
+            let text = hide_credentials(line);
+            observe(&Event::Line {
+                stream,
+                text: &text,
+            });
+            lines.push(text);
+        });
+        match ran {
+            Ok(()) => Ok(Outcome {
+                built: explain::built(&lines),
+            }),
+            Err(runner::Error::Failed { ending, .. }) => {
+                let start = lines.len().saturating_sub(TAIL);
+                Err(Error::Failed {
+                    causes: explain(&lines)
+                        .into_iter()
+                        .map(|cause| Told {
+                            at: place(&rendered.lines, &cause),
+                            cause,
+                        })
+                        .collect(),
+                    ending,
+                    tail: lines.split_off(start),
+                })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The command. Pure: the tests read it.
+    fn command(
+        &self,
+        session: &dyn Session,
+        constraints: bool,
+        env: BTreeMap<String, String>,
+    ) -> Exec {
+        let mut exec = Exec::new(session.python()).envs(env).args([
+            "-m",
+            "pip",
+            "install",
+            "--prefix",
+            &session.locate(PREFIX),
+            // What the builder has already would be left out of the prefix: H4.
+            "--ignore-installed",
+            "--no-compile",
+        ]);
+        for (option, values) in [
+            ("--no-warn-script-location", &[][..]),
+            ("--disable-pip-version-check", &[]),
+            ("--no-input", &[]),
+            ("--no-color", &[]),
+            ("--break-system-packages", &[]),
+            ("--progress-bar", &["off"]),
+        ] {
+            if self.pip.takes(option) {
+                exec = exec.args([option]).args(values.iter().copied());
+            }
+        }
+        exec = exec.args(self.options.args.clone());
+        exec = exec.args(["-r", &session.locate(&format!("{WORK}/requirements.txt"))]);
+        if constraints {
+            exec = exec.args(["-c", &session.locate(&format!("{WORK}/constraints.txt"))]);
+        }
+        exec
+    }
+
+    /// The variables that pip runs with. Files that the caller's settings name go into `tree`.
+    fn environment(
+        &self,
+        session: &dyn Session,
+        tree: &mut Tree,
+    ) -> Result<BTreeMap<String, String>, Error> {
+        let mut env: BTreeMap<String, String> = BTreeMap::new();
+        for name in &self.settings.unset {
+            env.insert(name.clone(), String::new());
+        }
+        let mut passed = BTreeMap::new();
+        for (name, (value, origin)) in &self.settings.pass {
+            let value = match name.as_str() {
+                // Rendered with the requirements.
+                "constraint" => continue,
+                "cert" | "client-cert" | "build-constraint" if self.brings(origin) => {
+                    self.bring(session, tree, name, Path::new(value))?
+                }
+                "find-links" if self.brings(origin) && !value.contains("://") => continue,
+                // The caller's folder is not the container's.
+                "cache-dir" if self.brings(origin) => continue,
+                _ => value.clone(),
+            };
+            passed.insert(name.clone(), value);
+        }
+        env.extend(render::variables(&passed));
+        if !self.inherits {
+            for name in settings::NETWORK {
+                let Some(value) = self.options.env.get(name).filter(|value| !value.is_empty())
+                else {
+                    continue;
+                };
+                let value = if Path::new(value).is_absolute() {
+                    self.bring(session, tree, name, Path::new(value))?
+                } else {
+                    value.clone()
+                };
+                env.insert(name.to_owned(), value);
+            }
+        }
+        if let Some(cert) = &self.options.ca_cert {
+            let inside = self.bring(session, tree, "ca-cert", cert)?;
+            for name in ["PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"] {
+                env.insert(name.to_owned(), inside.clone());
+            }
+        }
+        env.extend(self.fixed(session));
+        env.extend(self.options.set.clone());
+        Ok(env)
+    }
+
+    /// Whether paths of this origin mean nothing in the builder.
+    fn brings(&self, origin: &Origin) -> bool {
+        !self.inherits && *origin == Origin::Caller
+    }
+
+    /// Takes a file of this machine along; returns its path in the builder.
+    #[expect(clippy::unused_self, reason = "reads as a sentence where it is called")]
+    fn bring(
+        &self,
+        session: &dyn Session,
+        tree: &mut Tree,
+        name: &str,
+        path: &Path,
+    ) -> Result<String, Error> {
+        let inside = format!("settings/{name}");
+        let node = Node::File {
+            content: Content::from(fs::read(path)?),
+            executable: false,
+        };
+        tree.insert(RelPath::new(&inside)?, node)
+            .map_err(|occupied| Error::Twice(occupied.0))?;
+        Ok(session.locate(&format!("{WORK}/{inside}")))
+    }
+
+    /// What is the same for every build.
+    fn fixed(&self, session: &dyn Session) -> BTreeMap<String, String> {
+        let temp = session.locate(TEMP);
+        let mut env: BTreeMap<String, String> = [
+            ("PIP_CONFIG_FILE", "/dev/null"),
+            ("PIP_ROOT_USER_ACTION", "ignore"),
+            ("PIP_NO_WARN_CONFLICTS", "1"),
+            ("PYTHONHASHSEED", "0"),
+            ("PYTHONIOENCODING", "utf-8"),
+            ("LC_ALL", "C.UTF-8"),
+            ("TZ", "UTC"),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+        env.insert(
+            "SOURCE_DATE_EPOCH".to_owned(),
+            self.options.epoch.to_string(),
+        );
+        if let Some(flag) = &self.interpreter.prefix_map {
+            // Flags in the environment replace the defaults of some build systems, the level of
+            // optimisation with them: so it is said again.
+            let level = &self.interpreter.optimisation;
+            for name in ["CFLAGS", "CXXFLAGS"] {
+                let given = match self.options.env.get(name).filter(|_| self.inherits) {
+                    Some(given) => given.clone(),
+                    None => level.clone(),
+                };
+                env.insert(name.to_owned(), format!("{given} {flag}={temp}=/build"));
+            }
+        }
+        env.insert("TMPDIR".to_owned(), temp);
+        env
+    }
+}
+
+/// The prefix's path below the session's root.
+#[must_use]
+pub fn prefix() -> &'static str {
+    PREFIX
+}
+
+/// Where the requirement was written that a cause is about.
+fn place(lines: &[Option<Location>], cause: &Cause) -> Option<Location> {
+    let index = usize::try_from(cause.line?).ok()?.checked_sub(1)?;
+    lines.get(index)?.clone()
+}
+
+/// A cause, and where the requirement was written.
+#[derive(Debug)]
+pub struct Told {
+    /// Where the requirement was written.
+    pub at: Option<Location>,
+    /// What happened.
+    pub cause: Cause,
+}
+
+/// pip did not deliver.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The interpreter has no pip.
+    #[error("`{python}` has no pip")]
+    NoPip {
+        /// Which.
+        python: String,
+    },
+    /// Its pip does not run.
+    #[error("pip {version} of `{python}` does not run")]
+    Broken {
+        /// Which.
+        python: String,
+        /// Its version.
+        version: String,
+    },
+    /// pip failed.
+    #[error("{}", failure(causes, *ending))]
+    Failed {
+        /// What its output shows, the most telling first; empty if nothing is known.
+        causes: Vec<Told>,
+        /// How it ended.
+        ending: runner::Ending,
+        /// The last lines that it wrote.
+        tail: Vec<String>,
+    },
+    /// A local project could not be read.
+    #[error("cannot take along `{}`", path.display())]
+    Source {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: ReadError,
+    },
+    /// Two things that would lie at one path in the builder.
+    #[error("`{0}` is there twice")]
+    Twice(RelPath),
+    /// A path that the builder cannot have.
+    #[error(transparent)]
+    Path(#[from] UnsafePath),
+    /// The file system of this machine.
+    #[error(transparent)]
+    Fs(#[from] fs::Error),
+    /// The builder.
+    #[error(transparent)]
+    Runner(#[from] runner::Error),
+}
+
+impl Error {
+    /// What the user can do, where we know.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoPip { python } => Some(format!(
+                "`{python} -m ensurepip` installs it, or the package `python3-pip` of Debian and `py3-pip` of Alpine"
+            )),
+            Self::Broken { python, .. } => Some(format!(
+                "`{python} -m pip --version` shows why; `{python} -m ensurepip --upgrade` may mend it"
+            )),
+            Self::Failed { causes, .. } => causes.iter().find_map(|told| told.cause.hint.clone()),
+            _ => None,
+        }
+    }
+
+    /// pip's last lines.
+    #[must_use]
+    pub fn tail(&self) -> &[String] {
+        match self {
+            Self::Failed { tail, .. } => tail,
+            _ => &[],
+        }
+    }
+}
+
+fn failure(causes: &[Told], ending: runner::Ending) -> String {
+    if causes.is_empty() {
+        return format!("pip failed ({ending})");
+    }
+    let causes: Vec<_> = causes
+        .iter()
+        .map(|told| match &told.at {
+            Some(at) => format!("{}:{}: {}", at.file.display(), at.line, told.cause.what),
+            None => told.cause.what.clone(),
+        })
+        .collect();
+    causes.join("\n")
+}

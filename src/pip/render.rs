@@ -1,0 +1,291 @@
+//! Requirements as pip is given them: one canonical file, and what it names besides.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::Error;
+use crate::fs;
+use crate::requirements::{Entry, FindLinks, Location, Requirements, What};
+use crate::target::MarkerEnvironment;
+use crate::tree::{Content, Node, RelPath, Tree};
+
+/// The files that go into the builder, and where their lines come from.
+#[derive(Debug)]
+pub(super) struct Rendered {
+    /// `requirements.txt`, `constraints.txt`, and the local sources that they name.
+    pub(super) tree: Tree,
+    /// For each line of `requirements.txt`, where it was written.
+    pub(super) lines: Vec<Option<Location>>,
+    pub(super) has_constraints: bool,
+}
+
+/// Folders that are no part of a project's source, though they lie in it.
+const NOT_SOURCE: [&str; 6] = [
+    "__pycache__",
+    ".tox",
+    ".nox",
+    ".mypy_cache",
+    ".pytest_cache",
+    "node_modules",
+];
+
+/// Renders what applies in `environment`; `root` is where the files will lie in the builder.
+pub(super) fn render(
+    requirements: &Requirements,
+    environment: &MarkerEnvironment,
+    root: &str,
+) -> Result<Rendered, Error> {
+    let mut out = Renderer {
+        tree: Tree::new(),
+        root,
+        sources: 0,
+    };
+    let mut text = String::new();
+    let mut lines = Vec::new();
+    for line in out.options(requirements)? {
+        text.push_str(&line);
+        text.push('\n');
+        lines.push(None);
+    }
+    for entry in &requirements.entries {
+        if entry.applies(environment).is_ok() {
+            text.push_str(&out.entry(entry)?);
+            text.push('\n');
+            lines.push(Some(entry.at.clone()));
+        }
+    }
+    let mut constraints = String::new();
+    for entry in &requirements.constraints {
+        if entry.applies(environment).is_ok() {
+            constraints.push_str(&out.entry(entry)?);
+            constraints.push('\n');
+        }
+    }
+    out.add("requirements.txt", text)?;
+    let has_constraints = !constraints.is_empty();
+    if has_constraints {
+        out.add("constraints.txt", constraints)?;
+    }
+    Ok(Rendered {
+        tree: out.tree,
+        lines,
+        has_constraints,
+    })
+}
+
+struct Renderer<'a> {
+    tree: Tree,
+    root: &'a str,
+    sources: usize,
+}
+
+impl Renderer<'_> {
+    fn add(&mut self, name: &str, text: String) -> Result<(), Error> {
+        let node = Node::File {
+            content: text.into_bytes().into(),
+            executable: false,
+        };
+        self.insert(name, node)
+    }
+
+    fn insert(&mut self, path: &str, node: Node) -> Result<(), Error> {
+        self.tree
+            .insert(RelPath::new(path)?, node)
+            .map_err(|occupied| Error::Twice(occupied.0))
+    }
+
+    fn options(&mut self, requirements: &Requirements) -> Result<Vec<String>, Error> {
+        let options = &requirements.options;
+        let mut lines = Vec::new();
+        if options.no_index {
+            lines.push("--no-index".to_owned());
+        }
+        if let Some(url) = &options.index_url {
+            lines.push(format!("--index-url={}", quoted(url.expanded())));
+        }
+        for url in &options.extra_index_urls {
+            lines.push(format!("--extra-index-url={}", quoted(url.expanded())));
+        }
+        for links in &options.find_links {
+            let value = match links {
+                FindLinks::Url(url) => url.expanded().to_owned(),
+                FindLinks::Path(path) => self.links(path)?,
+            };
+            lines.push(format!("--find-links={}", quoted(&value)));
+        }
+        for (control, value) in &options.controls {
+            lines.push(format!("{}={}", control.option(), quoted(value)));
+        }
+        for (set, option) in [
+            (options.prefer_binary, "--prefer-binary"),
+            (options.pre, "--pre"),
+            (options.require_hashes, "--require-hashes"),
+            (options.no_require_hashes, "--no-require-hashes"),
+        ] {
+            if set {
+                lines.push(option.to_owned());
+            }
+        }
+        let each = |option: &str, values: &[String]| -> Vec<String> {
+            values
+                .iter()
+                .map(|value| format!("{option}={}", quoted(value)))
+                .collect()
+        };
+        lines.extend(each("--trusted-host", &options.trusted_hosts));
+        lines.extend(each("--use-feature", &options.use_features));
+        Ok(lines)
+    }
+
+    fn entry(&mut self, entry: &Entry) -> Result<String, Error> {
+        let extras = match entry.extras.as_slice() {
+            [] => String::new(),
+            extras => format!("[{}]", extras.join(",")),
+        };
+        let mut line = match &entry.what {
+            What::Named { name, specifier } => format!("{name}{extras}{specifier}"),
+            What::Url { name, url } => match name {
+                // `-e` and bare URLs may name a project by `#egg=` alone.
+                Some(name) => format!("{name}{extras} @ {}", url.expanded()),
+                None => url.expanded().to_owned(),
+            },
+            What::Path {
+                name,
+                path,
+                fragment,
+            } => {
+                let inside = self.source(path)?;
+                match (name, fragment) {
+                    (Some(name), Some(fragment)) => {
+                        format!("{name}{extras} @ file://{inside}#{fragment}")
+                    }
+                    (None, Some(fragment)) => format!("file://{inside}#{fragment}"),
+                    _ => format!("{inside}{extras}"),
+                }
+            }
+        };
+        for setting in &entry.config_settings {
+            line.push_str(&format!(
+                " --config-settings={}",
+                quoted(setting.expanded())
+            ));
+        }
+        for hash in &entry.hashes {
+            line.push_str(&format!(" --hash={hash}"));
+        }
+        Ok(line)
+    }
+
+    /// Brings a local source along under a name of ours; returns its path in the builder.
+    fn source(&mut self, path: &Path) -> Result<String, Error> {
+        self.sources += 1;
+        let folder = format!("sources/{}", self.sources);
+        if !fs::exists(path).is_some_and(|found| found.is_dir()) {
+            let inside = format!("{folder}/{}", plain_name(path));
+            self.file(&inside, path)?;
+            return Ok(format!("{}/{inside}", self.root));
+        }
+        let inside = format!("{folder}/project");
+        self.project(path, &inside)?;
+        Ok(format!("{}/{inside}", self.root))
+    }
+
+    /// A folder or a page of links.
+    fn links(&mut self, path: &Path) -> Result<String, Error> {
+        self.sources += 1;
+        let folder = format!("links/{}", self.sources);
+        if fs::exists(path).is_some_and(|found| found.is_dir()) {
+            self.insert(&folder, Node::Dir)?;
+            for name in fs::list(path)? {
+                let from = path.join(&name);
+                if fs::exists(&from).is_some_and(|found| found.is_file())
+                    && let Some(name) = name.to_str()
+                {
+                    self.file(&format!("{folder}/{name}"), &from)?;
+                }
+            }
+            return Ok(format!("{}/{folder}", self.root));
+        }
+        let inside = format!("{folder}/{}", plain_name(path));
+        self.file(&inside, path)?;
+        Ok(format!("{}/{inside}", self.root))
+    }
+
+    fn file(&mut self, inside: &str, path: &Path) -> Result<(), Error> {
+        let size = fs::follow(path)?.len();
+        let node = Node::File {
+            content: Content::File {
+                path: path.to_path_buf(),
+                offset: 0,
+                size,
+                guard: None,
+            },
+            executable: false,
+        };
+        self.insert(inside, node)
+    }
+
+    /// A copy of a project without what earlier builds left in it: H23, and stale modules.
+    fn project(&mut self, path: &Path, inside: &str) -> Result<(), Error> {
+        let skip = |folder: &Path, top: bool| {
+            let name = folder
+                .file_name()
+                .map(|name| name.to_string_lossy().into_owned());
+            let name = name.unwrap_or_default();
+            let has = |file: &str| fs::exists(&folder.join(file)).is_some();
+            NOT_SOURCE.contains(&name.as_str())
+                || name.ends_with(".egg-info")
+                // A package may be called `build`; what a build leaves is none.
+                || (top && name == "build" && !has("__init__.py"))
+                || has("pyvenv.cfg")
+        };
+        let tree = Tree::read_without(path, &skip).map_err(|source| Error::Source {
+            path: path.to_path_buf(),
+            source,
+        })?;
+        self.insert(inside, Node::Dir)?;
+        for (below, entry) in tree.into_entries() {
+            self.insert(&format!("{inside}/{below}"), entry.node)?;
+        }
+        Ok(())
+    }
+}
+
+/// The name of a file, without what a requirement's line cannot hold.
+fn plain_name(path: &Path) -> String {
+    let name = path
+        .file_name()
+        .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    name.chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || "._+-!".contains(c) {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect()
+}
+
+/// A value behind an option, quoted where pip's reader would part it.
+fn quoted(value: &str) -> String {
+    if value
+        .chars()
+        .all(|c| c.is_alphanumeric() || "_@%+=:,./-~?&!*[]{}".contains(c))
+    {
+        value.to_owned()
+    } else {
+        format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
+    }
+}
+
+/// Options of pip's that are set by variables, from options by name.
+pub(super) fn variables(options: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    options
+        .iter()
+        .map(|(name, value)| {
+            let variable = format!("PIP_{}", name.to_uppercase().replace('-', "_"));
+            (variable, value.clone())
+        })
+        .collect()
+}

@@ -1,0 +1,268 @@
+//! Which of pip's settings reach the build: from variables and configuration files, the caller's
+//! and the builder's own.
+//!
+//! pip would take them all, and some would put files elsewhere, or other files. So pip is run
+//! without its configuration, and each setting is passed on, taken over as a recorded input, or
+//! left out and said.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::requirements::hide_credentials;
+
+/// How pip reaches an index. They decide whether a build succeeds, hardly what it makes.
+const TRANSPORT: [&str; 17] = [
+    "index-url",
+    "pypi-url",
+    "extra-index-url",
+    "find-links",
+    "no-index",
+    "trusted-host",
+    "proxy",
+    "cert",
+    "client-cert",
+    "timeout",
+    "default-timeout",
+    "retries",
+    "resume-retries",
+    "keyring-provider",
+    "cache-dir",
+    "no-cache-dir",
+    "truststore",
+];
+
+/// What changes the result.
+const RESULT: [&str; 19] = [
+    "constraint",
+    "build-constraint",
+    "pre",
+    "prefer-binary",
+    "no-binary",
+    "only-binary",
+    "all-releases",
+    "only-final",
+    "no-deps",
+    "require-hashes",
+    "no-build-isolation",
+    "check-build-dependencies",
+    "use-pep517",
+    "config-settings",
+    "ignore-requires-python",
+    "uploaded-prior-to",
+    "use-feature",
+    "use-deprecated",
+    "upgrade-strategy",
+];
+
+/// What is about pip's output, or what every build sets itself: left out without a word.
+const SILENT: [&str; 22] = [
+    "disable-pip-version-check",
+    "no-color",
+    "quiet",
+    "verbose",
+    "progress-bar",
+    "no-input",
+    "root-user-action",
+    "log",
+    "debug",
+    "no-python-version-warning",
+    "no-warn-script-location",
+    "no-warn-conflicts",
+    "compile",
+    "no-compile",
+    "config-file",
+    "no-clean",
+    "isolated",
+    "break-system-packages",
+    "require-virtualenv",
+    "ignore-installed",
+    "force-reinstall",
+    "exists-action",
+];
+
+/// Variables of Python's that change what it runs or where it looks.
+const PYTHON: [&str; 12] = [
+    "PYTHONHOME",
+    "PYTHONPATH",
+    "PYTHONUSERBASE",
+    "PYTHONPLATLIBDIR",
+    "PYTHONSTARTUP",
+    "PYTHONOPTIMIZE",
+    "PYTHONDONTWRITEBYTECODE",
+    "PYTHONPYCACHEPREFIX",
+    "PYTHONINSPECT",
+    "PYTHONWARNINGS",
+    "PYTHONEXECUTABLE",
+    "PYTHONNOUSERSITE",
+];
+
+/// Variables besides pip's by which it reaches an index.
+pub(super) const NETWORK: [&str; 12] = [
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+];
+
+/// Where a setting came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// A configuration file, or a variable of the builder's image: paths are the builder's.
+    Builder,
+    /// The caller: paths are this machine's.
+    Caller,
+}
+
+/// A setting of pip's that reaches the build, for the summary.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Setting {
+    /// The option's name without dashes.
+    pub name: String,
+    /// Its value, credentials hidden.
+    pub value: String,
+    /// The file or variable that it came from.
+    pub from: String,
+}
+
+/// The settings of one build, sorted out.
+#[derive(Debug, Default)]
+pub(super) struct Settings {
+    /// Option to value and where its paths are; values may hold secrets.
+    pub(super) pass: BTreeMap<String, (String, Origin)>,
+    /// What the summary says of them.
+    pub(super) recorded: Vec<Setting>,
+    /// What was left out, in words.
+    pub(super) ignored: Vec<String>,
+    /// Variables that must not reach pip.
+    pub(super) unset: BTreeSet<String>,
+}
+
+impl Settings {
+    /// Sorts out configuration files (file, option, value) and variables; later ones win.
+    pub(super) fn sort(
+        config: &[(String, String, String)],
+        builder: &BTreeMap<String, String>,
+        caller: &BTreeMap<String, String>,
+    ) -> Self {
+        let mut settings = Self::default();
+        for (file, name, value) in config {
+            settings.take(name, value, file, &Origin::Builder);
+        }
+        for (env, origin) in [(builder, Origin::Builder), (caller, Origin::Caller)] {
+            for (variable, value) in env {
+                if let Some(name) = variable.strip_prefix("PIP_") {
+                    settings.unset.insert(variable.clone());
+                    let name = name.to_lowercase();
+                    settings.take(&name, value, variable, &origin);
+                } else if PYTHON.contains(&variable.as_str()) {
+                    settings.unset.insert(variable.clone());
+                    if !value.is_empty() {
+                        settings.ignored.push(format!("`{variable}`"));
+                    }
+                }
+            }
+        }
+        settings.recorded.sort_by(|a, b| a.name.cmp(&b.name));
+        settings.ignored.sort();
+        settings.ignored.dedup();
+        settings
+    }
+
+    fn take(&mut self, name: &str, value: &str, from: &str, origin: &Origin) {
+        let name = name.replace('_', "-");
+        // What is empty is not set, as pip has it.
+        if value.is_empty() || SILENT.contains(&name.as_str()) {
+            return;
+        }
+        if TRANSPORT.contains(&name.as_str()) || RESULT.contains(&name.as_str()) {
+            self.recorded.retain(|setting| setting.name != name);
+            self.recorded.push(Setting {
+                value: hide_credentials(value),
+                from: from.to_owned(),
+                name: name.clone(),
+            });
+            self.pass.insert(name, (value.to_owned(), origin.clone()));
+        } else if from.starts_with("PIP_") {
+            self.ignored.push(format!("`{from}`"));
+        } else {
+            self.ignored.push(format!("`{name} =` of {from}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sorted(config: &[(&str, &str, &str)], env: &[(&str, &str)]) -> Settings {
+        let config: Vec<_> = config
+            .iter()
+            .map(|(a, b, c)| ((*a).to_owned(), (*b).to_owned(), (*c).to_owned()))
+            .collect();
+        let env = env
+            .iter()
+            .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()))
+            .collect();
+        Settings::sort(&config, &BTreeMap::new(), &env)
+    }
+
+    /// H26: what would put files elsewhere does not reach pip, and is named.
+    #[test]
+    fn what_changes_where_is_left_out_and_said() {
+        let settings = sorted(
+            &[
+                ("/etc/pip.conf", "target", "/x"),
+                ("/etc/pip.conf", "quiet", "1"),
+            ],
+            &[
+                ("PIP_USER", "1"),
+                ("PIP_PREFIX", "/y"),
+                ("PYTHONHOME", "/z"),
+                ("PIP_NO_COLOR", "1"),
+            ],
+        );
+        assert_eq!(
+            settings.ignored,
+            [
+                "`PIP_PREFIX`",
+                "`PIP_USER`",
+                "`PYTHONHOME`",
+                "`target =` of /etc/pip.conf"
+            ]
+        );
+        assert!(settings.pass.is_empty());
+        assert!(settings.unset.contains("PIP_USER") && settings.unset.contains("PYTHONHOME"));
+    }
+
+    /// H25: a recorded setting shows no credential.
+    #[test]
+    fn what_changes_the_result_is_recorded() {
+        let settings = sorted(
+            &[
+                ("/etc/pip.conf", "index-url", "https://a/"),
+                ("/etc/pip.conf", "pre", "true"),
+            ],
+            &[("PIP_INDEX_URL", "https://u:secret@b/")],
+        );
+        let shown: Vec<_> = settings
+            .recorded
+            .iter()
+            .map(|setting| format!("{} {} {}", setting.name, setting.value, setting.from))
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                "index-url https://****@b/ PIP_INDEX_URL",
+                "pre true /etc/pip.conf"
+            ]
+        );
+        assert_eq!(settings.pass["index-url"].0, "https://u:secret@b/");
+    }
+}
