@@ -14,7 +14,7 @@ use crate::digest::{Digest, Hashing};
 use crate::fs;
 use crate::interpreter::Interpreter;
 use crate::layout::Layout;
-use crate::requirements::normalise;
+use crate::requirements::Name;
 use crate::runner::{self, Exec, Session};
 use crate::tree::{Content, Distribution, Entry, Node, RelPath, Tree, UnsafePath};
 
@@ -297,7 +297,7 @@ fn distribution(metadata: &str) -> Option<Distribution> {
             .filter(|value| !value.is_empty())
     };
     Some(Distribution {
-        name: normalise(field("Name")?),
+        name: Name::new(field("Name")?).as_str().to_owned(),
         version: field("Version")?.to_owned(),
     })
 }

@@ -4,6 +4,7 @@
 //! has stayed from pip 20 to pip 26, and each pattern has a recorded output in `testdata/pip`.
 
 use super::packages::{self, Kind};
+use crate::requirements::Name;
 
 /// One reason why pip failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +54,7 @@ pub(super) fn built(lines: &[String]) -> Vec<String> {
                     let rest = line.strip_prefix("Running setup.py install for ")?;
                     rest.split([':', '.']).next()
                 })?;
-            Some(crate::requirements::normalise(name.trim()))
+            Some(Name::new(name.trim()).as_str().to_owned())
         })
         .collect();
     built.sort();
@@ -79,7 +80,7 @@ impl<'a> Output<'a> {
 
     /// The line of the requirements that names, or leads to, this distribution.
     fn origin(&self, name: &str) -> Option<u32> {
-        let wanted = crate::requirements::normalise(name);
+        let wanted = Name::new(name);
         self.lines.iter().find_map(|line| {
             let (_, collecting) = line
                 .split_once("Collecting ")
@@ -89,7 +90,7 @@ impl<'a> Output<'a> {
             let end = collecting
                 .find(|c: char| " <>=!~;[(@".contains(c))
                 .unwrap_or(collecting.len());
-            (crate::requirements::normalise(&collecting[..end]) == wanted)
+            (Name::new(&collecting[..end]) == wanted)
                 .then(|| requirement_line(line))
                 .flatten()
         })

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::event::{Event, Observer};
 use crate::fs;
 use crate::interpreter::{Interpreter, Pip};
-use crate::requirements::{Location, Requirements, hide_credentials};
+use crate::requirements::{self, Input, Location, Requirements, hide_credentials};
 use crate::runner::{self, Exec, Session};
 use crate::tree::{Content, Node, ReadError, RelPath, Tree, UnsafePath};
 
@@ -108,11 +108,12 @@ impl<'a> Driver<'a> {
 
     /// The files of constraints that the caller's settings name: inputs like any other.
     #[must_use]
-    pub fn constraints(&self) -> Vec<PathBuf> {
+    pub fn constraints(&self) -> Vec<Input> {
         match self.settings.pass.get("constraint") {
-            Some((value, origin)) if self.inherits || *origin == Origin::Caller => {
-                value.split_whitespace().map(PathBuf::from).collect()
-            }
+            Some((value, origin)) if self.inherits || *origin == Origin::Caller => value
+                .split_whitespace()
+                .map(|path| Input::Path(PathBuf::from(path)))
+                .collect(),
             _ => Vec::new(),
         }
     }
@@ -378,6 +379,9 @@ pub enum Error {
     /// The file system of this machine.
     #[error(transparent)]
     Fs(#[from] fs::Error),
+    /// A marker that has no answer for this interpreter.
+    #[error(transparent)]
+    Requirements(#[from] requirements::Error),
     /// The builder.
     #[error(transparent)]
     Runner(#[from] runner::Error),

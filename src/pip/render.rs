@@ -5,7 +5,9 @@ use std::path::Path;
 
 use super::Error;
 use crate::fs;
-use crate::requirements::{Entry, FindLinks, Location, Requirements, What};
+use crate::requirements::{
+    Applies, Entry, FindLinks, FormatControl, Location, Name, ReleaseControl, Requirements, What,
+};
 use crate::target::MarkerEnvironment;
 use crate::tree::{Content, Node, RelPath, Tree};
 
@@ -47,16 +49,16 @@ pub(super) fn render(
         text.push('\n');
         lines.push(None);
     }
-    for entry in &requirements.entries {
-        if entry.applies(environment).is_ok() {
+    for entry in requirements.entries() {
+        if entry.applies(environment)? == Applies::Yes {
             text.push_str(&out.entry(entry)?);
             text.push('\n');
             lines.push(Some(entry.at.clone()));
         }
     }
     let mut constraints = String::new();
-    for entry in &requirements.constraints {
-        if entry.applies(environment).is_ok() {
+    for entry in requirements.constraints() {
+        if entry.applies(environment)? == Applies::Yes {
             constraints.push_str(&out.entry(entry)?);
             constraints.push('\n');
         }
@@ -95,56 +97,67 @@ impl Renderer<'_> {
     }
 
     fn options(&mut self, requirements: &Requirements) -> Result<Vec<String>, Error> {
-        let options = &requirements.options;
+        let options = requirements.options();
         let mut lines = Vec::new();
-        if options.no_index {
-            lines.push("--no-index".to_owned());
-        }
+        let mut line =
+            |option: &str, value: &str| lines.push(format!("{option}={}", quoted(value)));
         if let Some(url) = &options.index_url {
-            lines.push(format!("--index-url={}", quoted(url.expanded())));
+            line("--index-url", url.value.expanded());
         }
         for url in &options.extra_index_urls {
-            lines.push(format!("--extra-index-url={}", quoted(url.expanded())));
+            line("--extra-index-url", url.value.expanded());
         }
         for links in &options.find_links {
-            let value = match links {
+            let value = match &links.value {
                 FindLinks::Url(url) => url.expanded().to_owned(),
-                FindLinks::Path(path) => self.links(path)?,
+                FindLinks::Path { path, .. } => self.links(path)?,
             };
-            lines.push(format!("--find-links={}", quoted(&value)));
+            line("--find-links", &value);
         }
-        for (control, value) in &options.controls {
-            lines.push(format!("{}={}", control.option(), quoted(value)));
+        for control in &options.format_control {
+            match &control.value {
+                FormatControl::OnlyBinary(value) => line("--only-binary", value.expanded()),
+                FormatControl::NoBinary(value) => line("--no-binary", value.expanded()),
+            }
         }
+        let mut pre = false;
+        for control in &options.release_control {
+            match &control.value {
+                ReleaseControl::Pre => pre = true,
+                ReleaseControl::AllReleases(value) => line("--all-releases", value.expanded()),
+                ReleaseControl::OnlyFinal(value) => line("--only-final", value.expanded()),
+            }
+        }
+        for host in &options.trusted_hosts {
+            line("--trusted-host", host.value.expanded());
+        }
+        for feature in &options.use_features {
+            line("--use-feature", feature.value.expanded());
+        }
+        let hashes = options.require_hashes.as_ref().map(|require| require.value);
         for (set, option) in [
-            (options.prefer_binary, "--prefer-binary"),
-            (options.pre, "--pre"),
-            (options.require_hashes, "--require-hashes"),
-            (options.no_require_hashes, "--no-require-hashes"),
+            (options.no_index.is_some(), "--no-index"),
+            (options.prefer_binary.is_some(), "--prefer-binary"),
+            (pre, "--pre"),
+            (hashes == Some(true), "--require-hashes"),
+            (hashes == Some(false), "--no-require-hashes"),
         ] {
             if set {
                 lines.push(option.to_owned());
             }
         }
-        let each = |option: &str, values: &[String]| -> Vec<String> {
-            values
-                .iter()
-                .map(|value| format!("{option}={}", quoted(value)))
-                .collect()
-        };
-        lines.extend(each("--trusted-host", &options.trusted_hosts));
-        lines.extend(each("--use-feature", &options.use_features));
         Ok(lines)
     }
 
     fn entry(&mut self, entry: &Entry) -> Result<String, Error> {
-        let extras = match entry.extras.as_slice() {
+        let extras: Vec<&str> = entry.extras.iter().map(Name::as_str).collect();
+        let extras = match extras.as_slice() {
             [] => String::new(),
             extras => format!("[{}]", extras.join(",")),
         };
         let mut line = match &entry.what {
-            What::Named { name, specifier } => format!("{name}{extras}{specifier}"),
-            What::Url { name, url } => match name {
+            What::Named { name, specifier } => format!("{name}{extras}{}", specifier.expanded()),
+            What::Url { name, url, .. } => match name {
                 // `-e` and bare URLs may name a project by `#egg=` alone.
                 Some(name) => format!("{name}{extras} @ {}", url.expanded()),
                 None => url.expanded().to_owned(),
@@ -153,8 +166,10 @@ impl Renderer<'_> {
                 name,
                 path,
                 fragment,
+                ..
             } => {
                 let inside = self.source(path)?;
+                let fragment = fragment.as_ref().map(|fragment| fragment.expanded());
                 match (name, fragment) {
                     (Some(name), Some(fragment)) => {
                         format!("{name}{extras} @ file://{inside}#{fragment}")

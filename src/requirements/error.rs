@@ -1,0 +1,253 @@
+//! What can be wrong with a requirements file.
+
+use std::path::PathBuf;
+
+use super::marker::Undefined;
+use super::text::Location;
+use crate::fs;
+
+/// Why the requirements could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file that the caller named could not be read.
+    #[error("the requirements cannot be read")]
+    Read(#[source] fs::Error),
+    /// A file that a requirements file names could not be read.
+    #[error("{at}: the file that is named here cannot be read")]
+    Include {
+        /// Where it is named.
+        at: Location,
+        /// The line, and a caret under the place.
+        excerpt: String,
+        /// What went wrong.
+        #[source]
+        source: fs::Error,
+    },
+    /// Something in a file is wrong.
+    #[error("{at}: {problem}")]
+    Invalid {
+        /// Where.
+        at: Location,
+        /// The line, and a caret under the place.
+        excerpt: String,
+        /// What is wrong there.
+        problem: Problem,
+    },
+}
+
+impl Error {
+    /// Where it is; `None` if a file that the caller named could not be read.
+    #[must_use]
+    pub fn location(&self) -> Option<&Location> {
+        match self {
+            Self::Read(_) => None,
+            Self::Include { at, .. } | Self::Invalid { at, .. } => Some(at),
+        }
+    }
+
+    /// The line as it was written, with a caret under the place; credentials are hidden.
+    #[must_use]
+    pub fn excerpt(&self) -> Option<&str> {
+        match self {
+            Self::Read(_) => None,
+            Self::Include { excerpt, .. } | Self::Invalid { excerpt, .. } => Some(excerpt),
+        }
+    }
+
+    /// What to do about it, if that is not plain from the message.
+    #[must_use]
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Read(_) => None,
+            Self::Include { .. } => {
+                Some("`-r` and `-c` are relative to the file in which they stand")
+            }
+            Self::Invalid { problem, .. } => problem.hint(),
+        }
+    }
+}
+
+/// What is wrong at a place. Messages hold what was written, never the values of variables.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Problem {
+    /// The text is not in the encoding that it should be in.
+    #[error("not text in the encoding `{0}`")]
+    Undecodable(String),
+    /// The file names an encoding that is not read.
+    #[error("the encoding `{0}` is not known here")]
+    UnknownEncoding(String),
+    /// The line is no requirement.
+    #[error("not a requirement: {0}")]
+    Requirement(String),
+    /// One `=` where two were meant.
+    #[error("not a requirement: `=` is not an operator")]
+    SingleEquals,
+    /// It looks like a path, and nothing is there.
+    #[error("there is no project, source distribution or wheel at `{0}`")]
+    NoSuchPath(String),
+    /// A folder that is no Python project.
+    #[error("`{0}` is not a Python project: it has neither `pyproject.toml` nor `setup.py`")]
+    NotInstallable(String),
+    /// A requirements file where a requirement should be.
+    #[error("`{0}` is a file, and neither a wheel nor an archive")]
+    NotAnArchive(String),
+    /// The marker cannot be parsed.
+    #[error("not a marker: {0}")]
+    Marker(String),
+    /// The marker has no answer for this interpreter.
+    #[error("the marker has no answer: {0}")]
+    Undefined(Undefined),
+    /// The address is not one.
+    #[error("not a usable URL: {0}")]
+    Url(String),
+    /// `#egg=` holds something else than a name.
+    #[error("`egg=` takes the name of a project and nothing more")]
+    Egg,
+    /// A file ends in `.whl`, and its name is not a wheel's.
+    #[error("not the file name of a wheel: {0}")]
+    WheelName(&'static str),
+    /// `-e` with something that cannot be a project.
+    #[error("`-e` takes the path of a project or a URL of git, hg, bzr or svn")]
+    Editable,
+    /// `-e` with a repository that has no name.
+    #[error("this repository needs the name of the project in it")]
+    EditableName,
+    /// `-e` in a constraints file.
+    #[error("a constraint cannot be editable")]
+    EditableConstraint,
+    /// A constraint that names no project.
+    #[error("a constraint needs a name")]
+    UnnamedConstraint,
+    /// A constraint with extras.
+    #[error("a constraint cannot have extras")]
+    ConstraintExtras,
+    /// A quote that is not closed, or a `\` with nothing behind it.
+    #[error("{0}")]
+    Quoting(&'static str),
+    /// No such option.
+    #[error("a requirements file has no option `{0}`")]
+    UnknownOption(String),
+    /// An abbreviation that several options begin with.
+    #[error("`{0}` may stand for {1}")]
+    AmbiguousOption(String, String),
+    /// An option without its value.
+    #[error("`{0}` needs a value")]
+    MissingValue(&'static str),
+    /// A value where none is taken.
+    #[error("`{0}` takes no value")]
+    UnexpectedValue(&'static str),
+    /// `--use-feature` with a feature that pip does not have.
+    #[error("`--use-feature` takes one of {0}")]
+    Feature(String),
+    /// `--hash` without an algorithm.
+    #[error("`--hash` takes an algorithm and a digest, as in `sha256:0123…`")]
+    HashForm,
+    /// `--hash` with an algorithm that pip does not take.
+    #[error("`--hash` takes sha256, sha384 or sha512")]
+    HashAlgorithm,
+    /// `--config-settings` without `=`.
+    #[error("`--config-settings` takes `KEY=VALUE`")]
+    SettingForm,
+    /// `--only-binary --other`.
+    #[error("`{0}` takes names with commas between them, `:all:` or `:none:`")]
+    Names(&'static str),
+    /// Both `--require-hashes` and `--no-require-hashes`.
+    #[error("`--require-hashes` and `--no-require-hashes` exclude each other")]
+    HashModes,
+    /// `-r https://…`
+    #[error("a requirements file is not fetched from a URL")]
+    Remote,
+    /// A file that includes itself, perhaps through others.
+    #[error("`{}` includes itself", .0.display())]
+    Cycle(PathBuf),
+    /// More files than anyone means.
+    #[error("too many files include one another")]
+    TooManyFiles,
+}
+
+impl Problem {
+    /// What to do about it, if that is not plain from the message.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Undecodable(_) => {
+                "save the file as UTF-8, or name its encoding in its first line: \
+                 `# -*- coding: latin-1 -*-`"
+            }
+            Self::UnknownEncoding(_) => "save the file as UTF-8",
+            Self::SingleEquals => "`==` pins a version",
+            Self::NoSuchPath(_) => {
+                "paths of requirements are relative to the working folder, not to the file in \
+                 which they stand"
+            }
+            Self::NotAnArchive(_) => "`-r` reads a requirements file",
+            Self::Egg => "write `name[extra] @ URL` in place of `URL#egg=name[extra]`",
+            Self::EditableName => "write `-e \"name @ URL\"`",
+            Self::UnnamedConstraint => "write `name @ URL`",
+            Self::ConstraintExtras => "name the extras where the requirement stands",
+            Self::UnknownOption(_) => "options that concern the whole run go on the command line",
+            Self::Remote => "fetch the file first, and name the copy",
+            _ => return None,
+        })
+    }
+}
+
+/// A problem and the byte of the line at which it is.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub(super) at: usize,
+    pub(super) problem: Problem,
+}
+
+impl Fault {
+    pub(super) fn new(at: usize, problem: Problem) -> Self {
+        Self { at, problem }
+    }
+}
+
+/// A line and a caret under a column of it.
+pub(super) fn excerpt(line: &str, column: usize) -> String {
+    let offset = line
+        .char_indices()
+        .nth(column.saturating_sub(1))
+        .map_or(line.len(), |(offset, _)| offset);
+    let (shown, offset) = super::text::redact_at(line, offset);
+    let (shown, offset) = window(&shown, offset);
+    // Tabs stay tabs, so that the caret stands where the reader's tabs put it.
+    let indent: String = shown[..offset]
+        .chars()
+        .map(|c| if c == '\t' { '\t' } else { ' ' })
+        .collect();
+    let line: String = shown
+        .chars()
+        .map(|c| {
+            if c.is_control() && c != '\t' {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
+        .collect();
+    format!("{line}\n{indent}^")
+}
+
+/// The part of a long line that is worth showing.
+fn window(line: &str, offset: usize) -> (String, usize) {
+    const BEFORE: usize = 60;
+    const ALL: usize = 120;
+    let before = line[..offset].chars().count();
+    if line.chars().count() <= ALL {
+        return (line.to_owned(), offset);
+    }
+    let skipped = before.saturating_sub(BEFORE);
+    let mut shown = String::from(if skipped > 0 { "…" } else { "" });
+    let start = line.char_indices().nth(skipped).map_or(0, |(at, _)| at);
+    let moved = shown.len() + offset - start;
+    shown.extend(line[start..].chars().take(ALL));
+    if line[start..].chars().count() > ALL {
+        shown.push('…');
+    }
+    (shown, moved)
+}

@@ -1,0 +1,459 @@
+//! Environment markers, parsed and evaluated as `packaging` does.
+//!
+//! The grammar and the meaning are those of the [dependency specifiers](
+//! https://packaging.python.org/en/latest/specifications/dependency-specifiers/#environment-markers);
+//! where the specification is silent, pip's copy of `packaging` 26.3 is followed to the letter.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use super::scan::{Result, Scanner, fail};
+use super::specifier::{Name, Specifier};
+use super::text::Text;
+use crate::target::MarkerEnvironment;
+
+/// How deep parentheses may be nested. Python gives up in the same region.
+const MAX_DEPTH: usize = 400;
+
+/// A marker: a condition on the interpreter that something will be installed for.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Marker {
+    text: Text,
+    expression: Expression,
+}
+
+/// Groups, one of which must hold; a group holds if all of it holds.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Expression(Vec<Vec<Node>>);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Node {
+    Nested(Expression),
+    Comparison(Operand, &'static str, Operand),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Operand {
+    Variable(&'static str),
+    Literal(Box<str>),
+}
+
+impl Operand {
+    /// A variable's name or a literal's text: `packaging` takes the one for the other in places.
+    fn value(&self) -> &str {
+        match self {
+            Self::Variable(name) => name,
+            Self::Literal(text) => text,
+        }
+    }
+}
+
+/// A comparison that has no answer, such as `~=` with what the interpreter says is no version.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{operator}` cannot compare `{left}` with `{right}`")]
+pub struct Undefined {
+    left: String,
+    operator: &'static str,
+    right: String,
+}
+
+impl Marker {
+    pub(super) fn new(text: Text, expression: Expression) -> Self {
+        Self { text, expression }
+    }
+
+    /// The marker as it was written.
+    #[must_use]
+    pub fn text(&self) -> &Text {
+        &self.text
+    }
+
+    /// Whether the marker holds for an interpreter, when one of `extras` is asked for (none: when
+    /// no extra is).
+    pub fn evaluate(
+        &self,
+        environment: &MarkerEnvironment,
+        extras: &[Name],
+    ) -> std::result::Result<bool, Undefined> {
+        if extras.is_empty() {
+            return self.expression.evaluate(environment, "");
+        }
+        let mut holds = false;
+        for extra in extras {
+            holds |= self.expression.evaluate(environment, extra.as_str())?;
+        }
+        Ok(holds)
+    }
+}
+
+impl fmt::Display for Marker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.text, f)
+    }
+}
+
+impl fmt::Debug for Marker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.text, f)
+    }
+}
+
+impl Serialize for Marker {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        self.text.serialize(serializer)
+    }
+}
+
+impl Expression {
+    fn evaluate(
+        &self,
+        environment: &MarkerEnvironment,
+        extra: &str,
+    ) -> std::result::Result<bool, Undefined> {
+        let mut any = false;
+        for group in &self.0 {
+            let mut all = true;
+            // Every comparison is made, whatever the others say: one that has no answer is found
+            // whichever interpreter is asked.
+            for node in group {
+                all &= match node {
+                    Node::Nested(expression) => expression.evaluate(environment, extra)?,
+                    Node::Comparison(left, operator, right) => {
+                        compare(left, operator, right, environment, extra)?
+                    }
+                };
+            }
+            any |= all;
+        }
+        Ok(any)
+    }
+}
+
+fn compare(
+    left: &Operand,
+    operator: &'static str,
+    right: &Operand,
+    environment: &MarkerEnvironment,
+    extra: &str,
+) -> std::result::Result<bool, Undefined> {
+    // `packaging` looks only one side up: the left if it is a variable, else the right.
+    let full_version = full_version(environment);
+    let look_up = |name: &str| lookup(environment, &full_version, extra, name).unwrap_or_default();
+    let (key, left, right) = match left {
+        Operand::Variable(name) => (*name, look_up(name), right.value()),
+        Operand::Literal(text) => (right.value(), &**text, look_up(right.value())),
+    };
+    if is_version(key)
+        && let Some(specifier) = Specifier::parse(&format!("{operator}{right}"))
+    {
+        return Ok(specifier.admits(left));
+    }
+    match operator {
+        "in" => Ok(right.contains(left)),
+        "not in" => Ok(!right.contains(left)),
+        "==" | "<=" | ">=" => Ok(left == right),
+        "!=" => Ok(left != right),
+        "<" | ">" => Ok(false),
+        _ => Err(Undefined {
+            left: left.to_owned(),
+            operator,
+            right: right.to_owned(),
+        }),
+    }
+}
+
+/// The variables that are compared as versions, if the other side is one.
+fn is_version(name: &str) -> bool {
+    matches!(
+        name,
+        "implementation_version" | "platform_release" | "python_full_version" | "python_version"
+    )
+}
+
+/// `python_full_version`; an interpreter built from a checkout says `3.13.0+`, which is no version.
+fn full_version(environment: &MarkerEnvironment) -> String {
+    let version = &environment.python_full_version;
+    if version.ends_with('+') {
+        format!("{version}local")
+    } else {
+        version.clone()
+    }
+}
+
+fn lookup<'a>(
+    environment: &'a MarkerEnvironment,
+    full_version: &'a str,
+    extra: &'a str,
+    name: &str,
+) -> Option<&'a str> {
+    Some(match name {
+        "implementation_name" => &environment.implementation_name,
+        "implementation_version" => &environment.implementation_version,
+        "os_name" => &environment.os_name,
+        "platform_machine" => &environment.platform_machine,
+        "platform_python_implementation" => &environment.platform_python_implementation,
+        "platform_release" => &environment.platform_release,
+        "platform_system" => &environment.platform_system,
+        "platform_version" => &environment.platform_version,
+        "python_full_version" => full_version,
+        "python_version" => &environment.python_version,
+        "sys_platform" => &environment.sys_platform,
+        "extra" => extra,
+        _ => return None,
+    })
+}
+
+/// Whether a variable has a value where requirements are installed. `extras` and
+/// `dependency_groups` have one only in lock files.
+fn is_known(name: &str) -> bool {
+    is_version(name)
+        || matches!(
+            name,
+            "implementation_name"
+                | "os_name"
+                | "platform_machine"
+                | "platform_python_implementation"
+                | "platform_system"
+                | "platform_version"
+                | "sys_platform"
+                | "extra"
+        )
+}
+
+/// Parses a whole marker.
+pub(super) fn expression(text: &str) -> Result<Expression> {
+    let scanner = &mut Scanner::new(text);
+    let expression = parse_any(scanner, 0)?;
+    if scanner.is_at_end() {
+        Ok(expression)
+    } else {
+        scanner.fail("expected `and`, `or` or the end of the marker")
+    }
+}
+
+fn parse_any(scanner: &mut Scanner<'_>, depth: usize) -> Result<Expression> {
+    let mut groups = vec![vec![parse_atom(scanner, depth)?]];
+    loop {
+        if scanner.eat_word("or") {
+            groups.push(vec![parse_atom(scanner, depth)?]);
+        } else if scanner.eat_word("and") {
+            let node = parse_atom(scanner, depth)?;
+            if let Some(group) = groups.last_mut() {
+                group.push(node);
+            }
+        } else {
+            return Ok(Expression(groups));
+        }
+    }
+}
+
+fn parse_atom(scanner: &mut Scanner<'_>, depth: usize) -> Result<Node> {
+    scanner.skip_blanks();
+    let open = scanner.at();
+    let node = if scanner.eat("(") {
+        if depth == MAX_DEPTH {
+            return fail(open, "too many parentheses within one another");
+        }
+        let nested = parse_any(scanner, depth + 1)?;
+        if !scanner.eat(")") {
+            return if scanner.is_at_end() {
+                fail(open, "this `(` is never closed")
+            } else {
+                scanner.fail("expected `and`, `or` or `)`")
+            };
+        }
+        Node::Nested(nested)
+    } else {
+        parse_comparison(scanner)?
+    };
+    scanner.skip_blanks();
+    Ok(node)
+}
+
+fn parse_comparison(scanner: &mut Scanner<'_>) -> Result<Node> {
+    let start = scanner.at();
+    let left = parse_operand(scanner)?;
+    scanner.skip_blanks();
+    let at = scanner.at();
+    let operator = parse_operator(scanner)?;
+    scanner.skip_blanks();
+    let right_at = scanner.at();
+    let right = parse_operand(scanner)?;
+    let (left, right) = normalize_extra(left, right);
+    let (key, key_at) = match &left {
+        Operand::Variable(name) => (*name, start),
+        Operand::Literal(_) => (right.value(), right_at),
+    };
+    if !is_known(key) {
+        let message = match (&left, &right) {
+            (Operand::Literal(_), Operand::Literal(_)) => {
+                "one side must be a variable, such as `python_version`".to_owned()
+            }
+            _ => format!("`{key}` has no value outside of lock files"),
+        };
+        return fail(key_at, message);
+    }
+    if matches!(operator, "~=" | "===") && !may_be_version(key, &left, operator, &right) {
+        return fail(at, format!("`{operator}` can only compare versions"));
+    }
+    Ok(Node::Comparison(left, operator, right))
+}
+
+/// Whether a comparison by `~=` or `===` can have an answer. A literal on the left is compared with
+/// what the interpreter says, which is not known yet.
+fn may_be_version(key: &str, left: &Operand, operator: &str, right: &Operand) -> bool {
+    is_version(key)
+        && (matches!(left, Operand::Literal(_))
+            || Specifier::parse(&format!("{operator}{}", right.value())).is_some())
+}
+
+/// Extras are compared in their normal form.
+fn normalize_extra(left: Operand, right: Operand) -> (Operand, Operand) {
+    let normal = |text: &str| Operand::Literal(Name::new(text).as_str().into());
+    match (left, right) {
+        (Operand::Variable("extra"), Operand::Literal(text)) => {
+            (Operand::Variable("extra"), normal(&text))
+        }
+        (Operand::Literal(text), Operand::Variable("extra")) => {
+            (normal(&text), Operand::Variable("extra"))
+        }
+        other => other,
+    }
+}
+
+fn parse_operator(scanner: &mut Scanner<'_>) -> Result<&'static str> {
+    if scanner.eat_word("in") {
+        return Ok("in");
+    }
+    if scanner.eat_word("not") {
+        return if scanner.skip_blanks() && scanner.eat_word("in") {
+            Ok("not in")
+        } else {
+            scanner.fail("expected `in` behind `not`")
+        };
+    }
+    for operator in ["===", "==", "~=", "!=", "<=", ">=", "<", ">"] {
+        if scanner.eat(operator) {
+            return Ok(operator);
+        }
+    }
+    scanner.fail("expected one of `<`, `<=`, `!=`, `==`, `>=`, `>`, `~=`, `===`, `in`, `not in`")
+}
+
+/// The variables, by what may be written for them.
+const VARIABLES: [(&str, &str); 19] = [
+    ("python_version", "python_version"),
+    ("python_full_version", "python_full_version"),
+    ("os_name", "os_name"),
+    ("os.name", "os_name"),
+    ("sys_platform", "sys_platform"),
+    ("sys.platform", "sys_platform"),
+    ("platform_release", "platform_release"),
+    ("platform_system", "platform_system"),
+    ("platform_version", "platform_version"),
+    ("platform.version", "platform_version"),
+    ("platform_machine", "platform_machine"),
+    ("platform.machine", "platform_machine"),
+    (
+        "platform_python_implementation",
+        "platform_python_implementation",
+    ),
+    (
+        "platform.python_implementation",
+        "platform_python_implementation",
+    ),
+    ("python_implementation", "platform_python_implementation"),
+    ("implementation_name", "implementation_name"),
+    ("implementation_version", "implementation_version"),
+    ("extra", "extra"),
+    ("extras", "extras"),
+];
+
+fn parse_operand(scanner: &mut Scanner<'_>) -> Result<Operand> {
+    let at = scanner.at();
+    for (written, name) in VARIABLES {
+        if scanner.eat_word(written) {
+            return Ok(Operand::Variable(name));
+        }
+    }
+    if scanner.eat_word("dependency_groups") {
+        return Ok(Operand::Variable("dependency_groups"));
+    }
+    let Some(quote) = scanner
+        .rest()
+        .chars()
+        .next()
+        .filter(|c| matches!(c, '\'' | '"'))
+    else {
+        return scanner.fail("expected a marker variable or a quoted string");
+    };
+    let Some(length) = scanner.rest()[1..].find(quote) else {
+        return scanner.fail("this quote is never closed");
+    };
+    scanner.take(1);
+    let text = scanner.take(length);
+    scanner.take(1);
+    match unescape(text) {
+        Some(text) => Ok(Operand::Literal(text.into())),
+        None => fail(at, "not a string that Python would read"),
+    }
+}
+
+/// A literal is a string of Python's, whose escapes count.
+fn unescape(text: &str) -> Option<String> {
+    if text.contains(['\n', '\r', '\0']) {
+        return None;
+    }
+    if !text.contains('\\') {
+        return Some(text.to_owned());
+    }
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(found) = rest.find('\\') {
+        plain.push_str(&rest[..found]);
+        rest = &rest[found + 1..];
+        let escaped = rest.chars().next()?;
+        rest = &rest[escaped.len_utf8()..];
+        match escaped {
+            '\\' | '\'' | '"' => plain.push(escaped),
+            'a' => plain.push('\u{7}'),
+            'b' => plain.push('\u{8}'),
+            'f' => plain.push('\u{c}'),
+            'n' => plain.push('\n'),
+            'r' => plain.push('\r'),
+            't' => plain.push('\t'),
+            'v' => plain.push('\u{b}'),
+            'x' => plain.push(hexadecimal(&mut rest, 2)?),
+            'u' => plain.push(hexadecimal(&mut rest, 4)?),
+            'U' => plain.push(hexadecimal(&mut rest, 8)?),
+            // By the name of a character: that would take a table of them all.
+            'N' => return None,
+            '0'..='7' => plain.push(octal(escaped, &mut rest)?),
+            other => plain.extend(['\\', other]),
+        }
+    }
+    plain.push_str(rest);
+    Some(plain)
+}
+
+fn hexadecimal(rest: &mut &str, digits: usize) -> Option<char> {
+    let number = rest.get(..digits)?;
+    if !number.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    *rest = &rest[digits..];
+    char::from_u32(u32::from_str_radix(number, 16).ok()?)
+}
+
+fn octal(first: char, rest: &mut &str) -> Option<char> {
+    let mut number = first.to_digit(8)?;
+    for _ in 0..2 {
+        let Some(digit) = rest.chars().next().and_then(|c| c.to_digit(8)) else {
+            break;
+        };
+        number = number * 8 + digit;
+        *rest = &rest[1..];
+    }
+    char::from_u32(number)
+}

@@ -1,0 +1,192 @@
+//! What the user asked for: `requirements.txt` and the files that it includes, as values.
+//!
+//! [`Requirements::read`] reads everything that pip reads, with pip's meaning; pip 26.3's own
+//! parser is the judge, and a test runs it. Values remember where they were written and how
+//! ([`Text`], [`Location`]), so that whatever goes wrong later can be told as `file:line:column`,
+//! and what is shown never holds the value of a variable or a password.
+//!
+//! Reading decides nothing about the target: markers are kept, and answered by
+//! [`Entry::applies`] once the builder has told its [`MarkerEnvironment`].
+//!
+//! ```
+//! use std::{collections::BTreeMap, path::Path};
+//! use prebuild::requirements::{Context, Input, Requirements};
+//!
+//! let context = Context { env: &BTreeMap::new(), cwd: Path::new("/srv/app") };
+//! let text = b"django>=5 ; python_version >= '3.10'\n-i https://me:secret@host/simple\n";
+//! let read = Requirements::read(&[Input::Stdin(text.to_vec())], &[], &context)?;
+//!
+//! let django = &read.entries()[0];
+//! assert_eq!(django.name().unwrap().as_str(), "django");
+//! assert_eq!(django.at.to_string(), "-:1:1");
+//! let index = read.options().index_url.as_ref().unwrap();
+//! assert_eq!(index.value.to_string(), "https://****@host/simple");
+//! # Ok::<(), prebuild::requirements::Error>(())
+//! ```
+//!
+//! # What is read differently from pip, and why
+//!
+//! - **Requirements files at `http:` and `https:` URLs are refused**: what is built would depend on
+//!   what a server says at that moment.
+//! - **Files in no declared encoding are UTF-8**: pip falls back to the locale's encoding, and then
+//!   the same file means something else on another machine. Of the encodings that Python knows,
+//!   UTF-8, UTF-16, UTF-32, ASCII, Latin-1 and those whose tables agree on the web and in Python are
+//!   read; others are refused by name. A file named by a `file:` URL is decoded like any other.
+//! - **Errors come when the file is read**, where pip finds them while it installs: a path at which
+//!   nothing is (if a marker may exclude it: from [`Requirements::check`]), a folder that is no
+//!   project, `name @ URL` with a scheme that pip cannot fetch, a constraint with extras or without
+//!   a name, a marker that has no answer.
+//! - **Numbers in versions end at 2⁶⁴ − 1**; Python's do not end.
+//! - **`\N{…}` and lone surrogates in a marker's strings are refused.**
+//! - **What pip overlooks in silence is reported** as a [`Warning`]: words behind an option, options
+//!   behind a requirement that have no effect there, a digest that no file can have.
+
+mod decode;
+mod entry;
+mod error;
+mod form;
+mod lines;
+mod link;
+mod marker;
+mod options;
+mod reader;
+mod scan;
+mod specifier;
+mod text;
+mod words;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+pub use entry::{Algorithm, Applies, Entry, Hash, PathKind, UrlKind, What};
+pub use error::{Error, Problem};
+pub use marker::{Marker, Undefined};
+pub use options::{FindLinks, FormatControl, Located, Options, ReleaseControl};
+pub use specifier::{Name, Operator, Specifier, Specifiers};
+pub use text::{Location, Text};
+
+use crate::digest::Digest;
+use crate::target::MarkerEnvironment;
+
+/// The text with the credentials of the URLs in it hidden, as a [`Text`] shows itself.
+#[must_use]
+pub fn hide_credentials(text: &str) -> String {
+    text::redact(text)
+}
+
+/// A requirements or constraints file that the caller names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// A file; relative paths start at the working folder.
+    Path(PathBuf),
+    /// The contents of standard input. It is called `-` in messages, and files that it names are
+    /// relative to the working folder.
+    Stdin(Vec<u8>),
+}
+
+/// What reading depends on besides the files.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The environment variables that `${NAME}` stands for.
+    pub env: &'a BTreeMap<String, String>,
+    /// The working folder, absolute: as in pip, the paths of requirements are relative to it, not
+    /// to the file in which they stand.
+    pub cwd: &'a Path,
+}
+
+/// Everything that the files say.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Requirements {
+    entries: Vec<Entry>,
+    constraints: Vec<Entry>,
+    options: Options,
+    files: Vec<File>,
+    warnings: Vec<Warning>,
+}
+
+/// A file that was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct File {
+    /// As it was named; `-` is standard input.
+    pub path: PathBuf,
+    /// Of its bytes.
+    pub digest: Digest,
+    /// Whether it was read for constraints.
+    pub constraint: bool,
+}
+
+/// Something in a file that has no effect, and was surely meant to have one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    /// Where.
+    #[serde(flatten)]
+    pub at: Location,
+    /// What.
+    pub text: String,
+}
+
+impl Requirements {
+    /// Reads files and those that they include: constraints first, as pip does.
+    ///
+    /// A file that is named twice is read twice, and its entries are there twice; pip takes care of
+    /// that.
+    pub fn read(
+        inputs: &[Input],
+        constraints: &[Input],
+        context: &Context<'_>,
+    ) -> Result<Self, Error> {
+        let mut reader = reader::Reader::new(context);
+        for input in constraints {
+            reader.input(input, true)?;
+        }
+        for input in inputs {
+            reader.input(input, false)?;
+        }
+        Ok(reader.finish())
+    }
+
+    /// The requirements, in the order in which they were read.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// What constraints files say.
+    #[must_use]
+    pub fn constraints(&self) -> &[Entry] {
+        &self.constraints
+    }
+
+    /// The options for the whole run.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The files, in the order in which they were opened.
+    #[must_use]
+    pub fn files(&self) -> &[File] {
+        &self.files
+    }
+
+    /// What has no effect, for the user to know.
+    #[must_use]
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
+    /// Checks what could not be checked before the interpreter was known: every marker has an
+    /// answer for it, and there is something at every path that it does not exclude.
+    pub fn check(&self, environment: &MarkerEnvironment) -> Result<(), Error> {
+        for entry in self.entries.iter().chain(&self.constraints) {
+            if entry.applies(environment)? == Applies::Yes
+                && let Some(error) = reader::missing(entry)
+            {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}

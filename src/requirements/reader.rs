@@ -1,0 +1,520 @@
+//! Files → entries and options: what pip does with each line, and with the files that lines name.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::decode::decode;
+use super::entry::{Entry, Hash, What};
+use super::error::{Error, Fault, Problem, excerpt};
+use super::form;
+use super::lines::{Line, Part, logical_lines, split_lines};
+use super::link::{Link, normalize};
+use super::options::{FindLinks, FormatControl, Located, ReleaseControl};
+use super::text::{Location, redact};
+use super::words::{self, Given, Name};
+use super::{Context, File, Input, Requirements, Warning};
+use crate::digest::Digest;
+use crate::fs;
+
+/// How deep files may include one another, and how many inclusions there may be in all. Files that
+/// include others twice over need few lines to ask for more than any machine can read.
+const MAX_DEPTH: usize = 200;
+const MAX_FILES: usize = 10_000;
+
+/// The features that pip 26.3 has.
+const FEATURES: [&str; 6] = [
+    "fast-deps",
+    "inprocess-build-deps",
+    "venv-isolation",
+    "truststore",
+    "no-binary-enable-wheel-cache",
+    "build-constraint",
+];
+
+/// Reads files into [`Requirements`].
+#[derive(Debug)]
+pub(super) struct Reader<'a> {
+    context: &'a Context<'a>,
+    read: Requirements,
+}
+
+/// A file that is being read.
+struct Source<'a> {
+    /// As it is named in messages.
+    file: Arc<Path>,
+    /// Where it is; relative names of other files start at its folder.
+    path: &'a Path,
+    text: &'a str,
+    constraint: bool,
+    /// The files that include it, and itself.
+    stack: &'a [PathBuf],
+}
+
+impl Source<'_> {
+    fn location(&self, line: &Line, at: usize) -> Location {
+        let (line, column) = line.place(at);
+        Location {
+            file: Arc::clone(&self.file),
+            line,
+            column,
+        }
+    }
+
+    fn excerpt(&self, at: &Location) -> String {
+        let line = split_lines(self.text).nth(at.line - 1).unwrap_or_default();
+        excerpt(line, at.column)
+    }
+
+    fn error(&self, line: &Line, fault: Fault) -> Error {
+        let at = self.location(line, fault.at);
+        Error::Invalid {
+            excerpt: self.excerpt(&at),
+            at,
+            problem: fault.problem,
+        }
+    }
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(context: &'a Context<'a>) -> Self {
+        Self {
+            context,
+            read: Requirements::default(),
+        }
+    }
+
+    pub(super) fn finish(self) -> Requirements {
+        self.read
+    }
+
+    /// Reads a file that the caller named.
+    pub(super) fn input(&mut self, input: &Input, constraint: bool) -> Result<(), Error> {
+        match input {
+            Input::Path(named) => {
+                let path = normalize(&self.context.cwd.join(named));
+                let data = fs::read(&path).map_err(Error::Read)?;
+                self.file(named, &path, &data, constraint, &[])
+            }
+            Input::Stdin(data) => {
+                let path = self.context.cwd.join("-");
+                self.file(Path::new("-"), &path, data, constraint, &[])
+            }
+        }
+    }
+
+    fn file(
+        &mut self,
+        named: &Path,
+        path: &Path,
+        data: &[u8],
+        constraint: bool,
+        stack: &[PathBuf],
+    ) -> Result<(), Error> {
+        let file: Arc<Path> = named.into();
+        self.read.files.push(File {
+            path: named.to_owned(),
+            digest: Digest::of(data),
+            constraint,
+        });
+        let text = decode(data).map_err(|(at, problem)| undecodable(&file, data, at, problem))?;
+        let stack = [stack, &[path.to_owned()]].concat();
+        let source = Source {
+            file,
+            path,
+            text: &text,
+            constraint,
+            stack: &stack,
+        };
+        for line in logical_lines(&text, self.context.env) {
+            self.line(&source, &line)?;
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, source: &Source<'_>, line: &Line) -> Result<(), Error> {
+        let text = line.text();
+        let start = options_start(text);
+        // Most lines have no options.
+        let words = words::words(line, start).map_err(|fault| source.error(line, fault))?;
+        let options = words::parse(line, &words).map_err(|fault| source.error(line, fault))?;
+        for overlooked in &options.overlooked {
+            let what = format!("pip overlooks `{}`", overlooked.to_text());
+            self.warn(source, line, overlooked.offset(0), what);
+        }
+        for given in &options.given {
+            self.value(source, line, *given)
+                .map_err(|fault| source.error(line, fault))?;
+        }
+        let given = &options.given;
+        let first = |name| given.iter().find(|given| given.name == name);
+        let editable = first(Name::Editable);
+        let before = text[..start].strip_suffix(' ').unwrap_or(&text[..start]);
+        let requirement = if before.is_empty() {
+            editable.map(|given| given.value)
+        } else {
+            Some(Part::of(line, 0..before.len()))
+        };
+        if let Some(part) = requirement {
+            self.entry(source, line, part, given)
+        } else if let Some(given) = first(Name::Requirement) {
+            self.overlook(
+                source,
+                line,
+                options.given.iter().filter(|other| other.at != given.at),
+            );
+            self.include(source, line, *given, false)
+        } else if let Some(given) = first(Name::Constraint) {
+            self.overlook(
+                source,
+                line,
+                options.given.iter().filter(|other| other.at != given.at),
+            );
+            self.include(source, line, *given, true)
+        } else {
+            self.options(source, line, given)
+        }
+    }
+
+    /// Checks the value of an option, as far as pip does wherever it stands, and takes over the
+    /// options that pip honours wherever they stand.
+    fn value(&mut self, source: &Source<'_>, line: &Line, given: Given<'_>) -> Result<(), Fault> {
+        let fault = |problem| Err(Fault::new(given.value.offset(0), problem));
+        let text = given.value.text;
+        let at = source.location(line, given.at);
+        let options = &mut self.read.options;
+        match given.name {
+            Name::UseFeature if !FEATURES.contains(&text) => {
+                let features = FEATURES.map(|feature| format!("`{feature}`"));
+                return fault(Problem::Feature(features.join(", ")));
+            }
+            Name::Hash => {
+                if let Err(problem) = Hash::parse(text) {
+                    return fault(problem);
+                }
+            }
+            Name::ConfigSettings if !text.contains('=') => return fault(Problem::SettingForm),
+            Name::NoBinary | Name::OnlyBinary | Name::AllReleases | Name::OnlyFinal
+                if text.starts_with('-') =>
+            {
+                return fault(Problem::Names(given.name.as_str()));
+            }
+            Name::NoBinary => options.format_control.push(Located {
+                value: FormatControl::NoBinary(given.value.to_text()),
+                at,
+            }),
+            Name::OnlyBinary => options.format_control.push(Located {
+                value: FormatControl::OnlyBinary(given.value.to_text()),
+                at,
+            }),
+            Name::AllReleases => options.release_control.push(Located {
+                value: ReleaseControl::AllReleases(given.value.to_text()),
+                at,
+            }),
+            Name::OnlyFinal => options.release_control.push(Located {
+                value: ReleaseControl::OnlyFinal(given.value.to_text()),
+                at,
+            }),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn entry(
+        &mut self,
+        source: &Source<'_>,
+        line: &Line,
+        part: Part<'_>,
+        given: &[Given<'_>],
+    ) -> Result<(), Error> {
+        let editable = given.iter().find(|given| given.name == Name::Editable);
+        let is_editable = editable.is_some();
+        let form = if is_editable {
+            form::read_editable(part, self.context.cwd)
+        } else {
+            form::read(part, self.context.cwd)
+        };
+        let form = form.map_err(|fault| source.error(line, fault))?;
+        let mut hashes = Vec::new();
+        let mut config_settings = Vec::new();
+        for given in given {
+            match given.name {
+                Name::Hash if !is_editable => {
+                    let hash = Hash::parse(given.value.text);
+                    let fault = |problem| Fault::new(given.at, problem);
+                    let hash = hash.map_err(|problem| source.error(line, fault(problem)))?;
+                    if !hash.is_well_formed() {
+                        let (algorithm, digits) =
+                            (hash.algorithm.as_str(), hash.algorithm.digits());
+                        let what =
+                            format!("no file has this hash: {algorithm} has {digits} hex digits");
+                        self.warn(source, line, given.value.offset(0), what);
+                    }
+                    hashes.push(hash);
+                }
+                Name::ConfigSettings => config_settings.push(given.value.to_text()),
+                _ => {}
+            }
+        }
+        let used = |name| match name {
+            Name::Hash => !is_editable,
+            name => name == Name::ConfigSettings,
+        };
+        let own = |given: &Given<'_>| editable.is_some_and(|own| own.at == given.at);
+        self.overlook(
+            source,
+            line,
+            given
+                .iter()
+                .filter(|given| !used(given.name) && !own(given)),
+        );
+        let at = part.offset(0);
+        let entry = Entry {
+            what: form.what,
+            extras: form.extras,
+            marker: form.marker,
+            hashes,
+            config_settings,
+            editable: is_editable,
+            written: part.trim().to_text(),
+            at: source.location(line, at),
+        };
+        if source.constraint {
+            if let Some(problem) = no_constraint(&entry) {
+                return Err(source.error(line, Fault::new(at, problem)));
+            }
+            self.read.constraints.push(entry);
+        } else {
+            self.read.entries.push(entry);
+        }
+        Ok(())
+    }
+
+    /// Warns of options that have no effect where they stand.
+    fn overlook<'g>(
+        &mut self,
+        source: &Source<'_>,
+        line: &Line,
+        options: impl Iterator<Item = &'g Given<'g>>,
+    ) {
+        for given in options {
+            let everywhere = matches!(
+                given.name,
+                Name::NoBinary | Name::OnlyBinary | Name::AllReleases | Name::OnlyFinal
+            );
+            if !everywhere {
+                let what = format!("pip overlooks `{}` here", given.name.as_str());
+                self.warn(source, line, given.at, what);
+            }
+        }
+    }
+
+    fn warn(&mut self, source: &Source<'_>, line: &Line, at: usize, text: String) {
+        self.read.warnings.push(Warning {
+            at: source.location(line, at),
+            text,
+        });
+    }
+
+    /// Reads the file that `-r` or `-c` names.
+    fn include(
+        &mut self,
+        source: &Source<'_>,
+        line: &Line,
+        given: Given<'_>,
+        constraint: bool,
+    ) -> Result<(), Error> {
+        let value = given.value;
+        let refuse = |problem| Err(source.error(line, Fault::new(value.offset(0), problem)));
+        let folder = source.path.parent().unwrap_or(Path::new("/"));
+        let scheme = value
+            .text
+            .split(':')
+            .next()
+            .unwrap_or_default()
+            .to_ascii_lowercase();
+        let (path, written) = match Link::new(value.text) {
+            Some(link) if link.is_file() => match link.to_path(folder) {
+                Ok(path) => (path, PathBuf::from(redact(value.to_text().written()))),
+                Err(problem) => return refuse(problem),
+            },
+            Some(_) if matches!(&*scheme, "http" | "https") => return refuse(Problem::Remote),
+            _ => {
+                let named = source.file.parent().unwrap_or(Path::new(""));
+                let written = normalize(&named.join(redact(value.to_text().written())));
+                (normalize(&folder.join(value.text)), written)
+            }
+        };
+        if source.stack.contains(&path) {
+            return refuse(Problem::Cycle(written));
+        }
+        if source.stack.len() >= MAX_DEPTH || self.read.files.len() >= MAX_FILES {
+            return refuse(Problem::TooManyFiles);
+        }
+        let data = fs::read(&path).map_err(|error| {
+            let at = source.location(line, value.offset(0));
+            Error::Include {
+                excerpt: source.excerpt(&at),
+                at,
+                source: error,
+            }
+        })?;
+        self.file(&written, &path, &data, constraint, source.stack)
+    }
+
+    /// Takes over the options of a line that has nothing else.
+    fn options(
+        &mut self,
+        source: &Source<'_>,
+        line: &Line,
+        given: &[Given<'_>],
+    ) -> Result<(), Error> {
+        self.indexes(source, line, given);
+        let mut links = given.iter().filter(|given| given.name == Name::FindLinks);
+        if let Some(given) = links.next() {
+            self.find_links(source, line, given);
+        }
+        self.overlook(source, line, links);
+        let useless = |given: &&Given<'_>| matches!(given.name, Name::Hash | Name::ConfigSettings);
+        self.overlook(source, line, given.iter().filter(useless));
+        for given in given {
+            let at = source.location(line, given.at);
+            let options = &mut self.read.options;
+            match given.name {
+                Name::Pre => options.release_control.push(Located {
+                    value: ReleaseControl::Pre,
+                    at,
+                }),
+                Name::PreferBinary => options.prefer_binary = Some(at),
+                Name::RequireHashes | Name::NoRequireHashes => {
+                    let value = given.name == Name::RequireHashes;
+                    match &options.require_hashes {
+                        Some(earlier) if earlier.value != value => {
+                            let fault = Fault::new(given.at, Problem::HashModes);
+                            return Err(source.error(line, fault));
+                        }
+                        _ => options.require_hashes = Some(Located { value, at }),
+                    }
+                }
+                Name::TrustedHost => options.trusted_hosts.push(Located {
+                    value: given.value.to_text(),
+                    at,
+                }),
+                Name::UseFeature => options.use_features.push(Located {
+                    value: given.value.to_text(),
+                    at,
+                }),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// `--no-index` wins over all else, before and behind it; `--index-url` replaces what was
+    /// there before it.
+    fn indexes(&mut self, source: &Source<'_>, line: &Line, given: &[Given<'_>]) {
+        let of = |name| given.iter().filter(move |given| given.name == name);
+        let locate = |given: &Given<'_>| Located {
+            value: given.value.to_text(),
+            at: source.location(line, given.at),
+        };
+        let options = &mut self.read.options;
+        if let Some(given) = of(Name::NoIndex).last() {
+            options.no_index = Some(source.location(line, given.at));
+            options.index_url = None;
+            options.extra_index_urls.clear();
+        }
+        if options.no_index.is_some() {
+            self.overlook(source, line, of(Name::IndexUrl));
+            self.overlook(source, line, of(Name::ExtraIndexUrl));
+            return;
+        }
+        let last = of(Name::IndexUrl).last();
+        if let Some(given) = last.filter(|given| !given.value.text.is_empty()) {
+            options.index_url = Some(locate(given));
+            options.extra_index_urls.clear();
+        }
+        options
+            .extra_index_urls
+            .extend(of(Name::ExtraIndexUrl).map(locate));
+    }
+
+    /// A path is relative to the file if something is there, else to the working folder.
+    fn find_links(&mut self, source: &Source<'_>, line: &Line, given: &Given<'_>) {
+        let written = given.value.to_text();
+        let folder = source.path.parent().unwrap_or(Path::new("/"));
+        let beside = normalize(&folder.join(given.value.text));
+        let link = Link::new(given.value.text);
+        let path = if fs::exists(&beside).is_some() {
+            Some(beside)
+        } else {
+            match link {
+                Some(link) if link.is_file() => link.to_path(self.context.cwd).ok(),
+                Some(_) => None,
+                None => Some(normalize(&self.context.cwd.join(given.value.text))),
+            }
+        };
+        let at = source.location(line, given.at);
+        if path.as_ref().is_some_and(|path| fs::exists(path).is_none()) {
+            let what = format!("there is nothing at `{written}`");
+            self.warn(source, line, given.value.offset(0), what);
+        }
+        let value = match path {
+            Some(path) => FindLinks::Path { path, written },
+            None => FindLinks::Url(written),
+        };
+        self.read.options.find_links.push(Located { value, at });
+    }
+}
+
+/// Where the options of a line begin: at the first word that begins with `-`, where words are
+/// parted by spaces alone.
+fn options_start(text: &str) -> usize {
+    if text.starts_with('-') {
+        return 0;
+    }
+    text.find(" -").map_or(text.len(), |space| space + 1)
+}
+
+/// Why an entry cannot be a constraint.
+fn no_constraint(entry: &Entry) -> Option<Problem> {
+    if entry.editable {
+        Some(Problem::EditableConstraint)
+    } else if entry.name().is_none() {
+        Some(Problem::UnnamedConstraint)
+    } else if entry.extras.is_empty() {
+        None
+    } else {
+        Some(Problem::ConstraintExtras)
+    }
+}
+
+fn undecodable(file: &Arc<Path>, data: &[u8], at: usize, problem: Problem) -> Error {
+    let before = String::from_utf8_lossy(&data[..at.min(data.len())]).into_owned();
+    // A mark behind the text makes sure that its last line is there, however it ends.
+    let marked = format!("{before}.");
+    let (line, last) = split_lines(&marked).enumerate().last().unwrap_or((0, "."));
+    let at = Location {
+        file: Arc::clone(file),
+        line: line + 1,
+        column: last.chars().count(),
+    };
+    let whole = String::from_utf8_lossy(data);
+    let shown = split_lines(&whole).nth(line).unwrap_or_default();
+    Error::Invalid {
+        excerpt: excerpt(shown, at.column),
+        at,
+        problem,
+    }
+}
+
+/// What lies at paths that a marker might have excluded: see [`Requirements::check`].
+pub(super) fn missing(entry: &Entry) -> Option<Error> {
+    match &entry.what {
+        What::Path {
+            kind: super::PathKind::Missing,
+            written,
+            ..
+        } => Some(entry.invalid(Problem::NoSuchPath(written.to_string()))),
+        _ => None,
+    }
+}
