@@ -20,10 +20,10 @@ pub enum Stream {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Stage {
-    /// Opening the builder, asking it for its interpreter and pip.
-    Builder,
     /// Reading the requirements.
     Resolve,
+    /// Opening the builder, asking it for its interpreter and pip.
+    Builder,
     /// pip installs into the prefix.
     Install,
     /// The prefix is read back and put as the runtime needs it.
@@ -50,6 +50,8 @@ impl fmt::Display for Stage {
 pub enum Event<'a> {
     /// A stage began.
     Stage(Stage, &'a str),
+    /// What the builder is: where it is, its interpreter and platform.
+    Builder(&'a str),
     /// A command in the builder wrote a line.
     Line {
         /// Where.

@@ -49,7 +49,7 @@ impl Error {
 }
 
 /// The crate's file system result.
-pub(crate) type Result<T> = std::result::Result<T, Error>;
+pub type Result<T> = std::result::Result<T, Error>;
 
 /// A closure for `map_err` that adds the verb and the path.
 fn at<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + 'a {
@@ -58,6 +58,20 @@ fn at<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Err
 
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).map_err(at("read", path))
+}
+
+/// Opens a file for reading.
+pub fn open_for_reading(path: &Path) -> Result<File> {
+    open(path)
+}
+
+/// The names in a folder that are UTF-8, sorted.
+pub fn names(path: &Path) -> Result<Vec<String>> {
+    let names = list(path)?;
+    Ok(names
+        .into_iter()
+        .filter_map(|name| name.into_string().ok())
+        .collect())
 }
 
 pub(crate) fn open(path: &Path) -> Result<File> {
@@ -182,4 +196,28 @@ pub(crate) fn split(path: &Path) -> (PathBuf, String) {
 /// Whether `path` is a file that may be run.
 pub(crate) fn is_executable(path: &Path) -> bool {
     exists(path).is_some_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+}
+
+/// Whether two paths lie on one file system.
+pub(crate) fn same_device(a: &Path, b: &Path) -> Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    Ok(follow(a)?.dev() == follow(b)?.dev())
+}
+
+/// Sets the time of the last change, in seconds since 1970.
+pub(crate) fn set_mtime(file: &File, path: &Path, mtime: u64) -> Result<()> {
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(mtime);
+    file.set_modified(time).map_err(at("set the time of", path))
+}
+
+/// Whether `folder`'s file system takes names for one that differ only in case.
+pub(crate) fn ignores_case(folder: &Path) -> Result<bool> {
+    let probe = tempfile::Builder::new()
+        .prefix("case-")
+        .suffix(".probe")
+        .rand_bytes(6)
+        .tempfile_in(folder)
+        .map_err(at("create a file in", folder))?;
+    let (_, name) = split(probe.path());
+    Ok(exists(&folder.join(name.replace("probe", "PROBE"))).is_some())
 }

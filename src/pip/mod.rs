@@ -94,6 +94,12 @@ impl<'a> Driver<'a> {
         })
     }
 
+    /// The version of pip.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.pip.version
+    }
+
     /// The settings that reach the build.
     #[must_use]
     pub fn settings(&self) -> &[Setting] {
@@ -127,7 +133,7 @@ impl<'a> Driver<'a> {
     ) -> Result<Outcome, Error> {
         let root = session.locate(WORK);
         let environment = &self.interpreter.markers;
-        let mut rendered = render::render(requirements, environment, &root)?;
+        let mut rendered = render::render(requirements, environment, &root, &self.links())?;
         let env = self.environment(session, &mut rendered.tree)?;
         session.put(WORK, &rendered.tree)?;
         session.put(TEMP, &Tree::new())?;
@@ -219,7 +225,17 @@ impl<'a> Driver<'a> {
                 "cert" | "client-cert" | "build-constraint" if self.brings(origin) => {
                     self.bring(session, tree, name, Path::new(value))?
                 }
-                "find-links" if self.brings(origin) && !value.contains("://") => continue,
+                // Folders go along with the requirements.
+                "find-links" => {
+                    let urls = value
+                        .split_whitespace()
+                        .filter(|link| !self.is_folder(origin, link));
+                    let urls: Vec<_> = urls.collect();
+                    if urls.is_empty() {
+                        continue;
+                    }
+                    urls.join(" ")
+                }
                 // The caller's folder is not the container's.
                 "cache-dir" if self.brings(origin) => continue,
                 _ => value.clone(),
@@ -250,6 +266,22 @@ impl<'a> Driver<'a> {
         env.extend(self.fixed(session));
         env.extend(self.options.set.clone());
         Ok(env)
+    }
+
+    /// The folders of links that the caller's settings name and the builder does not see.
+    fn links(&self) -> Vec<String> {
+        match self.settings.pass.get("find-links") {
+            Some((value, origin)) => value
+                .split_whitespace()
+                .filter(|link| self.is_folder(origin, link))
+                .map(str::to_owned)
+                .collect(),
+            None => Vec::new(),
+        }
+    }
+
+    fn is_folder(&self, origin: &Origin, link: &str) -> bool {
+        self.brings(origin) && !link.contains("://")
     }
 
     /// Whether paths of this origin mean nothing in the builder.

@@ -31,11 +31,13 @@ const NOT_SOURCE: [&str; 6] = [
     "node_modules",
 ];
 
-/// Renders what applies in `environment`; `root` is where the files will lie in the builder.
+/// Renders what applies in `environment`; `root` is where the files will lie in the builder, and
+/// `links` are folders and pages of this machine to look in besides.
 pub(super) fn render(
     requirements: &Requirements,
     environment: &MarkerEnvironment,
     root: &str,
+    links: &[String],
 ) -> Result<Rendered, Error> {
     let mut out = Renderer {
         tree: Tree::new(),
@@ -44,7 +46,14 @@ pub(super) fn render(
     };
     let mut text = String::new();
     let mut lines = Vec::new();
-    for line in out.options(requirements)? {
+    let mut options = out.options(requirements)?;
+    for path in links {
+        options.push(format!(
+            "--find-links={}",
+            quoted(&out.links(Path::new(path))?)
+        ));
+    }
+    for line in options {
         text.push_str(&line);
         text.push('\n');
         lines.push(None);

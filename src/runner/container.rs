@@ -110,6 +110,10 @@ impl Container {
             "0:0",
             "--workdir",
             "/",
+            // Python as the first process of a container does not heed a gentler one, and podman
+            // would wait ten seconds for it.
+            "--stop-signal",
+            "KILL",
             "--entrypoint",
             &self.python,
         ]);
@@ -442,6 +446,8 @@ mod tests {
                 "0:0",
                 "--workdir",
                 "/",
+                "--stop-signal",
+                "KILL",
                 "--entrypoint",
                 "python3",
                 "--network",

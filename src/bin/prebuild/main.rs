@@ -1,2 +1,82 @@
-//! The command line.
-fn main() {}
+//! `prebuild`, the command: a thin client of the library.
+
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use clap::Parser;
+use prebuild::event::Cancel;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+mod args;
+mod report;
+mod settings;
+
+use args::{Cli, Command};
+use report::Report;
+use settings::{Environment, Settings};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let common = match &cli.command {
+        Some(Command::Plan(common)) => common,
+        None => &cli.build.common,
+    };
+    let report = Report::new(common);
+    let cancel = Cancel::new();
+    let signal = match watch_signals(&cancel) {
+        Ok(signal) => signal,
+        Err(error) => return report.failure(&error.into()),
+    };
+    match run(cli, &report, &cancel) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => match signal.load(Ordering::SeqCst) {
+            0 => match error.downcast_ref::<io::Error>() {
+                // Whoever read the result has seen enough.
+                Some(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+                _ => report.failure(&error),
+            },
+            signal => report.interrupted(signal),
+        },
+    }
+}
+
+fn run(cli: Cli, report: &Report, cancel: &Cancel) -> anyhow::Result<()> {
+    let environment = Environment::of_this_process()?;
+    let observe = |event: &prebuild::event::Event<'_>| report.event(event);
+    match cli.command {
+        Some(Command::Plan(common)) => {
+            let settings = Settings::common(common, &environment, cancel)?;
+            warn(report, &settings);
+            let runner = settings.runner.as_ref();
+            let plan = prebuild::pipeline::plan(&settings.request, runner, &observe, cancel)?;
+            report.plan(&plan)?;
+        }
+        None => {
+            let settings = Settings::build(cli.build, &environment, cancel)?;
+            warn(report, &settings);
+            let runner = settings.runner.as_ref();
+            let artifact = prebuild::pipeline::build(&settings.request, runner, &observe, cancel)?;
+            report.artifact(&artifact)?;
+        }
+    }
+    Ok(())
+}
+
+fn warn(report: &Report, settings: &Settings) {
+    for warning in &settings.warnings {
+        report.warning(warning);
+    }
+}
+
+/// Ctrl-C and its like throw the switch; which it was decides the exit code.
+fn watch_signals(cancel: &Cancel) -> io::Result<Arc<AtomicUsize>> {
+    let which = Arc::new(AtomicUsize::new(0));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        let number = usize::try_from(signal).unwrap_or(0);
+        signal_hook::flag::register_usize(signal, Arc::clone(&which), number)?;
+        signal_hook::flag::register(signal, cancel.flag())?;
+    }
+    Ok(which)
+}

@@ -1,0 +1,47 @@
+//! What a build leaves.
+
+use serde::Serialize;
+
+use crate::audit::Finding;
+use crate::event::Stage;
+use crate::layout::Layout;
+use crate::pack::Packed;
+use crate::pip::Setting;
+use crate::requirements;
+use crate::runner::Identity;
+use crate::target::Target;
+use crate::tree::Distribution;
+
+/// A finished build: the artifacts, and what is in them.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct Artifact {
+    /// The version of this document.
+    pub version: u32,
+    /// What was written.
+    pub outputs: Vec<Packed>,
+    /// The distributions in it, by name.
+    pub distributions: Vec<Distribution>,
+    /// How many files there are.
+    pub files: usize,
+    /// How many of them are native code.
+    pub native: usize,
+    /// The bytes of all files together, before packing.
+    pub size: u64,
+    /// What the audit found.
+    pub findings: Vec<Finding>,
+    /// Where pip ran.
+    pub builder: Identity,
+    /// The version of the builder's pip.
+    pub pip: String,
+    /// What the artifact is for.
+    pub target: Target,
+    /// Where it will lie.
+    pub layout: Layout,
+    /// The settings of pip's that reached the build.
+    pub settings: Vec<Setting>,
+    /// The requirements files that were read.
+    pub inputs: Vec<requirements::File>,
+    /// How long each stage took, in seconds; empty unless the caller gave a clock.
+    pub seconds: Vec<(Stage, f64)>,
+}

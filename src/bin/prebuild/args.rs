@@ -1,0 +1,193 @@
+//! The command line. Doc comments are the help; there is no logic here.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use prebuild::pack::Output;
+
+/// Turns a requirements.txt into the install prefix that a Python image needs, and nothing else.
+///
+/// pip installs into an empty prefix in a builder: a container, or this machine. The prefix is put
+/// as the runtime needs it and packed into bytes that are the same every time.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    max_term_width = 100,
+    after_help = "\
+Exit codes: 0 done; 1 the build failed; 2 the request is wrong; 3 this machine is not set up;
+130 and 143 interrupted.
+
+Examples:
+  prebuild requirements.txt
+  prebuild requirements.txt --image python:3.11 -o deps.tar.gz
+  prebuild requirements.txt -o /install/        in a Dockerfile's builder stage"
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) build: Build,
+}
+
+/// What else it can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Print what was read and what applies; install nothing
+    Plan(Common),
+}
+
+/// What a build takes.
+#[derive(Debug, Args)]
+pub(crate) struct Build {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// What to write: .tar, .tar.gz, .tgz, .tar.zst, .zip, or DIR/ (repeatable)
+    #[arg(
+        short,
+        long,
+        value_name = "PATH",
+        default_value = "deps.tar.gz",
+        help_heading = "Output"
+    )]
+    pub(crate) output: Vec<Output>,
+    /// Replace an output folder that is not empty
+    #[arg(long, help_heading = "Output")]
+    pub(crate) force: bool,
+    /// Where the prefix will lie in the runtime
+    #[arg(
+        long,
+        value_name = "PATH",
+        default_value = "/usr/local",
+        help_heading = "Output"
+    )]
+    pub(crate) dest: String,
+    /// The interpreter that scripts name in their first line [default: follows from --dest]
+    #[arg(long, value_name = "PATH", help_heading = "Output")]
+    pub(crate) script_python: Option<String>,
+    /// Write bytecode too: unchecked-hash, with the destination's paths
+    #[arg(long, help_heading = "Output")]
+    pub(crate) compile: bool,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Common {
+    /// Requirements files; `-` is standard input
+    #[arg(required_unless_present = "requirement", value_name = "REQUIREMENTS")]
+    pub(crate) requirements: Vec<PathBuf>,
+    /// A requirements file, as pip names it
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) requirement: Vec<PathBuf>,
+    /// A file of constraints
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) constraint: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) builder: BuilderArgs,
+    #[command(flatten)]
+    pub(crate) pip: PipArgs,
+    /// How results are printed
+    #[arg(long, value_enum, default_value_t = Format::Text, help_heading = "Messages")]
+    pub(crate) format: Format,
+    /// Print the result and errors only
+    #[arg(short, long, conflicts_with = "verbose", help_heading = "Messages")]
+    pub(crate) quiet: bool,
+    /// Print pip's own output too
+    #[arg(short, long, help_heading = "Messages")]
+    pub(crate) verbose: bool,
+    /// Whether messages are coloured
+    #[arg(long, value_enum, default_value_t = Color::Auto, help_heading = "Messages")]
+    pub(crate) color: Color,
+}
+
+/// Where pip runs.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Builder")]
+pub(crate) struct BuilderArgs {
+    /// Where pip runs; `auto`: a container engine if one answers and --image names an image, else
+    /// this machine
+    #[arg(long, value_enum, default_value_t = Builder::Auto)]
+    pub(crate) builder: Builder,
+    /// The builder's image, such as python:3.11
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) image: Option<String>,
+    /// The builder's interpreter [default: python3 on PATH]
+    #[arg(long, value_name = "X.Y|PATH")]
+    pub(crate) python: Option<String>,
+    /// Set a variable for pip and what it builds; without a value, the one that it has here
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub(crate) env: Vec<String>,
+    /// Certificates that the builder must trust
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_cert: Option<PathBuf>,
+    /// The container's network, as the engine names it
+    #[arg(long, value_name = "MODE")]
+    pub(crate) network: Option<String>,
+    /// An argument for the engine's `create` (repeatable; `--engine-arg=--memory=2g`)
+    #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
+    pub(crate) engine_arg: Vec<String>,
+}
+
+/// pip's options, with pip's names and meaning.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "As pip has them")]
+pub(crate) struct PipArgs {
+    /// The index
+    #[arg(short, long, value_name = "URL", visible_alias = "pypi-url")]
+    pub(crate) index_url: Option<String>,
+    /// Another index
+    #[arg(long, value_name = "URL")]
+    pub(crate) extra_index_url: Vec<String>,
+    /// A page or folder of links to archives
+    #[arg(short, long, value_name = "URL|PATH")]
+    pub(crate) find_links: Vec<String>,
+    /// Ask no index
+    #[arg(long)]
+    pub(crate) no_index: bool,
+    /// A host that is trusted without a valid certificate
+    #[arg(long, value_name = "HOST")]
+    pub(crate) trusted_host: Vec<String>,
+    /// Take pre-releases too
+    #[arg(long)]
+    pub(crate) pre: bool,
+    /// Take wheels only, for these names or `:all:`
+    #[arg(long, value_name = "NAMES")]
+    pub(crate) only_binary: Vec<String>,
+    /// Build from source, these names or `:all:`
+    #[arg(long, value_name = "NAMES")]
+    pub(crate) no_binary: Vec<String>,
+    /// Prefer an older wheel to a newer sdist
+    #[arg(long)]
+    pub(crate) prefer_binary: bool,
+    /// Every requirement must have a hash
+    #[arg(long)]
+    pub(crate) require_hashes: bool,
+    /// Install what is named and not what it needs
+    #[arg(long)]
+    pub(crate) no_deps: bool,
+}
+
+/// Where pip runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Builder {
+    Auto,
+    Local,
+    Docker,
+    Podman,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Text,
+    Json,
+}
+
+/// Whether messages are coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    Auto,
+    Always,
+    Never,
+}

@@ -1,0 +1,291 @@
+//! What the user sees: results on standard output, everything else on standard error.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use anstream::{AutoStream, ColorChoice};
+use anstyle::{AnsiColor, Style};
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use prebuild::artifact::Artifact;
+use prebuild::error::Kind;
+use prebuild::event::Event;
+use prebuild::plan::{Plan, Planned};
+use prebuild::requirements::What;
+
+use crate::args::{Color, Common, Format};
+use crate::settings::Wrong;
+
+/// The build failed: pip, an index, a wheel, the disk.
+const FAILED: u8 = 1;
+/// The request is wrong: usage, requirements.
+const WRONG: u8 = 2;
+/// This machine is not set up: no Python, no pip, no engine, no such image.
+const NOT_SET_UP: u8 = 3;
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const HINT: Style = AnsiColor::Cyan.on_default().bold();
+const STAGE: Style = AnsiColor::Green.on_default().bold();
+
+/// Where messages go, and how many of them.
+pub(crate) struct Report {
+    format: Format,
+    quiet: bool,
+    verbose: bool,
+    color: ColorChoice,
+    bar: ProgressBar,
+    lines: Mutex<()>,
+}
+
+impl Report {
+    pub(crate) fn new(common: &Common) -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        if io::stderr().is_terminal() && !common.quiet && !common.verbose {
+            bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        Self {
+            format: common.format,
+            quiet: common.quiet,
+            verbose: common.verbose,
+            color: match common.color {
+                Color::Auto => ColorChoice::Auto,
+                Color::Always => ColorChoice::Always,
+                Color::Never => ColorChoice::Never,
+            },
+            bar,
+            lines: Mutex::new(()),
+        }
+    }
+
+    /// One line on standard error; a terminal's progress bar steps aside for it.
+    fn say(&self, text: &str) {
+        let _one_at_a_time = self.lines.lock();
+        self.bar.suspend(|| {
+            let mut stderr = AutoStream::new(io::stderr(), self.stderr_color());
+            // Nobody is left to be told of it.
+            let _ = writeln!(stderr, "{text}");
+        });
+    }
+
+    fn stderr_color(&self) -> ColorChoice {
+        match self.color {
+            ColorChoice::Auto => AutoStream::choice(&io::stderr()),
+            choice => choice,
+        }
+    }
+
+    fn stage(&self, name: &str, about: &str) {
+        if !self.quiet && !about.is_empty() {
+            self.say(&format!("{STAGE}{name:>8}{STAGE:#}  {about}"));
+        }
+    }
+
+    pub(crate) fn warning(&self, text: &str) {
+        if !self.quiet {
+            self.say(&format!("{WARNING}warning{WARNING:#}: {text}"));
+        }
+    }
+
+    /// What the library tells while it works.
+    pub(crate) fn event(&self, event: &Event<'_>) {
+        match event {
+            Event::Stage(stage, about) => {
+                self.stage(&stage.to_string(), about);
+                self.bar.reset();
+                self.bar.set_length(0);
+                self.bar.set_style(spinner());
+                self.bar.set_message(String::new());
+                self.bar.enable_steady_tick(Duration::from_millis(120));
+            }
+            Event::Builder(about) => self.stage("builder", about),
+            Event::Line { text, .. } => {
+                if self.verbose {
+                    self.say(text);
+                } else {
+                    self.bar
+                        .set_message(text.chars().take(70).collect::<String>());
+                }
+            }
+            Event::Warning(text) => self.warning(text),
+            Event::Packed { done, total } => {
+                if self.bar.length() != Some(*total) {
+                    self.bar.set_length(*total);
+                    self.bar.set_style(meter());
+                }
+                self.bar.set_position(*done);
+            }
+            _ => {}
+        }
+    }
+
+    /// The summary of a build on standard error, the result on standard output.
+    pub(crate) fn artifact(&self, artifact: &Artifact) -> io::Result<()> {
+        self.bar.finish_and_clear();
+        if self.verbose {
+            for distribution in &artifact.distributions {
+                self.stage("with", &distribution.to_string());
+            }
+        }
+        let outputs: Vec<_> = artifact
+            .outputs
+            .iter()
+            .map(|output| format!("{} {}", output.path.display(), HumanBytes(output.size)))
+            .collect();
+        let times: Vec<_> = artifact
+            .seconds
+            .iter()
+            .map(|(stage, seconds)| format!("{stage} {seconds:.1} s"))
+            .collect();
+        self.stage(
+            "done",
+            &format!(
+                "{} distributions, {} files, {} of them native libraries, {} in, {} out",
+                artifact.distributions.len(),
+                artifact.files,
+                artifact.native,
+                HumanBytes(artifact.size),
+                outputs.join(", "),
+            ),
+        );
+        self.stage("times", &times.join(", "));
+        if !["/usr/local", "/usr"].contains(&artifact.layout.dest.as_str()) {
+            let dest = &artifact.layout.dest;
+            self.stage("use", &format!("ENV PATH={dest}/bin:$PATH"));
+        }
+        match self.format {
+            Format::Json => print_json(artifact),
+            Format::Text => {
+                let mut stdout = io::stdout().lock();
+                for output in &artifact.outputs {
+                    match &output.digest {
+                        Some(digest) => writeln!(stdout, "{}  {digest}", output.path.display())?,
+                        None => writeln!(stdout, "{}", output.path.display())?,
+                    }
+                }
+                stdout.flush()
+            }
+        }
+    }
+
+    /// A plan on standard output.
+    pub(crate) fn plan(&self, plan: &Plan) -> io::Result<()> {
+        self.bar.finish_and_clear();
+        if self.format == Format::Json {
+            return print_json(plan);
+        }
+        let mut out = io::stdout().lock();
+        writeln!(out, "builder  {}", plan.builder)?;
+        writeln!(out, "target   {}", plan.target)?;
+        writeln!(out, "pip      {}", plan.pip)?;
+        for setting in &plan.settings {
+            writeln!(
+                out,
+                "setting  {} = {} (from {})",
+                setting.name, setting.value, setting.from
+            )?;
+        }
+        for line in options(plan) {
+            writeln!(out, "option   {line}")?;
+        }
+        for entry in &plan.requirements {
+            writeln!(out, "require  {}", entry_line(entry))?;
+        }
+        for entry in &plan.constraints {
+            writeln!(out, "limit    {}", entry_line(entry))?;
+        }
+        out.flush()
+    }
+
+    /// An error on standard error; returns the exit code that it means.
+    pub(crate) fn failure(&self, error: &anyhow::Error) -> ExitCode {
+        self.bar.finish_and_clear();
+        let ours = error.downcast_ref::<prebuild::error::Error>();
+        if self.verbose || ours.is_none_or(|error| error.tail().is_empty()) {
+            // Shown already, or there is none.
+        } else if let Some(ours) = ours {
+            for line in ours.tail() {
+                self.say(&format!("  | {line}"));
+            }
+        }
+        let mut text = String::new();
+        for line in error.to_string().lines() {
+            text.push_str(&format!("{ERROR}error{ERROR:#}: {line}\n"));
+        }
+        if let Some(excerpt) = ours.and_then(prebuild::error::Error::excerpt) {
+            text.push_str(excerpt.trim_end_matches('\n'));
+            text.push('\n');
+        }
+        for cause in error.chain().skip(1) {
+            text.push_str(&format!("  caused by: {cause}\n"));
+        }
+        if let Some(hint) = ours.and_then(prebuild::error::Error::hint) {
+            text.push_str(&format!("{HINT}hint{HINT:#}: {hint}\n"));
+        }
+        self.say(text.trim_end());
+        ExitCode::from(match ours.map(prebuild::error::Error::kind) {
+            Some(Kind::Request) => WRONG,
+            Some(Kind::Setup) => NOT_SET_UP,
+            None if error.is::<Wrong>() => WRONG,
+            Some(Kind::Build | Kind::Cancelled) | None => FAILED,
+        })
+    }
+
+    /// A build that a signal stopped; the exit code is a shell's for that signal.
+    pub(crate) fn interrupted(&self, signal: usize) -> ExitCode {
+        self.bar.finish_and_clear();
+        self.say(&format!(
+            "{ERROR}error{ERROR:#}: interrupted; nothing was written"
+        ));
+        ExitCode::from(u8::try_from(128 + signal).unwrap_or(FAILED))
+    }
+}
+
+fn spinner() -> ProgressStyle {
+    ProgressStyle::with_template("{spinner} {wide_msg:.dim}")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner())
+}
+
+fn meter() -> ProgressStyle {
+    ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+fn print_json(value: &impl serde::Serialize) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    serde_json::to_writer_pretty(&mut stdout, value)?;
+    stdout.write_all(b"\n")?;
+    stdout.flush()
+}
+
+/// A requirement on one line: what was written, where, and whether it applies.
+fn entry_line(planned: &Planned) -> String {
+    let entry = &planned.entry;
+    let at = format!("{}:{}", entry.at.file.display(), entry.at.line);
+    let mut line = format!("{:<40} {at}", entry.written.to_string());
+    if !entry.hashes.is_empty() {
+        line.push_str(&format!(", {} hashes", entry.hashes.len()));
+    }
+    if let What::Path { path, .. } = &entry.what {
+        line.push_str(&format!(", {}", path.display()));
+    }
+    if let Some(reason) = &planned.reason {
+        line.push_str(&format!(", left out: {reason}"));
+    }
+    line
+}
+
+/// The options as one JSON value a line: their forms are many, and each knows where it stands.
+fn options(plan: &Plan) -> Vec<String> {
+    let Ok(serde_json::Value::Object(options)) = serde_json::to_value(&plan.options) else {
+        return Vec::new();
+    };
+    options
+        .into_iter()
+        .filter(|(_, value)| {
+            !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty())
+        })
+        .map(|(name, value)| format!("{} {value}", name.replace('_', "-")))
+        .collect()
+}

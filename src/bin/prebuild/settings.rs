@@ -1,0 +1,361 @@
+//! Arguments and environment into values: everything optional is decided here, and nothing else in
+//! the program reads the environment.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use prebuild::event::Cancel;
+use prebuild::pack::DEFAULT_MTIME;
+use prebuild::pipeline::Request;
+use prebuild::requirements::Input;
+use prebuild::runner::{Container, Engine, Local, Runner};
+
+use crate::args::{self, Builder, BuilderArgs, Common, PipArgs};
+
+/// What this process was started with.
+pub(crate) struct Environment {
+    env: BTreeMap<String, String>,
+    cwd: PathBuf,
+}
+
+impl Environment {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the environment"
+    )]
+    pub(crate) fn of_this_process() -> anyhow::Result<Self> {
+        Ok(Self {
+            env: std::env::vars_os()
+                .filter_map(|(name, value)| {
+                    Some((name.into_string().ok()?, value.into_string().ok()?))
+                })
+                .collect(),
+            cwd: std::env::current_dir().context("there is no working folder")?,
+        })
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.env
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
+    }
+
+    fn scratch(&self) -> PathBuf {
+        PathBuf::from(self.get("TMPDIR").unwrap_or("/tmp"))
+    }
+}
+
+/// A request that cannot be meant; exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Wrong(pub(crate) String);
+
+/// A build, decided.
+pub(crate) struct Settings {
+    pub(crate) request: Request,
+    pub(crate) runner: Box<dyn Runner>,
+    /// What was decided for the user and may surprise.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Settings {
+    /// The settings of a build.
+    pub(crate) fn build(
+        args: args::Build,
+        environment: &Environment,
+        cancel: &Cancel,
+    ) -> anyhow::Result<Self> {
+        let args::Build {
+            common,
+            output,
+            force,
+            dest,
+            script_python,
+            compile,
+        } = args;
+        let mut settings = Self::common(common, environment, cancel)?;
+        let request = &mut settings.request;
+        request.outputs = output;
+        request.pack.force = force;
+        request.dest = dest;
+        request.script_python = script_python;
+        request.compile = compile;
+        Ok(settings)
+    }
+
+    /// The settings of what every command does.
+    pub(crate) fn common(
+        common: Common,
+        environment: &Environment,
+        cancel: &Cancel,
+    ) -> anyhow::Result<Self> {
+        let Common {
+            requirements,
+            requirement,
+            constraint,
+            builder,
+            pip,
+            // The report's.
+            format: _,
+            quiet: _,
+            verbose: _,
+            color: _,
+        } = common;
+        let inputs = requirements
+            .into_iter()
+            .chain(requirement)
+            .map(input)
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let mut request = Request::new(inputs, &environment.cwd);
+        request.constraints = constraint.into_iter().map(Input::Path).collect();
+        request.clock = Some(clock);
+        if let Some(epoch) = environment.get("SOURCE_DATE_EPOCH") {
+            let Ok(epoch) = epoch.parse() else {
+                bail!(Wrong(format!(
+                    "SOURCE_DATE_EPOCH is no number of seconds: `{epoch}`"
+                )));
+            };
+            request.pack.mtime = epoch;
+            // What is built is packed into a wheel, a zip, which knows no earlier year.
+            request.pip.epoch = epoch.max(DEFAULT_MTIME);
+        }
+        request.pip.env = pip_variables(environment, pip);
+        request.pip.set = set_variables(environment, &builder.env)?;
+        request.pip.ca_cert = builder.ca_cert.clone();
+        request.pip.config = pip_config(environment);
+        let mut warnings = Vec::new();
+        let runner = runner(builder, environment, cancel, &mut warnings)?;
+        Ok(Self {
+            request,
+            runner,
+            warnings,
+        })
+    }
+}
+
+/// The time since the first look at it.
+fn clock() -> Duration {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed()
+}
+
+fn input(path: PathBuf) -> anyhow::Result<Input> {
+    if path != Path::new("-") {
+        return Ok(Input::Path(path));
+    }
+    let mut bytes = Vec::new();
+    std::io::stdin()
+        .read_to_end(&mut bytes)
+        .context("cannot read standard input")?;
+    Ok(Input::Stdin(bytes))
+}
+
+/// The caller's environment with pip's options put in as pip's variables: pip takes both alike, and
+/// variables are seen by no one else.
+fn pip_variables(environment: &Environment, pip: PipArgs) -> BTreeMap<String, String> {
+    let PipArgs {
+        index_url,
+        extra_index_url,
+        find_links,
+        no_index,
+        trusted_host,
+        pre,
+        only_binary,
+        no_binary,
+        prefer_binary,
+        require_hashes,
+        no_deps,
+    } = pip;
+    let mut env = environment.env.clone();
+    let mut set = |name: &str, value: String| {
+        if !value.is_empty() {
+            env.insert(name.to_owned(), value);
+        }
+    };
+    let flag = |given: bool| if given { "1".to_owned() } else { String::new() };
+    set("PIP_INDEX_URL", index_url.unwrap_or_default());
+    set("PIP_EXTRA_INDEX_URL", extra_index_url.join(" "));
+    set("PIP_FIND_LINKS", find_links.join(" "));
+    set("PIP_NO_INDEX", flag(no_index));
+    set("PIP_TRUSTED_HOST", trusted_host.join(" "));
+    set("PIP_PRE", flag(pre));
+    set("PIP_ONLY_BINARY", only_binary.join(","));
+    set("PIP_NO_BINARY", no_binary.join(","));
+    set("PIP_PREFER_BINARY", flag(prefer_binary));
+    set("PIP_REQUIRE_HASHES", flag(require_hashes));
+    set("PIP_NO_DEPS", flag(no_deps));
+    env
+}
+
+/// `--env NAME=VALUE`, and `--env NAME` with the value that it has here.
+fn set_variables(
+    environment: &Environment,
+    given: &[String],
+) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut set = BTreeMap::new();
+    for given in given {
+        let (name, value) = match given.split_once('=') {
+            Some((name, value)) => (name, value),
+            None => match environment.env.get(given) {
+                Some(value) => (given.as_str(), value.as_str()),
+                None => bail!(Wrong(format!(
+                    "--env {given}: there is no such variable here"
+                ))),
+            },
+        };
+        if name.is_empty() || name.contains('\0') || value.contains('\0') {
+            bail!(Wrong("--env takes NAME=VALUE or NAME".to_owned()));
+        }
+        set.insert(name.to_owned(), value.to_owned());
+    }
+    Ok(set)
+}
+
+/// The texts of the caller's pip configuration files, for builders that do not see them.
+///
+/// <https://pip.pypa.io/en/stable/topics/configuration/#location>
+fn pip_config(environment: &Environment) -> Vec<(String, String)> {
+    let home = environment.get("HOME").unwrap_or("/");
+    let config_home = environment
+        .get("XDG_CONFIG_HOME")
+        .map_or_else(|| format!("{home}/.config"), str::to_owned);
+    let mut paths = vec![
+        "/etc/pip.conf".to_owned(),
+        format!("{home}/.pip/pip.conf"),
+        format!("{config_home}/pip/pip.conf"),
+    ];
+    match environment.get("PIP_CONFIG_FILE") {
+        Some("/dev/null") => return Vec::new(),
+        Some(file) => paths.push(file.to_owned()),
+        None => {}
+    }
+    let read = |path: &String| -> Option<String> {
+        let mut text = String::new();
+        prebuild::fs::open_for_reading(Path::new(path))
+            .ok()?
+            .read_to_string(&mut text)
+            .ok()?;
+        Some(text)
+    };
+    paths
+        .into_iter()
+        .filter_map(|path| read(&path).map(|text| (path, text)))
+        .collect()
+}
+
+/// The builder that was asked for.
+fn runner(
+    args: BuilderArgs,
+    environment: &Environment,
+    cancel: &Cancel,
+    warnings: &mut Vec<String>,
+) -> anyhow::Result<Box<dyn Runner>> {
+    let BuilderArgs {
+        builder,
+        image,
+        python,
+        // Put into the request.
+        env: _,
+        ca_cert: _,
+        network,
+        engine_arg,
+    } = args;
+    let engine = match (builder, &image) {
+        (Builder::Local, Some(_)) => {
+            bail!(Wrong("--builder local has no use for --image".to_owned()))
+        }
+        (Builder::Docker | Builder::Podman, None) => {
+            bail!(Wrong("a container is made from an image: name one with --image, such as --image python:3.11".to_owned()))
+        }
+        (Builder::Local, None) | (Builder::Auto, None) => None,
+        (Builder::Docker, Some(_)) => Some(Engine::Docker),
+        (Builder::Podman, Some(_)) => Some(Engine::Podman),
+        (Builder::Auto, Some(image)) => {
+            let answers = |engine: &Engine| engine.ping(&environment.env, cancel).is_ok();
+            let engine = [Engine::Docker, Engine::Podman].into_iter().find(answers);
+            if engine.is_none() {
+                warnings.push(format!(
+                    "neither docker nor podman answers: building on this machine instead of in `{image}`"
+                ));
+            }
+            engine
+        }
+    };
+    let container_python = python.clone();
+    let program = |python: Option<String>| match python {
+        None => "python3".to_owned(),
+        Some(version) if is_version(&version) => format!("python{version}"),
+        Some(path) => path,
+    };
+    Ok(match (engine, image) {
+        (Some(engine), Some(image)) => Box::new(Container {
+            engine,
+            image,
+            python: program(container_python),
+            network,
+            engine_args: engine_arg,
+            env: environment.env.clone(),
+            scratch: environment.scratch(),
+            process: format!("{}:{}", host(), std::process::id()),
+        }),
+        _ => {
+            let python = match python {
+                Some(version) if is_version(&version) => {
+                    pyenv(environment, &version).unwrap_or_else(|| program(Some(version)))
+                }
+                python => program(python),
+            };
+            Box::new(Local::new(
+                python,
+                environment.scratch(),
+                environment.env.clone(),
+            ))
+        }
+    })
+}
+
+fn is_version(text: &str) -> bool {
+    text.split('.').count() == 2
+        && text
+            .split('.')
+            .all(|part| !part.is_empty() && part.chars().all(|c| c.is_ascii_digit()))
+}
+
+/// pyenv's interpreter of a version, where the one on the `PATH` is a shim of pyenv's: a shim starts
+/// only the versions that are switched on.
+fn pyenv(environment: &Environment, version: &str) -> Option<String> {
+    let path = environment.get("PATH")?;
+    let program = format!("python{version}");
+    let folder = path
+        .split(':')
+        .map(Path::new)
+        .find(|folder| folder.join(&program).is_file())?;
+    if !folder.ends_with("shims") {
+        return None;
+    }
+    let versions = folder.parent()?.join("versions");
+    let mut found: Vec<(u32, PathBuf)> = prebuild::fs::names(&versions)
+        .ok()?
+        .into_iter()
+        .filter_map(|name| {
+            let patch = name.strip_prefix(&format!("{version}."))?.parse().ok()?;
+            Some((patch, versions.join(&name).join("bin").join(&program)))
+        })
+        .filter(|(_, path)| path.is_file())
+        .collect();
+    found.sort();
+    found.pop()?.1.to_str().map(str::to_owned)
+}
+
+/// This machine's name, which parts its containers from those of others on one engine.
+fn host() -> String {
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .replace([':', ' '], "-")
+}

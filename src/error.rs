@@ -1,0 +1,147 @@
+//! Why a build failed.
+
+use crate::{fs, install, interpreter, layout, pack, pip, requirements, runner};
+
+/// Why a build failed: one variant a stage.
+///
+/// Each message says what this stage was doing and to what; why it failed is the `source`, and is
+/// never repeated in the message.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The requirements could not be read.
+    #[error(transparent)]
+    Requirements(#[from] requirements::Error),
+    /// The builder could not be used.
+    #[error(transparent)]
+    Runner(#[from] runner::Error),
+    /// The builder's interpreter could not be asked.
+    #[error(transparent)]
+    Interpreter(#[from] interpreter::Error),
+    /// The destination cannot be used.
+    #[error(transparent)]
+    Layout(#[from] layout::Error),
+    /// pip did not deliver.
+    #[error(transparent)]
+    Pip(#[from] pip::Error),
+    /// The prefix cannot be used.
+    #[error(transparent)]
+    Install(#[from] install::Error),
+    /// The artifact could not be written.
+    #[error(transparent)]
+    Pack(#[from] pack::Error),
+    /// The file system.
+    #[error(transparent)]
+    Fs(#[from] fs::Error),
+}
+
+/// What kind of failure it is; the command line turns it into its exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The build failed: pip, an index, a wheel, the disk.
+    Build,
+    /// The request is wrong.
+    Request,
+    /// This machine is not set up: no Python, no pip, no engine, no such image.
+    Setup,
+    /// The caller stopped it.
+    Cancelled,
+}
+
+impl Error {
+    /// What kind of failure it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Requirements(_) | Self::Layout(_) => Kind::Request,
+            Self::Runner(error) | Self::Interpreter(interpreter::Error::Runner(error)) => {
+                runner_kind(error)
+            }
+            Self::Interpreter(_) => Kind::Setup,
+            Self::Pip(error) => match error {
+                pip::Error::Runner(error) => runner_kind(error),
+                pip::Error::NoPip { .. } | pip::Error::Broken { .. } => Kind::Setup,
+                pip::Error::Requirements(_) => Kind::Request,
+                _ => Kind::Build,
+            },
+            Self::Pack(error) if error.is_cancelled() => Kind::Cancelled,
+            Self::Pack(error) if error.is_request() => Kind::Request,
+            Self::Install(_) | Self::Pack(_) | Self::Fs(_) => Kind::Build,
+        }
+    }
+
+    /// What the user can do, where we know.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Requirements(error) | Self::Pip(pip::Error::Requirements(error)) => {
+                error.hint().map(str::to_owned)
+            }
+            Self::Runner(error)
+            | Self::Interpreter(interpreter::Error::Runner(error))
+            | Self::Pip(pip::Error::Runner(error)) => runner_hint(error),
+            Self::Interpreter(_) => Some("prebuild needs CPython 3.8 or later".to_owned()),
+            Self::Pip(error) => error.hint(),
+            Self::Pack(error) => error.hint(),
+            Self::Layout(_) | Self::Install(_) | Self::Fs(_) => None,
+        }
+    }
+
+    /// The line that is wrong, with a caret, where a requirements file is the reason.
+    #[must_use]
+    pub fn excerpt(&self) -> Option<&str> {
+        match self {
+            Self::Requirements(error) | Self::Pip(pip::Error::Requirements(error)) => {
+                error.excerpt()
+            }
+            _ => None,
+        }
+    }
+
+    /// The last lines of what failed.
+    #[must_use]
+    pub fn tail(&self) -> &[String] {
+        match self {
+            Self::Pip(pip::Error::Runner(runner::Error::Failed { tail, .. }))
+            | Self::Runner(runner::Error::Failed { tail, .. }) => tail,
+            Self::Pip(error) => error.tail(),
+            _ => &[],
+        }
+    }
+}
+
+fn runner_kind(error: &runner::Error) -> Kind {
+    match error {
+        runner::Error::Cancelled => Kind::Cancelled,
+        runner::Error::NotFound { .. }
+        | runner::Error::EngineDown { .. }
+        | runner::Error::NoImage { .. }
+        | runner::Error::NoPython { .. } => Kind::Setup,
+        _ => Kind::Build,
+    }
+}
+
+fn runner_hint(error: &runner::Error) -> Option<String> {
+    let hint = match error {
+        runner::Error::NotFound { program } => {
+            format!("install `{program}`, or build on this machine with `--builder local`")
+        }
+        runner::Error::EngineDown { engine, .. } => format!(
+            "start it (`{engine} version` shows whether it answers), or build on this machine with `--builder local`"
+        ),
+        runner::Error::NoImage { engine, image, .. } => {
+            format!("check the name; `{engine} pull {image}` shows whether it can be had")
+        }
+        runner::Error::NoPython { .. } => {
+            "name an interpreter with `--python X.Y` or `--python PATH`".to_owned()
+        }
+        runner::Error::Died { .. } => {
+            "it was removed, or killed for want of memory; run it again".to_owned()
+        }
+        _ => return None,
+    };
+    Some(hint)
+}
+
+/// The crate's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

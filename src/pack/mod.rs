@@ -1,0 +1,358 @@
+//! Trees to bytes. The same tree gives the same bytes on every machine, on every day.
+//!
+//! What decides them: the tree, the format, the fixed time, and [`FORMAT_VERSION`]. How many
+//! threads there are, who runs it and when does not.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use tempfile::NamedTempFile;
+
+use crate::audit::case_collisions;
+use crate::digest::{Digest, Hashing};
+use crate::event::{Cancel, Event, Observer};
+use crate::fs;
+use crate::tree::{RelPath, Tree};
+
+mod directory;
+mod gzip;
+mod output;
+mod tar;
+mod zip;
+
+pub use output::{Format, Output, ParseOutputError};
+
+/// The version of the byte format. The golden digests in the tests change only together with it.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// The time that entries have unless the caller gives one: 1980-01-01 00:00:01 UTC, in seconds
+/// since 1970.
+///
+/// Not 0: a zip cannot hold years before 1980, and neither can the wheels that are built with this
+/// as `SOURCE_DATE_EPOCH`. Not on the full hour of that year's first second either: some tools
+/// take what a zip holds for local time, and west of Greenwich that would be 1979.
+pub const DEFAULT_MTIME: u64 = 315_532_801;
+
+/// The level of zstd's compression.
+const ZSTD_LEVEL: i32 = 10;
+
+/// How to write.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The time of every entry, in seconds since 1970.
+    pub mtime: u64,
+    /// Whether a folder that is not empty is replaced.
+    pub force: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            mtime: DEFAULT_MTIME,
+            force: false,
+        }
+    }
+}
+
+/// Something that was written.
+#[derive(Debug, Clone, Serialize)]
+pub struct Packed {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// How it is written.
+    pub format: Format,
+    /// Its size in bytes; of a folder, that of all its files together.
+    pub size: u64,
+    /// The SHA-256 of the file; a folder has none.
+    pub digest: Option<Digest>,
+}
+
+/// Why an artifact could not be written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A folder that holds something already.
+    #[error("the folder `{}` is not empty", .0.display())]
+    NotEmpty(PathBuf),
+    /// Something that is neither a file nor a folder.
+    #[error("`{}` is neither a file nor a folder", .0.display())]
+    Special(PathBuf),
+    /// A file where a folder should be, or the other way round.
+    #[error("`{}` is there and is not a {expected}", path.display())]
+    Occupied {
+        /// What is there.
+        path: PathBuf,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// The same output twice.
+    #[error("`{}` is named twice", .0.display())]
+    Twice(PathBuf),
+    /// Two paths that the folder's file system takes for one.
+    #[error("`{}` cannot hold both `{a}` and `{b}`: its file system ignores case", path.display())]
+    IgnoresCase {
+        /// The folder.
+        path: PathBuf,
+        /// The one.
+        a: RelPath,
+        /// The other.
+        b: RelPath,
+    },
+    /// The bytes could not be written.
+    #[error("cannot write `{}`", path.display())]
+    Write {
+        /// The output.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file system.
+    #[error(transparent)]
+    Fs(#[from] fs::Error),
+    /// The caller threw the switch.
+    #[error("interrupted")]
+    Cancelled,
+}
+
+impl Error {
+    /// Whether the caller stopped it.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Cancelled)
+    }
+
+    /// Whether the request is wrong, rather than the machine.
+    #[must_use]
+    pub fn is_request(&self) -> bool {
+        matches!(
+            self,
+            Self::NotEmpty(_) | Self::Special(_) | Self::Occupied { .. } | Self::Twice(_)
+        )
+    }
+
+    /// What the user can do, where we know.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NotEmpty(_) => "`--force` replaces what is in it",
+            Self::Special(_) | Self::Occupied { .. } => "name another output with `-o`",
+            Self::IgnoresCase { .. } => "write an archive instead",
+            Self::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                "free room there, or write elsewhere with `-o`"
+            }
+            Self::Fs(error) if error.kind() == io::ErrorKind::StorageFull => {
+                "free room there, or write elsewhere with `-o`"
+            }
+            Self::Fs(error) if error.kind() == io::ErrorKind::NotFound => {
+                "create the folder, or write elsewhere with `-o`"
+            }
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+/// Finds out, before anything is built, whether the outputs can be written.
+pub fn check(outputs: &[Output], options: &Options) -> Result<(), Error> {
+    for (index, output) in outputs.iter().enumerate() {
+        let path = output.path();
+        if outputs[..index].iter().any(|other| other.path() == path) {
+            return Err(Error::Twice(path.to_path_buf()));
+        }
+        match (fs::exists(path), output.format()) {
+            (Some(found), Format::Directory) if !found.is_dir() => {
+                return Err(Error::Occupied {
+                    path: path.to_path_buf(),
+                    expected: "folder",
+                });
+            }
+            (Some(_), Format::Directory) => {
+                if !options.force && !fs::list(path)?.is_empty() {
+                    return Err(Error::NotEmpty(path.to_path_buf()));
+                }
+            }
+            (Some(found), _) if found.is_dir() => {
+                return Err(Error::Occupied {
+                    path: path.to_path_buf(),
+                    expected: "file",
+                });
+            }
+            (Some(found), _) if !found.is_file() => {
+                return Err(Error::Special(path.to_path_buf()));
+            }
+            _ => {}
+        }
+        // Made and removed again: only this tells whether one may write there.
+        fs::temp_file_beside(&real(path)?)?;
+    }
+    Ok(())
+}
+
+/// Where a path leads: an output that is a link replaces what it points to.
+fn real(path: &Path) -> Result<PathBuf, fs::Error> {
+    match fs::exists(path) {
+        Some(_) => fs::canonicalize(path),
+        None => Ok(path.to_path_buf()),
+    }
+}
+
+/// An output that is whole and does not have its name yet.
+enum Staged {
+    File(NamedTempFile, PathBuf),
+    Directory(directory::Staged),
+}
+
+/// Writes the outputs. All of them are whole before the first gets its name; on failure none is
+/// there, and nothing that was made on the way.
+pub fn pack(
+    tree: &Tree,
+    outputs: &[Output],
+    options: &Options,
+    observe: &Observer<'_>,
+    cancel: &Cancel,
+) -> Result<Vec<Packed>, Error> {
+    check(outputs, options)?;
+    let total = tree.size() * outputs.len() as u64;
+    let meter = Meter {
+        observe,
+        cancel,
+        total,
+        done: std::sync::atomic::AtomicU64::new(0),
+    };
+    let mut staged = Vec::new();
+    let mut packed = Vec::new();
+    for output in outputs {
+        let (stage, size, digest) = match output.format() {
+            Format::Directory => {
+                let stage = directory::stage(tree, output.path(), options, &meter)?;
+                (Staged::Directory(stage), tree.size(), None)
+            }
+            format => {
+                let path = real(output.path())?;
+                let mut file = fs::temp_file_beside(&path)?;
+                let (digest, size) = archive(tree, format, options, &mut file, &meter)
+                    .map_err(|source| meter.error(&path, source))?;
+                (Staged::File(file, path), size, Some(digest))
+            }
+        };
+        staged.push(stage);
+        packed.push(Packed {
+            path: output.path().to_path_buf(),
+            format: output.format(),
+            size,
+            digest,
+        });
+    }
+    if cancel.is_cancelled() {
+        return Err(Error::Cancelled);
+    }
+    for stage in staged {
+        match stage {
+            Staged::File(file, path) => fs::persist(file, &path)?,
+            Staged::Directory(stage) => stage.place()?,
+        }
+    }
+    Ok(packed)
+}
+
+/// Writes an archive; returns the digest of its bytes and how many they are.
+fn archive(
+    tree: &Tree,
+    format: Format,
+    options: &Options,
+    file: &mut NamedTempFile,
+    meter: &Meter<'_>,
+) -> io::Result<(Digest, u64)> {
+    if format == Format::Zip {
+        zip::write(tree, options.mtime, file.as_file_mut(), meter)?;
+        io::Seek::rewind(file.as_file_mut())?;
+        // A zip's headers are completed when its entries are: its bytes are final only now.
+        return Digest::read(io::BufReader::with_capacity(1 << 18, file.as_file_mut()));
+    }
+    let hashing = Hashing::new(io::BufWriter::with_capacity(1 << 18, file.as_file_mut()));
+    let hashing = match format {
+        Format::TarGz => {
+            let mut gzip = gzip::Writer::new(hashing)?;
+            tar::write(tree, options.mtime, &mut gzip, meter)?;
+            gzip.finish()?
+        }
+        Format::TarZst => {
+            let mut zstd = zstd::Encoder::new(hashing, ZSTD_LEVEL)?;
+            zstd.include_checksum(true)?;
+            // The bytes are the same for any number of workers, but not for none.
+            let workers = rayon::current_num_threads().max(1);
+            zstd.multithread(u32::try_from(workers).unwrap_or(1))?;
+            tar::write(tree, options.mtime, &mut zstd, meter)?;
+            zstd.finish()?
+        }
+        Format::Tar | Format::Zip | Format::Directory => {
+            let mut hashing = hashing;
+            tar::write(tree, options.mtime, &mut hashing, meter)?;
+            hashing
+        }
+    };
+    let (mut out, digest, size) = hashing.finish();
+    out.flush()?;
+    Ok((digest, size))
+}
+
+/// Tells how far packing is, and stops it.
+struct Meter<'a> {
+    observe: &'a Observer<'a>,
+    cancel: &'a Cancel,
+    total: u64,
+    done: std::sync::atomic::AtomicU64,
+}
+
+impl Meter<'_> {
+    /// Counts bytes of contents that were packed; fails once the caller has thrown the switch.
+    fn advance(&self, bytes: u64) -> io::Result<()> {
+        if self.cancel.is_cancelled() {
+            return Err(io::Error::from(io::ErrorKind::Interrupted));
+        }
+        let before = self
+            .done
+            .fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
+        (self.observe)(&Event::Packed {
+            done: before + bytes,
+            total: self.total,
+        });
+        Ok(())
+    }
+
+    /// What a failure while writing `path` means: an error of our own is inside where contents
+    /// could not be read.
+    fn error(&self, path: &Path, source: io::Error) -> Error {
+        if self.cancel.is_cancelled() {
+            return Error::Cancelled;
+        }
+        match source.downcast::<fs::Error>() {
+            Ok(error) => Error::Fs(error),
+            Err(source) => Error::Write {
+                path: path.to_path_buf(),
+                source,
+            },
+        }
+    }
+}
+
+/// Refuses a tree that a folder's file system cannot hold.
+fn refuse_collisions(tree: &Tree, folder: &Path) -> Result<(), Error> {
+    let collisions = case_collisions(tree);
+    let Some((a, b)) = collisions.into_iter().next() else {
+        return Ok(());
+    };
+    if fs::ignores_case(folder)? {
+        return Err(Error::IgnoresCase {
+            path: folder.to_path_buf(),
+            a,
+            b,
+        });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
