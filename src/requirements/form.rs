@@ -68,17 +68,7 @@ pub(super) fn read_editable(part: Part<'_>, cwd: &Path) -> Result<Form> {
             _ => Ok(form),
         };
     }
-    let brackets = link::extras(part.text);
-    let path = part.slice(
-        0..brackets
-            .as_ref()
-            .map_or(part.text.len(), |range| range.start),
-    );
-    let path = path.slice(0..super::lines::trim_end(path.text).len());
-    let extras = match brackets {
-        Some(range) => path_extras(part.slice(range))?,
-        None => BTreeSet::new(),
-    };
+    let (path, extras) = split_extras(part)?;
     let form = |what, extras| Form {
         what,
         extras,
@@ -225,13 +215,8 @@ fn from_url(part: Part<'_>, name: Option<Name>, cwd: &Path) -> Result<What> {
 
 /// A path, if the text is one: it leads to a project, or ends as an archive does.
 fn from_path(part: Part<'_>, cwd: &Path) -> Result<Option<(What, BTreeSet<Name>)>> {
-    let brackets = link::extras(part.text);
-    let path = part.slice(
-        0..brackets
-            .as_ref()
-            .map_or(part.text.len(), |range| range.start),
-    );
-    let path = path.slice(0..super::lines::trim_end(path.text).len());
+    // Brackets at the end are extras to pip before it knows what the text is.
+    let (path, extras) = split_extras(part)?;
     let looks_like_path = |text: &str| text.contains('/') || text.starts_with('.');
     let is_archive = link::is_archive(path.text.trim_end_matches('/'));
     if !looks_like_path(part.text) && !is_archive {
@@ -251,10 +236,6 @@ fn from_path(part: Part<'_>, cwd: &Path) -> Result<Option<(What, BTreeSet<Name>)
             return Ok(None);
         }
     }
-    let extras = match brackets {
-        Some(range) => path_extras(part.slice(range))?,
-        None => BTreeSet::new(),
-    };
     let file_name = target.file_name().unwrap_or_default().to_string_lossy();
     let name = if !is_folder && link::extension(&file_name) == ".whl" {
         let name = link::wheel_name(&file_name);
@@ -265,10 +246,21 @@ fn from_path(part: Part<'_>, cwd: &Path) -> Result<Option<(What, BTreeSet<Name>)
     Ok(Some((local(path, &target, name, None)?, extras)))
 }
 
-fn path_extras(part: Part<'_>) -> Result<BTreeSet<Name>> {
-    let text = part.text.trim_end_matches('/');
-    specifier::parse_extras(text)
-        .map_err(|error| Fault::new(part.offset(error.at), Problem::Requirement(error.message)))
+/// Takes the extras off: `./project[extra]`.
+fn split_extras(part: Part<'_>) -> Result<(Part<'_>, BTreeSet<Name>)> {
+    let Some(range) = link::extras(part.text) else {
+        return Ok((part, BTreeSet::new()));
+    };
+    let path = &part.text[..range.start];
+    let path = part.slice(0..super::lines::trim_end(path).len());
+    let brackets = part.slice(range);
+    let extras = specifier::parse_extras(brackets.text).map_err(|error| {
+        Fault::new(
+            brackets.offset(error.at),
+            Problem::Requirement(error.message),
+        )
+    })?;
+    Ok((path, extras))
 }
 
 /// Something at a path of this machine.

@@ -97,10 +97,21 @@ impl<'a> Link<'a> {
 
     /// Refuses what Python would refuse to split.
     pub(super) fn check(&self) -> Result<(), Problem> {
-        if self.netloc.contains('[') == self.netloc.contains(']') {
+        let fail = |what: &str| Err(Problem::Url(what.to_owned()));
+        let Some((_, rest)) = self.netloc.split_once('[') else {
+            return match self.netloc.contains(']') {
+                true => fail("its `]` has no `[`"),
+                false => Ok(()),
+            };
+        };
+        let Some((host, _)) = rest.split_once(']') else {
+            return fail("its `[` has no `]`");
+        };
+        let address = host.split_once('%').map_or(host, |(address, _)| address);
+        if address.parse::<std::net::Ipv6Addr>().is_ok() {
             Ok(())
         } else {
-            Err(Problem::Url("its `[` or `]` has no counterpart".to_owned()))
+            fail("what stands in `[]` is no IPv6 address")
         }
     }
 
