@@ -26,10 +26,9 @@ type Result<T> = std::result::Result<T, Fault>;
 /// Reads a requirement; local paths are relative to `cwd`.
 pub(super) fn read(part: Part<'_>, cwd: &Path) -> Result<Form> {
     // `;` may be part of a URL, `; ` may not.
-    let separator = if Link::new(part.text).is_some() {
-        "; "
-    } else {
-        ";"
+    let separator = match link(part)? {
+        Some(_) => "; ",
+        None => ";",
     };
     let (name, marker) = match part.text.find(separator) {
         None => (part, None),
@@ -39,13 +38,35 @@ pub(super) fn read(part: Part<'_>, cwd: &Path) -> Result<Form> {
         }
     };
     let name = name.trim();
-    let (what, extras) = if Link::new(name.text).is_some() {
-        (from_url(name, None, cwd)?, BTreeSet::new())
+    let (what, extras) = if link(name)?.is_some() {
+        let mut what = from_url(name, None, cwd)?;
+        if let What::Path {
+            kind,
+            name: egg,
+            fragment,
+            ..
+        } = &mut what
+            && name.text.contains("../")
+        {
+            // pip makes such a URL absolute, and loses what stands behind `#`.
+            *fragment = None;
+            if *kind != PathKind::Wheel {
+                *egg = None;
+            }
+        }
+        (what, BTreeSet::new())
     } else if let Some(found) = from_path(name, cwd)? {
         found
     } else {
         let form = from_specifier(name, cwd)?;
-        (form.what, form.extras)
+        // Brackets at the end win, be they a URL's.
+        let (_, extras) = split_extras(name)?;
+        let own = if extras.is_empty() {
+            form.extras
+        } else {
+            extras
+        };
+        (form.what, own)
     };
     let form = Form {
         what,
@@ -99,14 +120,13 @@ fn repository(part: Part<'_>) -> Result<What> {
         Some(vcs) => format!("{vcs}+{}", part.text),
         None => part.text.to_owned(),
     };
+    let fault = |problem| Fault::new(at, problem);
     let link = Link::new(&expanded)
+        .map_err(fault)?
         .filter(Link::is_vcs)
-        .ok_or_else(|| Fault::new(at, Problem::Editable))?;
-    link.check().map_err(|problem| Fault::new(at, problem))?;
-    let name = link.egg().map_err(|problem| Fault::new(at, problem))?;
-    if name.is_none() {
-        return Err(Fault::new(at, Problem::EditableName));
-    }
+        .ok_or_else(|| fault(Problem::Editable))?;
+    let egg = link.egg().map_err(fault)?;
+    let name = Some(egg_name(egg.ok_or_else(|| fault(Problem::EditableName))?).map_err(fault)?);
     let mut url = part.to_text();
     if let Some(vcs) = short {
         url = Text::new(&format!("{vcs}+{}", url.written()), &expanded);
@@ -132,7 +152,7 @@ fn from_specifier(part: Part<'_>, cwd: &Path) -> Result<Form> {
     let parsed = specifier::parse(part.text).map_err(|error| no_requirement(part, error, cwd))?;
     let what = if let Some(url) = parsed.url {
         let url = part.slice(url);
-        if Link::new(url.text).is_none() {
+        if link(url)?.is_none() {
             let problem = "it must begin with `https:`, `file:`, `git+https:` or the like";
             return Err(Fault::new(url.offset(0), Problem::Url(problem.to_owned())));
         }
@@ -179,12 +199,25 @@ fn no_requirement(part: Part<'_>, error: Syntax, cwd: &Path) -> Fault {
     Fault::new(at, Problem::Requirement(error.message))
 }
 
+/// The text as a URL, if it has a scheme that pip knows.
+fn link(part: Part<'_>) -> Result<Option<Link<'_>>> {
+    Link::new(part.text).map_err(|problem| Fault::new(part.offset(0), problem))
+}
+
+/// The name in `#egg=`, where it has to be one.
+fn egg_name(egg: &str) -> std::result::Result<Name, Problem> {
+    if egg.is_ascii() {
+        Ok(Name::new(egg))
+    } else {
+        Err(Problem::Egg)
+    }
+}
+
 fn from_url(part: Part<'_>, name: Option<Name>, cwd: &Path) -> Result<What> {
     let fault = |problem| Fault::new(part.offset(0), problem);
-    let Some(link) = Link::new(part.text) else {
+    let Some(link) = link(part)? else {
         return Err(fault(Problem::Url("it has no scheme".to_owned())));
     };
-    link.check().map_err(fault)?;
     let egg = link.egg().map_err(fault)?;
     let file_name = link.file_name();
     let is_wheel = link::extension(&file_name) == ".whl";
@@ -192,7 +225,7 @@ fn from_url(part: Part<'_>, name: Option<Name>, cwd: &Path) -> Result<What> {
     let name = match name {
         Some(name) => Some(name),
         None if is_wheel => Some(link::wheel_name(&file_name).map_err(fault)?),
-        None => egg,
+        None => egg.map(egg_name).transpose().map_err(fault)?,
     };
     if link.is_file() {
         let path = link.to_path(cwd).map_err(fault)?;

@@ -332,7 +332,11 @@ impl<'a> Reader<'a> {
             .next()
             .unwrap_or_default()
             .to_ascii_lowercase();
-        let (path, written) = match Link::new(value.text) {
+        let link = match Link::new(value.text) {
+            Ok(link) => link,
+            Err(problem) => return refuse(problem),
+        };
+        let (path, written) = match link {
             Some(link) if link.is_file() => match link.to_path(folder) {
                 Ok(path) => (path, PathBuf::from(redact(value.to_text().written()))),
                 Err(problem) => return refuse(problem),
@@ -443,7 +447,7 @@ impl<'a> Reader<'a> {
         let written = given.value.to_text();
         let folder = source.path.parent().unwrap_or(Path::new("/"));
         let beside = normalize(&folder.join(given.value.text));
-        let link = Link::new(given.value.text);
+        let link = Link::new(given.value.text).ok().flatten();
         let path = if fs::exists(&beside).is_some() {
             Some(beside)
         } else {

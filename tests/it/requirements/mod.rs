@@ -259,12 +259,9 @@ struct Job {
 
 /// Asks pip, and tells where the answers differ.
 fn differences(jobs: &[Job]) -> Vec<String> {
-    let environments = json!(environments());
-    let mut input = String::new();
+    let mut input = format!("{}\n", json!(environments()));
     for job in jobs {
-        let mut question = job.question.clone();
-        question["environments"] = environments.clone();
-        writeln!(input, "{question}").unwrap();
+        writeln!(input, "{}", job.question).unwrap();
     }
     let output = script("pip_reads.py", &corpus(), input);
     let answers: Vec<&str> = output.lines().collect();
@@ -464,4 +461,153 @@ fn explain(error: &Error) -> String {
         writeln!(told, "  hint: {hint}").unwrap();
     }
     told
+}
+
+/// Line endings mean nothing: each file of the corpus reads the same with either, but for where a
+/// carriage return is part of what is tested.
+#[test]
+fn line_endings_mean_nothing() {
+    for path in files() {
+        let Ok(text) = fs::read_to_string(&path) else {
+            continue;
+        };
+        let plain = text.replace("\r\n", "\n");
+        let told = |text: &str| match read(&[Input::Stdin(text.into())]) {
+            Ok(read) => format!("{:?} {:?}", read.entries(), read.options()),
+            Err(error) => explain(&error),
+        };
+        assert_eq!(
+            told(&plain),
+            told(&plain.replace('\n', "\r\n")),
+            "{}",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn what_is_shown_holds_no_secret() {
+    let read = read(&[Input::Path("good-variables.txt".into())]).unwrap();
+    let shown = format!("{read:?} {}", serde_json::to_string(&read).unwrap());
+    assert!(
+        !shown.contains("s3cret") && !shown.contains("hunter2"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("https://${TOKEN}@example.org/simple"),
+        "{shown}"
+    );
+    let index = read.options().index_url.as_ref().unwrap();
+    assert_eq!(index.value.expanded(), "https://s3cret@example.org/simple");
+}
+
+#[test]
+fn entries_are_told_as_json() {
+    let text = "Foo_Bar[X]>=1, <2 ; python_version < '3' --hash=sha256:00\n";
+    let read = read_text(text).unwrap();
+    let json = serde_json::to_string_pretty(&read.entries()[0]).unwrap();
+    insta::assert_snapshot!(json, @r#"
+    {
+      "kind": "named",
+      "name": "foo-bar",
+      "specifier": ">=1,<2",
+      "extras": [
+        "x"
+      ],
+      "marker": "python_version < '3'",
+      "hashes": [
+        "sha256:00"
+      ],
+      "config_settings": [],
+      "editable": false,
+      "written": "Foo_Bar[X]>=1, <2 ; python_version < '3'",
+      "file": "-",
+      "line": 1,
+      "column": 1
+    }
+    "#);
+    let [linux, ..] = environments();
+    let why = "marker `python_version < '3'` is false for Python 3.11 on linux";
+    assert_eq!(
+        read.entries()[0].applies(&linux).unwrap(),
+        Applies::No(why.to_owned())
+    );
+}
+
+#[test]
+fn what_pip_overlooks_is_reported() {
+    let read = read(&[Input::Path("good-options-behind.txt".into())]).unwrap();
+    let told: Vec<_> = read
+        .warnings()
+        .iter()
+        .map(|warning| format!("{}: {}", warning.at, warning.text))
+        .collect();
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+/// Files that include others twice over would take longer than the universe has.
+#[test]
+fn inclusions_come_to_an_end() {
+    let folder = tempfile::tempdir().unwrap();
+    for depth in 0..40 {
+        let next = format!("-r {}.txt\n", depth + 1).repeat(2);
+        fs::write(folder.path().join(format!("{depth}.txt")), next).unwrap();
+    }
+    fs::write(folder.path().join("40.txt"), "").unwrap();
+    let context = Context {
+        env: &BTreeMap::new(),
+        cwd: folder.path(),
+    };
+    let error = Requirements::read(&[Input::Path("0.txt".into())], &[], &context).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .ends_with("too many files include one another"),
+        "{error}"
+    );
+}
+
+/// A requirement is found again after any text: nothing makes the parser panic, and every place
+/// that it names exists.
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2_000) })]
+
+        #[test]
+        fn no_text_makes_the_parser_panic(text in any::<String>()) {
+            let _ = read_text(&text).map_err(|error| explain(&error));
+        }
+
+        #[test]
+        fn no_bytes_make_the_parser_panic(bytes in any::<Vec<u8>>()) {
+            let _ = read(&[Input::Stdin(bytes)]).map_err(|error| explain(&error));
+        }
+
+        #[test]
+        fn no_syntax_makes_the_parser_panic(
+            text in r#"([a-zé]{0,3}(\[| ?@ ?|;|==|\$\{NAME\}|\\|\r|\n|'|"|#|-[irce]|--[a-z]{1,5}|https://|[(),.*! ]|\u{2028}|😀)){0,12}"#
+        ) {
+            let result = read(&[Input::Stdin(text.clone().into())]);
+            if let Err(error) = &result {
+                explain(error);
+                let at = error.location().unwrap();
+                prop_assert!(at.line >= 1 && at.column >= 1);
+            }
+        }
+
+        #[test]
+        fn both_line_endings_parse_the_same(
+            lines in prop::collection::vec(r"[a-z=>0-9;' \\#-]{0,20}", 0..6)
+        ) {
+            let told = |end: &str| match read_text(&lines.join(end)) {
+                Ok(read) => format!("{:?} {:?}", read.entries(), read.options()),
+                Err(error) => explain(&error),
+            };
+            prop_assert_eq!(told("\n"), told("\r\n"));
+        }
+    }
 }

@@ -1,10 +1,10 @@
 """Says how pip reads requirements: one JSON document a line in, one a line out.
 
-A job is one of
-    {"file": "path", "variables": {...}, "environments": [...]}
-    {"line": "text", "environments": [...]}
-    {"requirement": "text", "environments": [...]}
-    {"marker": "text", "environments": [...]}
+The first line is a list of environments for markers. Then, a job is one of
+    {"file": "path", "variables": {...}}
+    {"line": "text"}
+    {"requirement": "text"}
+    {"marker": "text"}
 The answer is null where pip fails, whether at once or when it would install.
 """
 
@@ -42,7 +42,9 @@ build_parser = req_file.build_parser
 def build_clean_parser():
     """As pip's, which keeps the features of one line in the list that is the next one's default."""
     cmdoptions.use_new_feature.keywords["default"].clear()
-    return build_parser()
+    parser = build_parser()
+    parser.print_usage = lambda *_: None
+    return parser
 
 
 req_file.build_parser = build_clean_parser
@@ -182,8 +184,7 @@ def file(name, variables, environments):
     }
 
 
-def answer(job):
-    environments = job["environments"]
+def answer(job, environments):
     if "marker" in job:
         return evaluate(Marker(job["marker"].strip()), environments)
     if "requirement" in job:
@@ -200,9 +201,10 @@ def answer(job):
 
 def main():
     # Python reads lines by "\n" alone here; the jobs hold no other line ends unescaped.
+    environments = json.loads(sys.stdin.readline())
     for line in sys.stdin:
         try:
-            result = answer(json.loads(line))
+            result = answer(json.loads(line), environments)
         except (Exception, RecursionError):
             result = None
         print(json.dumps(result))
