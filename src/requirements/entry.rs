@@ -38,7 +38,6 @@ pub struct Entry {
 /// The forms that a requirement can take.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
-#[non_exhaustive]
 pub enum What {
     /// Some version of a distribution, from an index: `name>=1`.
     Named {

