@@ -8,6 +8,7 @@ use super::lines::Line;
 use super::link::{Link, normalize};
 use super::options::{FindLinks, FormatControl, Located, ReleaseControl};
 use super::reader::{Reader, Source};
+use super::text::LocalPath;
 use super::words::{Given, Name};
 use crate::fs;
 
@@ -169,7 +170,10 @@ impl Reader<'_> {
             self.warn(source, line, given.value.offset(0), what);
         }
         let value = match path {
-            Some(path) => FindLinks::Path { path, written },
+            Some(path) => FindLinks::Path {
+                path: LocalPath::new(path),
+                written,
+            },
             None => FindLinks::Url(written),
         };
         self.read.options.find_links.push(Located { value, at });

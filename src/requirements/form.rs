@@ -10,7 +10,7 @@ use super::link::{self, Link};
 use super::marker::{self, Marker};
 use super::scan::Syntax;
 use super::specifier::{self, Name};
-use super::text::Text;
+use super::text::{LocalPath, Text};
 use crate::fs;
 
 /// What the text of a requirement says.
@@ -317,7 +317,7 @@ fn local(part: Part<'_>, path: &Path, name: Option<Name>, fragment: Option<Text>
     };
     Ok(What::Path {
         name,
-        path: path.to_owned(),
+        path: LocalPath::new(path.to_owned()),
         written: part.to_text(),
         kind,
         fragment,

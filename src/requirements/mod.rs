@@ -71,7 +71,7 @@ pub use error::{Error, Problem};
 pub use marker::{Marker, Undefined};
 pub use options::{FindLinks, FormatControl, Located, Options, ReleaseControl};
 pub use specifier::{Name, Operator, Specifier, Specifiers};
-pub use text::{Location, Text};
+pub use text::{LocalPath, Location, Text};
 
 use crate::digest::Digest;
 use crate::target::MarkerEnvironment;

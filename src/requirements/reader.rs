@@ -81,7 +81,13 @@ impl<'a> Reader<'a> {
         match input {
             Input::Path(named) => {
                 let path = normalize(&self.context.cwd.join(named));
-                let data = fs::read(&path).map_err(Error::Read)?;
+                let data = fs::read(&path).map_err(|source| Error::Read {
+                    file: named.clone(),
+                    source,
+                })?;
+                if is_lock_file(named) {
+                    return Err(at_start(named, &data, Problem::LockFile));
+                }
                 self.file(named, &path, &data, constraint, &[])
             }
             Input::Stdin(data) => {
@@ -301,6 +307,12 @@ impl<'a> Reader<'a> {
         }
         let data = fs::read(&path).map_err(|error| {
             let at = source.location(line, value.offset(0));
+            // An expanded name is not shown: what was written is told instead.
+            let error = if value.to_text().is_expanded() {
+                fs::Error::new("read", &written, error.kind().into())
+            } else {
+                error
+            };
             Error::Include {
                 excerpt: source.excerpt(&at),
                 at,
@@ -331,6 +343,19 @@ fn no_constraint(entry: &Entry) -> Option<Problem> {
     } else {
         Some(Problem::ConstraintExtras)
     }
+}
+
+/// Whether pip would read the file as a lock file, and not as requirements.
+fn is_lock_file(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let middle = name
+        .strip_prefix("pylock.")
+        .and_then(|rest| rest.strip_suffix("toml"));
+    middle.is_some_and(|middle| middle.trim_end_matches('.').chars().all(|c| c != '.'))
+}
+
+fn at_start(file: &Path, data: &[u8], problem: Problem) -> Error {
+    undecodable(&file.into(), data, 0, problem)
 }
 
 fn undecodable(file: &Arc<Path>, data: &[u8], at: usize, problem: Problem) -> Error {

@@ -114,7 +114,7 @@ impl Specifier {
 }
 
 /// The clauses of a requirement.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Specifiers {
     clauses: Vec<Specifier>,
     /// What was written, if a variable was expanded in it.
@@ -152,6 +152,12 @@ impl fmt::Display for Specifiers {
             Some(written) => f.write_str(written),
             None => f.write_str(&self.expanded()),
         }
+    }
+}
+
+impl fmt::Debug for Specifiers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.to_string(), f)
     }
 }
 

@@ -498,19 +498,48 @@ fn line_endings_mean_nothing() {
 }
 
 #[test]
-fn what_is_shown_holds_no_secret() {
+fn hazard_25_credentials_are_never_shown() {
     let read = read(&[Input::Path("good-variables.txt".into())]).unwrap();
     let shown = format!("{read:?} {}", serde_json::to_string(&read).unwrap());
-    assert!(
-        !shown.contains("s3cret") && !shown.contains("hunter2"),
-        "{shown}"
-    );
+    for secret in ["s3cret", "hunter2", "2.31.0"] {
+        assert!(!shown.contains(secret), "{secret} in {shown}");
+    }
     assert!(
         shown.contains("https://${TOKEN}@example.org/simple"),
         "{shown}"
     );
     let index = read.options().index_url.as_ref().unwrap();
     assert_eq!(index.value.expanded(), "https://s3cret@example.org/simple");
+}
+
+#[test]
+fn a_missing_file_is_told_as_it_was_named() {
+    let error = read(&[Input::Path("no/such.txt".into())]).unwrap_err();
+    let told = "the requirements file `no/such.txt` cannot be read";
+    assert_eq!((error.to_string().as_str(), error.location()), (told, None));
+}
+
+/// pip takes such a file for a lock file, by its name alone.
+#[test]
+fn a_lock_file_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(
+        folder.path().join("pylock.dev.toml"),
+        "lock-version = '1.0'\n",
+    )
+    .unwrap();
+    let context = Context {
+        env: &BTreeMap::new(),
+        cwd: folder.path(),
+    };
+    let input = Input::Path("pylock.dev.toml".into());
+    let error = Requirements::read(&[input], &[], &context).unwrap_err();
+    insta::assert_snapshot!(explain(&error), @r"
+    error: pylock.dev.toml:1:1: this is the name of a lock file, which is not read as requirements
+      | lock-version = '1.0'
+      | ^
+      hint: name the requirements from which it was made
+    ");
 }
 
 #[test]
