@@ -2,14 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::PathBuf;
 
 use serde::{Serialize, Serializer};
 
 use super::error::{Error, Problem, excerpt};
 use super::marker::Marker;
 use super::specifier::{Name, Specifiers};
-use super::text::{Location, Text};
+use super::text::{LocalPath, Location, Text};
 use crate::target::MarkerEnvironment;
 
 /// A requirement or a constraint, and where it stands.
@@ -38,7 +37,6 @@ pub struct Entry {
 /// The forms that a requirement can take.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
-#[non_exhaustive]
 pub enum What {
     /// Some version of a distribution, from an index: `name>=1`.
     Named {
@@ -63,7 +61,7 @@ pub enum What {
         name: Option<Name>,
         /// Where it is: absolute. Messages and plans have `written` instead.
         #[serde(skip)]
-        path: PathBuf,
+        path: LocalPath,
         /// The path or `file:` URL as it was written, without extras.
         #[serde(rename = "path")]
         written: Text,

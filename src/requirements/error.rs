@@ -11,8 +11,14 @@ use crate::fs;
 #[non_exhaustive]
 pub enum Error {
     /// A file that the caller named could not be read.
-    #[error("the requirements cannot be read")]
-    Read(#[source] fs::Error),
+    #[error("the requirements file `{}` cannot be read", file.display())]
+    Read {
+        /// The file, as it was named.
+        file: PathBuf,
+        /// What went wrong.
+        #[source]
+        source: fs::Error,
+    },
     /// A file that a requirements file names could not be read.
     #[error("{at}: the file that is named here cannot be read")]
     Include {
@@ -41,7 +47,7 @@ impl Error {
     #[must_use]
     pub fn location(&self) -> Option<&Location> {
         match self {
-            Self::Read(_) => None,
+            Self::Read { .. } => None,
             Self::Include { at, .. } | Self::Invalid { at, .. } => Some(at),
         }
     }
@@ -50,7 +56,7 @@ impl Error {
     #[must_use]
     pub fn excerpt(&self) -> Option<&str> {
         match self {
-            Self::Read(_) => None,
+            Self::Read { .. } => None,
             Self::Include { excerpt, .. } | Self::Invalid { excerpt, .. } => Some(excerpt),
         }
     }
@@ -59,7 +65,7 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         match self {
-            Self::Read(_) => None,
+            Self::Read { .. } => None,
             Self::Include { .. } => {
                 Some("`-r` and `-c` are relative to the file in which they stand")
             }
@@ -159,6 +165,9 @@ pub enum Problem {
     /// `-r https://…`
     #[error("a requirements file is not fetched from a URL")]
     Remote,
+    /// A lock file where requirements should be.
+    #[error("this is the name of a lock file, which is not read as requirements")]
+    LockFile,
     /// A file that includes itself, perhaps through others.
     #[error("`{}` includes itself", .0.display())]
     Cycle(PathBuf),
@@ -188,6 +197,7 @@ impl Problem {
             Self::UnnamedConstraint => "write `name @ URL`",
             Self::ConstraintExtras => "name the extras where the requirement stands",
             Self::UnknownOption(_) => "options that concern the whole run go on the command line",
+            Self::LockFile => "name the requirements from which it was made",
             Self::Remote => "fetch the file first, and name the copy",
             _ => return None,
         })

@@ -10,7 +10,7 @@ use super::link::{self, Link};
 use super::marker::{self, Marker};
 use super::scan::Syntax;
 use super::specifier::{self, Name};
-use super::text::Text;
+use super::text::{LocalPath, Text};
 use crate::fs;
 
 /// What the text of a requirement says.
@@ -26,10 +26,9 @@ type Result<T> = std::result::Result<T, Fault>;
 /// Reads a requirement; local paths are relative to `cwd`.
 pub(super) fn read(part: Part<'_>, cwd: &Path) -> Result<Form> {
     // `;` may be part of a URL, `; ` may not.
-    let separator = if Link::new(part.text).is_some() {
-        "; "
-    } else {
-        ";"
+    let separator = match link(part)? {
+        Some(_) => "; ",
+        None => ";",
     };
     let (name, marker) = match part.text.find(separator) {
         None => (part, None),
@@ -39,13 +38,35 @@ pub(super) fn read(part: Part<'_>, cwd: &Path) -> Result<Form> {
         }
     };
     let name = name.trim();
-    let (what, extras) = if Link::new(name.text).is_some() {
-        (from_url(name, None, cwd)?, BTreeSet::new())
+    let (what, extras) = if link(name)?.is_some() {
+        let mut what = from_url(name, None, cwd)?;
+        if let What::Path {
+            kind,
+            name: egg,
+            fragment,
+            ..
+        } = &mut what
+            && name.text.contains("../")
+        {
+            // pip makes such a URL absolute, and loses what stands behind `#`.
+            *fragment = None;
+            if *kind != PathKind::Wheel {
+                *egg = None;
+            }
+        }
+        (what, BTreeSet::new())
     } else if let Some(found) = from_path(name, cwd)? {
         found
     } else {
         let form = from_specifier(name, cwd)?;
-        (form.what, form.extras)
+        // Brackets at the end win, be they a URL's.
+        let (_, extras) = split_extras(name)?;
+        let own = if extras.is_empty() {
+            form.extras
+        } else {
+            extras
+        };
+        (form.what, own)
     };
     let form = Form {
         what,
@@ -68,17 +89,7 @@ pub(super) fn read_editable(part: Part<'_>, cwd: &Path) -> Result<Form> {
             _ => Ok(form),
         };
     }
-    let brackets = link::extras(part.text);
-    let path = part.slice(
-        0..brackets
-            .as_ref()
-            .map_or(part.text.len(), |range| range.start),
-    );
-    let path = path.slice(0..super::lines::trim_end(path.text).len());
-    let extras = match brackets {
-        Some(range) => path_extras(part.slice(range))?,
-        None => BTreeSet::new(),
-    };
+    let (path, extras) = split_extras(part)?;
     let form = |what, extras| Form {
         what,
         extras,
@@ -109,14 +120,13 @@ fn repository(part: Part<'_>) -> Result<What> {
         Some(vcs) => format!("{vcs}+{}", part.text),
         None => part.text.to_owned(),
     };
+    let fault = |problem| Fault::new(at, problem);
     let link = Link::new(&expanded)
+        .map_err(fault)?
         .filter(Link::is_vcs)
-        .ok_or_else(|| Fault::new(at, Problem::Editable))?;
-    link.check().map_err(|problem| Fault::new(at, problem))?;
-    let name = link.egg().map_err(|problem| Fault::new(at, problem))?;
-    if name.is_none() {
-        return Err(Fault::new(at, Problem::EditableName));
-    }
+        .ok_or_else(|| fault(Problem::Editable))?;
+    let egg = link.egg().map_err(fault)?;
+    let name = Some(egg_name(egg.ok_or_else(|| fault(Problem::EditableName))?).map_err(fault)?);
     let mut url = part.to_text();
     if let Some(vcs) = short {
         url = Text::new(&format!("{vcs}+{}", url.written()), &expanded);
@@ -142,7 +152,7 @@ fn from_specifier(part: Part<'_>, cwd: &Path) -> Result<Form> {
     let parsed = specifier::parse(part.text).map_err(|error| no_requirement(part, error, cwd))?;
     let what = if let Some(url) = parsed.url {
         let url = part.slice(url);
-        if Link::new(url.text).is_none() {
+        if link(url)?.is_none() {
             let problem = "it must begin with `https:`, `file:`, `git+https:` or the like";
             return Err(Fault::new(url.offset(0), Problem::Url(problem.to_owned())));
         }
@@ -189,12 +199,25 @@ fn no_requirement(part: Part<'_>, error: Syntax, cwd: &Path) -> Fault {
     Fault::new(at, Problem::Requirement(error.message))
 }
 
+/// The text as a URL, if it has a scheme that pip knows.
+fn link(part: Part<'_>) -> Result<Option<Link<'_>>> {
+    Link::new(part.text).map_err(|problem| Fault::new(part.offset(0), problem))
+}
+
+/// The name in `#egg=`, where it has to be one.
+fn egg_name(egg: &str) -> std::result::Result<Name, Problem> {
+    if egg.is_ascii() {
+        Ok(Name::new(egg))
+    } else {
+        Err(Problem::Egg)
+    }
+}
+
 fn from_url(part: Part<'_>, name: Option<Name>, cwd: &Path) -> Result<What> {
     let fault = |problem| Fault::new(part.offset(0), problem);
-    let Some(link) = Link::new(part.text) else {
+    let Some(link) = link(part)? else {
         return Err(fault(Problem::Url("it has no scheme".to_owned())));
     };
-    link.check().map_err(fault)?;
     let egg = link.egg().map_err(fault)?;
     let file_name = link.file_name();
     let is_wheel = link::extension(&file_name) == ".whl";
@@ -202,7 +225,7 @@ fn from_url(part: Part<'_>, name: Option<Name>, cwd: &Path) -> Result<What> {
     let name = match name {
         Some(name) => Some(name),
         None if is_wheel => Some(link::wheel_name(&file_name).map_err(fault)?),
-        None => egg,
+        None => egg.map(egg_name).transpose().map_err(fault)?,
     };
     if link.is_file() {
         let path = link.to_path(cwd).map_err(fault)?;
@@ -225,13 +248,8 @@ fn from_url(part: Part<'_>, name: Option<Name>, cwd: &Path) -> Result<What> {
 
 /// A path, if the text is one: it leads to a project, or ends as an archive does.
 fn from_path(part: Part<'_>, cwd: &Path) -> Result<Option<(What, BTreeSet<Name>)>> {
-    let brackets = link::extras(part.text);
-    let path = part.slice(
-        0..brackets
-            .as_ref()
-            .map_or(part.text.len(), |range| range.start),
-    );
-    let path = path.slice(0..super::lines::trim_end(path.text).len());
+    // Brackets at the end are extras to pip before it knows what the text is.
+    let (path, extras) = split_extras(part)?;
     let looks_like_path = |text: &str| text.contains('/') || text.starts_with('.');
     let is_archive = link::is_archive(path.text.trim_end_matches('/'));
     if !looks_like_path(part.text) && !is_archive {
@@ -251,10 +269,6 @@ fn from_path(part: Part<'_>, cwd: &Path) -> Result<Option<(What, BTreeSet<Name>)
             return Ok(None);
         }
     }
-    let extras = match brackets {
-        Some(range) => path_extras(part.slice(range))?,
-        None => BTreeSet::new(),
-    };
     let file_name = target.file_name().unwrap_or_default().to_string_lossy();
     let name = if !is_folder && link::extension(&file_name) == ".whl" {
         let name = link::wheel_name(&file_name);
@@ -265,10 +279,21 @@ fn from_path(part: Part<'_>, cwd: &Path) -> Result<Option<(What, BTreeSet<Name>)
     Ok(Some((local(path, &target, name, None)?, extras)))
 }
 
-fn path_extras(part: Part<'_>) -> Result<BTreeSet<Name>> {
-    let text = part.text.trim_end_matches('/');
-    specifier::parse_extras(text)
-        .map_err(|error| Fault::new(part.offset(error.at), Problem::Requirement(error.message)))
+/// Takes the extras off: `./project[extra]`.
+fn split_extras(part: Part<'_>) -> Result<(Part<'_>, BTreeSet<Name>)> {
+    let Some(range) = link::extras(part.text) else {
+        return Ok((part, BTreeSet::new()));
+    };
+    let path = &part.text[..range.start];
+    let path = part.slice(0..super::lines::trim_end(path).len());
+    let brackets = part.slice(range);
+    let extras = specifier::parse_extras(brackets.text).map_err(|error| {
+        Fault::new(
+            brackets.offset(error.at),
+            Problem::Requirement(error.message),
+        )
+    })?;
+    Ok((path, extras))
 }
 
 /// Something at a path of this machine.
@@ -292,7 +317,7 @@ fn local(part: Part<'_>, path: &Path, name: Option<Name>, fragment: Option<Text>
     };
     Ok(What::Path {
         name,
-        path: path.to_owned(),
+        path: LocalPath::new(path.to_owned()),
         written: part.to_text(),
         kind,
         fragment,

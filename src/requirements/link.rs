@@ -1,10 +1,12 @@
 //! URLs, paths and the names in them, as pip takes them apart.
 
+use std::net::Ipv6Addr;
 use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 
 use super::error::Problem;
-use super::specifier::{Name, version};
+use super::specifier::Name;
+use super::version::is_version;
 
 /// The schemes of repositories that pip knows.
 const VCS: [&str; 22] = [
@@ -53,38 +55,37 @@ const ARCHIVES: [&str; 12] = [
 pub(super) struct Link<'a> {
     url: &'a str,
     scheme: String,
-    netloc: &'a str,
-    path: &'a str,
+    netloc: String,
+    path: String,
 }
 
 impl<'a> Link<'a> {
     /// Splits `url`; `None` if it has none of the schemes that pip knows.
-    pub(super) fn new(url: &'a str) -> Option<Self> {
-        let url = url.trim_start_matches(|c: char| c <= ' ');
-        let (scheme, rest) = url.split_once(':')?;
-        if !scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-            || !scheme
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
-        {
-            return None;
-        }
-        let scheme = scheme.to_ascii_lowercase();
-        let known = matches!(&*scheme, "http" | "https" | "file" | "ftp");
-        if !known && !VCS.contains(&&*scheme) {
-            return None;
-        }
+    ///
+    /// Python refuses odd brackets whatever the scheme.
+    pub(super) fn new(url: &'a str) -> Result<Option<Self>, Problem> {
+        let trimmed = url.trim_start_matches(|c: char| c <= ' ');
+        let plain = trimmed.replace(['\t', '\r', '\n'], "");
+        let (scheme, rest) = match plain.split_once(':') {
+            Some((scheme, rest)) if is_scheme(scheme) => (scheme.to_ascii_lowercase(), rest),
+            _ => (String::new(), &*plain),
+        };
         let (netloc, path) = match rest.strip_prefix("//") {
             Some(rest) => rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len())),
             None => ("", rest),
         };
+        check_brackets(netloc)?;
+        let known = matches!(&*scheme, "http" | "https" | "file" | "ftp");
+        if !known && !VCS.contains(&&*scheme) {
+            return Ok(None);
+        }
         let end = path.find(['?', '#']).unwrap_or(path.len());
-        Some(Self {
+        Ok(Some(Self {
             url,
+            netloc: netloc.to_owned(),
+            path: path[..end].to_owned(),
             scheme,
-            netloc,
-            path: &path[..end],
-        })
+        }))
     }
 
     pub(super) fn is_vcs(&self) -> bool {
@@ -95,33 +96,28 @@ impl<'a> Link<'a> {
         self.scheme == "file"
     }
 
-    /// Refuses what Python would refuse to split.
-    pub(super) fn check(&self) -> Result<(), Problem> {
-        if self.netloc.contains('[') == self.netloc.contains(']') {
-            Ok(())
-        } else {
-            Err(Problem::Url("its `[` or `]` has no counterpart".to_owned()))
-        }
-    }
-
     /// The last part of the path, without escapes.
     pub(super) fn file_name(&self) -> String {
-        let path = unquote(self.path);
+        let path = unquote(&self.path);
         let path = path.trim_end_matches('/');
         path.rsplit('/').next().unwrap_or_default().to_owned()
     }
 
     /// The name in `#egg=name`.
-    pub(super) fn egg(&self) -> Result<Option<Name>, Problem> {
+    pub(super) fn egg(&self) -> Result<Option<&'a str>, Problem> {
         let Some(egg) = self.fragment("egg=") else {
             return Ok(None);
         };
-        let ends = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-        let inner = egg
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
-        if inner && ends(egg.chars().next()) && ends(egg.chars().next_back()) {
-            Ok(Some(Name::new(egg)))
+        // The four others are letters of `[A-Z]` to Python where case is ignored.
+        let is_letter =
+            |c: char| c.is_ascii_alphanumeric() || matches!(c, 'İ' | 'ı' | 'ſ' | '\u{212a}');
+        let is_good = egg.starts_with(is_letter)
+            && egg.ends_with(is_letter)
+            && egg
+                .chars()
+                .all(|c| is_letter(c) || matches!(c, '.' | '_' | '-'));
+        if is_good {
+            Ok(Some(egg))
         } else {
             Err(Problem::Egg)
         }
@@ -139,13 +135,41 @@ impl<'a> Link<'a> {
 
     /// The path on this machine that a `file:` URL stands for, relative ones under `folder`.
     pub(super) fn to_path(&self, folder: &Path) -> Result<PathBuf, Problem> {
-        if !matches!(self.netloc, "" | "localhost") {
+        if !matches!(&*self.netloc, "" | "localhost") {
             return Err(Problem::Url(
                 "`file://` is followed by the path on this machine, as in `file:///folder`"
                     .to_owned(),
             ));
         }
-        Ok(normalize(&folder.join(unquote(self.path))))
+        Ok(normalize(&folder.join(unquote(&self.path))))
+    }
+}
+
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+}
+
+/// Brackets hold an IPv6 address.
+fn check_brackets(netloc: &str) -> Result<(), Problem> {
+    let fail = |what: &str| Err(Problem::Url(what.to_owned()));
+    let Some((_, rest)) = netloc.split_once('[') else {
+        return if netloc.contains(']') {
+            fail("its `]` has no `[`")
+        } else {
+            Ok(())
+        };
+    };
+    let Some((host, _)) = rest.split_once(']') else {
+        return fail("its `[` has no `]`");
+    };
+    let (address, zone) = host.split_once('%').unwrap_or((host, "0"));
+    if address.parse::<Ipv6Addr>().is_ok() && !zone.is_empty() && !zone.contains('%') {
+        Ok(())
+    } else {
+        fail("what stands in `[]` is no IPv6 address")
     }
 }
 
@@ -173,7 +197,7 @@ pub(super) fn wheel_name(file_name: &str) -> Result<Name, Problem> {
     if !name_is_good {
         return fail("this name cannot be a project's");
     }
-    if version(number).is_none() {
+    if !is_version(number) {
         return fail("its version is none");
     }
     if build.is_some_and(|build| !build.starts_with(|c: char| c.is_ascii_digit())) {
@@ -183,7 +207,7 @@ pub(super) fn wheel_name(file_name: &str) -> Result<Name, Problem> {
         return fail("one of its tags is empty");
     }
     let is_identifier = |tag: &str| {
-        !tag.starts_with(|c: char| c.is_ascii_digit())
+        tag.starts_with(|c: char| c.is_alphabetic() || c == '_')
             && tag.chars().all(|c| c.is_alphanumeric() || c == '_')
     };
     if !tags[0].split('.').all(is_identifier) {

@@ -457,3 +457,104 @@ fn octal(first: char, rest: &mut &str) -> Option<char> {
     }
     char::from_u32(number)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment() -> MarkerEnvironment {
+        MarkerEnvironment {
+            implementation_name: "cpython".to_owned(),
+            implementation_version: "3.11.7".to_owned(),
+            os_name: "posix".to_owned(),
+            platform_machine: "x86_64".to_owned(),
+            platform_python_implementation: "CPython".to_owned(),
+            platform_release: "6.1.0-13-amd64".to_owned(),
+            platform_system: "Linux".to_owned(),
+            platform_version: "#1 SMP".to_owned(),
+            python_full_version: "3.11.7+".to_owned(),
+            python_version: "3.11".to_owned(),
+            sys_platform: "linux".to_owned(),
+        }
+    }
+
+    #[test]
+    fn markers_have_the_answers_of_packaging() {
+        for (text, holds) in [
+            ("python_version >= '3.8'", true),
+            ("python_version < '3.9'", false),
+            ("python_version in '3.8, 3.9'", false),
+            ("python_version not in '3.8, 3.9'", true),
+            ("'3.1' in python_version", true),
+            ("python_version > 'x'", false),
+            ("python_version == 'x'", false),
+            ("python_version == '3.*'", true),
+            ("python_version === '3.11'", true),
+            ("python_version < '=3.11'", true),
+            ("python_full_version == '3.11.7'", true),
+            ("platform_release >= '5'", false),
+            (
+                "os.name == 'posix' and python_implementation == 'CPython'",
+                true,
+            ),
+            (
+                "os_name == 'nt' or os_name == 'posix' and sys_platform == 'linux'",
+                true,
+            ),
+            (
+                "(os_name == 'nt' or os_name == 'posix') and sys_platform != 'linux'",
+                false,
+            ),
+            ("os_name < 'z'", false),
+            ("os_name <= 'posix'", true),
+            ("extra == 'x'", false),
+            ("'posix' == 'os_name'", true),
+            (r"sys_platform == 'l\x69n\165x'", true),
+        ] {
+            let marker = expression(text).unwrap();
+            assert_eq!(marker.evaluate(&environment(), ""), Ok(holds), "{text}");
+        }
+    }
+
+    #[test]
+    fn extras_are_compared_in_their_normal_form() {
+        let text = "extra == 'Foo_Bar'";
+        let marker = Marker::new(Text::new(text, text), expression(text).unwrap());
+        let asked = ["x", "foo.bar"].map(Name::new);
+        assert_eq!(marker.evaluate(&environment(), &asked), Ok(true));
+        assert_eq!(marker.evaluate(&environment(), &asked[..1]), Ok(false));
+    }
+
+    #[test]
+    fn a_comparison_may_have_no_answer() {
+        let marker = expression("'3.11' ~= platform_release").unwrap();
+        let error = marker.evaluate(&environment(), "").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`~=` cannot compare `3.11` with `6.1.0-13-amd64`"
+        );
+    }
+
+    #[test]
+    fn what_is_no_marker_is_placed() {
+        for (text, at) in [
+            ("", 0),
+            ("python_version", 14),
+            ("python_version = '3'", 15),
+            ("python_version ~= '3'", 15),
+            ("os_name ~= '3.1'", 8),
+            ("pythonversion > '3'", 0),
+            ("os_name == 'a' ü", 15),
+            ("os_name == 'a", 11),
+            ("(os_name == 'a'", 0),
+            ("os_name not 'a'", 12),
+            ("'a' == 'b'", 7),
+            ("'a' in extras", 7),
+            (r"os_name == '\x'", 11),
+        ] {
+            assert_eq!(expression(text).unwrap_err().at, at, "{text:?}");
+        }
+        let deep = "(".repeat(100_000);
+        assert_eq!(expression(&deep).unwrap_err().at, MAX_DEPTH);
+    }
+}

@@ -36,11 +36,16 @@
 //!   nothing is (if a marker may exclude it: from [`Requirements::check`]), a folder that is no
 //!   project, `name @ URL` with a scheme that pip cannot fetch, a constraint with extras or without
 //!   a name, a marker that has no answer.
+//! - **A requirement stands where its first character does**; pip counts from the first line that
+//!   was joined, which may hold a `\` and nothing else.
 //! - **Numbers in versions end at 2⁶⁴ − 1**; Python's do not end.
 //! - **`\N{…}` and lone surrogates in a marker's strings are refused.**
+//! - **A feature that is named behind a requirement has no effect**; pip lets it leak into the next
+//!   line that has options.
 //! - **What pip overlooks in silence is reported** as a [`Warning`]: words behind an option, options
 //!   behind a requirement that have no effect there, a digest that no file can have.
 
+mod collect;
 mod decode;
 mod entry;
 mod error;
@@ -53,6 +58,7 @@ mod reader;
 mod scan;
 mod specifier;
 mod text;
+mod version;
 mod words;
 
 use std::collections::BTreeMap;
@@ -65,7 +71,7 @@ pub use error::{Error, Problem};
 pub use marker::{Marker, Undefined};
 pub use options::{FindLinks, FormatControl, Located, Options, ReleaseControl};
 pub use specifier::{Name, Operator, Specifier, Specifiers};
-pub use text::{Location, Text};
+pub use text::{LocalPath, Location, Text};
 
 use crate::digest::Digest;
 use crate::target::MarkerEnvironment;

@@ -1,10 +1,8 @@
 //! The options that requirements files set for the whole run.
 
-use std::path::PathBuf;
-
 use serde::Serialize;
 
-use super::text::{Location, Text};
+use super::text::{LocalPath, Location, Text};
 
 /// A value, and where it was given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -51,7 +49,7 @@ pub enum FindLinks {
     Path {
         /// Where it is: absolute.
         #[serde(skip)]
-        path: PathBuf,
+        path: LocalPath,
         /// What was written.
         written: Text,
     },

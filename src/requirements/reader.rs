@@ -9,7 +9,6 @@ use super::error::{Error, Fault, Problem, excerpt};
 use super::form;
 use super::lines::{Line, Part, logical_lines, split_lines};
 use super::link::{Link, normalize};
-use super::options::{FindLinks, FormatControl, Located, ReleaseControl};
 use super::text::{Location, redact};
 use super::words::{self, Given, Name};
 use super::{Context, File, Input, Requirements, Warning};
@@ -21,29 +20,19 @@ use crate::fs;
 const MAX_DEPTH: usize = 200;
 const MAX_FILES: usize = 10_000;
 
-/// The features that pip 26.3 has.
-const FEATURES: [&str; 6] = [
-    "fast-deps",
-    "inprocess-build-deps",
-    "venv-isolation",
-    "truststore",
-    "no-binary-enable-wheel-cache",
-    "build-constraint",
-];
-
 /// Reads files into [`Requirements`].
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
-    context: &'a Context<'a>,
-    read: Requirements,
+    pub(super) context: &'a Context<'a>,
+    pub(super) read: Requirements,
 }
 
 /// A file that is being read.
-struct Source<'a> {
+pub(super) struct Source<'a> {
     /// As it is named in messages.
     file: Arc<Path>,
     /// Where it is; relative names of other files start at its folder.
-    path: &'a Path,
+    pub(super) path: &'a Path,
     text: &'a str,
     constraint: bool,
     /// The files that include it, and itself.
@@ -51,7 +40,7 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    fn location(&self, line: &Line, at: usize) -> Location {
+    pub(super) fn location(&self, line: &Line, at: usize) -> Location {
         let (line, column) = line.place(at);
         Location {
             file: Arc::clone(&self.file),
@@ -65,7 +54,7 @@ impl Source<'_> {
         excerpt(line, at.column)
     }
 
-    fn error(&self, line: &Line, fault: Fault) -> Error {
+    pub(super) fn error(&self, line: &Line, fault: Fault) -> Error {
         let at = self.location(line, fault.at);
         Error::Invalid {
             excerpt: self.excerpt(&at),
@@ -92,7 +81,13 @@ impl<'a> Reader<'a> {
         match input {
             Input::Path(named) => {
                 let path = normalize(&self.context.cwd.join(named));
-                let data = fs::read(&path).map_err(Error::Read)?;
+                let data = fs::read(&path).map_err(|source| Error::Read {
+                    file: named.clone(),
+                    source,
+                })?;
+                if is_lock_file(named) {
+                    return Err(at_start(named, &data, Problem::LockFile));
+                }
                 self.file(named, &path, &data, constraint, &[])
             }
             Input::Stdin(data) => {
@@ -175,50 +170,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Checks the value of an option, as far as pip does wherever it stands, and takes over the
-    /// options that pip honours wherever they stand.
-    fn value(&mut self, source: &Source<'_>, line: &Line, given: Given<'_>) -> Result<(), Fault> {
-        let fault = |problem| Err(Fault::new(given.value.offset(0), problem));
-        let text = given.value.text;
-        let at = source.location(line, given.at);
-        let options = &mut self.read.options;
-        match given.name {
-            Name::UseFeature if !FEATURES.contains(&text) => {
-                let features = FEATURES.map(|feature| format!("`{feature}`"));
-                return fault(Problem::Feature(features.join(", ")));
-            }
-            Name::Hash => {
-                if let Err(problem) = Hash::parse(text) {
-                    return fault(problem);
-                }
-            }
-            Name::ConfigSettings if !text.contains('=') => return fault(Problem::SettingForm),
-            Name::NoBinary | Name::OnlyBinary | Name::AllReleases | Name::OnlyFinal
-                if text.starts_with('-') =>
-            {
-                return fault(Problem::Names(given.name.as_str()));
-            }
-            Name::NoBinary => options.format_control.push(Located {
-                value: FormatControl::NoBinary(given.value.to_text()),
-                at,
-            }),
-            Name::OnlyBinary => options.format_control.push(Located {
-                value: FormatControl::OnlyBinary(given.value.to_text()),
-                at,
-            }),
-            Name::AllReleases => options.release_control.push(Located {
-                value: ReleaseControl::AllReleases(given.value.to_text()),
-                at,
-            }),
-            Name::OnlyFinal => options.release_control.push(Located {
-                value: ReleaseControl::OnlyFinal(given.value.to_text()),
-                at,
-            }),
-            _ => {}
-        }
-        Ok(())
-    }
-
     fn entry(
         &mut self,
         source: &Source<'_>,
@@ -290,7 +241,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Warns of options that have no effect where they stand.
-    fn overlook<'g>(
+    pub(super) fn overlook<'g>(
         &mut self,
         source: &Source<'_>,
         line: &Line,
@@ -308,7 +259,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn warn(&mut self, source: &Source<'_>, line: &Line, at: usize, text: String) {
+    pub(super) fn warn(&mut self, source: &Source<'_>, line: &Line, at: usize, text: String) {
         self.read.warnings.push(Warning {
             at: source.location(line, at),
             text,
@@ -332,8 +283,12 @@ impl<'a> Reader<'a> {
             .next()
             .unwrap_or_default()
             .to_ascii_lowercase();
-        let (path, written) = match Link::new(value.text) {
-            Some(link) if link.is_file() => match link.to_path(folder) {
+        let url = match Link::new(value.text) {
+            Ok(url) => url,
+            Err(problem) => return refuse(problem),
+        };
+        let (path, written) = match url {
+            Some(url) if url.is_file() => match url.to_path(folder) {
                 Ok(path) => (path, PathBuf::from(redact(value.to_text().written()))),
                 Err(problem) => return refuse(problem),
             },
@@ -352,6 +307,12 @@ impl<'a> Reader<'a> {
         }
         let data = fs::read(&path).map_err(|error| {
             let at = source.location(line, value.offset(0));
+            // An expanded name is not shown: what was written is told instead.
+            let error = if value.to_text().is_expanded() {
+                fs::Error::new("read", &written, error.kind().into())
+            } else {
+                error
+            };
             Error::Include {
                 excerpt: source.excerpt(&at),
                 at,
@@ -359,110 +320,6 @@ impl<'a> Reader<'a> {
             }
         })?;
         self.file(&written, &path, &data, constraint, source.stack)
-    }
-
-    /// Takes over the options of a line that has nothing else.
-    fn options(
-        &mut self,
-        source: &Source<'_>,
-        line: &Line,
-        given: &[Given<'_>],
-    ) -> Result<(), Error> {
-        self.indexes(source, line, given);
-        let mut links = given.iter().filter(|given| given.name == Name::FindLinks);
-        if let Some(given) = links.next() {
-            self.find_links(source, line, given);
-        }
-        self.overlook(source, line, links);
-        let useless = |given: &&Given<'_>| matches!(given.name, Name::Hash | Name::ConfigSettings);
-        self.overlook(source, line, given.iter().filter(useless));
-        for given in given {
-            let at = source.location(line, given.at);
-            let options = &mut self.read.options;
-            match given.name {
-                Name::Pre => options.release_control.push(Located {
-                    value: ReleaseControl::Pre,
-                    at,
-                }),
-                Name::PreferBinary => options.prefer_binary = Some(at),
-                Name::RequireHashes | Name::NoRequireHashes => {
-                    let value = given.name == Name::RequireHashes;
-                    match &options.require_hashes {
-                        Some(earlier) if earlier.value != value => {
-                            let fault = Fault::new(given.at, Problem::HashModes);
-                            return Err(source.error(line, fault));
-                        }
-                        _ => options.require_hashes = Some(Located { value, at }),
-                    }
-                }
-                Name::TrustedHost => options.trusted_hosts.push(Located {
-                    value: given.value.to_text(),
-                    at,
-                }),
-                Name::UseFeature => options.use_features.push(Located {
-                    value: given.value.to_text(),
-                    at,
-                }),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// `--no-index` wins over all else, before and behind it; `--index-url` replaces what was
-    /// there before it.
-    fn indexes(&mut self, source: &Source<'_>, line: &Line, given: &[Given<'_>]) {
-        let of = |name| given.iter().filter(move |given| given.name == name);
-        let locate = |given: &Given<'_>| Located {
-            value: given.value.to_text(),
-            at: source.location(line, given.at),
-        };
-        let options = &mut self.read.options;
-        if let Some(given) = of(Name::NoIndex).last() {
-            options.no_index = Some(source.location(line, given.at));
-            options.index_url = None;
-            options.extra_index_urls.clear();
-        }
-        if options.no_index.is_some() {
-            self.overlook(source, line, of(Name::IndexUrl));
-            self.overlook(source, line, of(Name::ExtraIndexUrl));
-            return;
-        }
-        let last = of(Name::IndexUrl).last();
-        if let Some(given) = last.filter(|given| !given.value.text.is_empty()) {
-            options.index_url = Some(locate(given));
-            options.extra_index_urls.clear();
-        }
-        options
-            .extra_index_urls
-            .extend(of(Name::ExtraIndexUrl).map(locate));
-    }
-
-    /// A path is relative to the file if something is there, else to the working folder.
-    fn find_links(&mut self, source: &Source<'_>, line: &Line, given: &Given<'_>) {
-        let written = given.value.to_text();
-        let folder = source.path.parent().unwrap_or(Path::new("/"));
-        let beside = normalize(&folder.join(given.value.text));
-        let link = Link::new(given.value.text);
-        let path = if fs::exists(&beside).is_some() {
-            Some(beside)
-        } else {
-            match link {
-                Some(link) if link.is_file() => link.to_path(self.context.cwd).ok(),
-                Some(_) => None,
-                None => Some(normalize(&self.context.cwd.join(given.value.text))),
-            }
-        };
-        let at = source.location(line, given.at);
-        if path.as_ref().is_some_and(|path| fs::exists(path).is_none()) {
-            let what = format!("there is nothing at `{written}`");
-            self.warn(source, line, given.value.offset(0), what);
-        }
-        let value = match path {
-            Some(path) => FindLinks::Path { path, written },
-            None => FindLinks::Url(written),
-        };
-        self.read.options.find_links.push(Located { value, at });
     }
 }
 
@@ -486,6 +343,19 @@ fn no_constraint(entry: &Entry) -> Option<Problem> {
     } else {
         Some(Problem::ConstraintExtras)
     }
+}
+
+/// Whether pip would read the file as a lock file, and not as requirements.
+fn is_lock_file(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let middle = name
+        .strip_prefix("pylock.")
+        .and_then(|rest| rest.strip_suffix("toml"));
+    middle.is_some_and(|middle| middle.trim_end_matches('.').chars().all(|c| c != '.'))
+}
+
+fn at_start(file: &Path, data: &[u8], problem: Problem) -> Error {
+    undecodable(&file.into(), data, 0, problem)
 }
 
 fn undecodable(file: &Arc<Path>, data: &[u8], at: usize, problem: Problem) -> Error {

@@ -1,21 +1,15 @@
-//! Names, extras and versions: `name[extra]>=1,<2` and `name @ url`.
-//!
-//! This is the only file that calls [`pep508_rs`], and all that it takes from there is PEP 440's
-//! versions and their order. Which texts are requirements, and which versions an operator admits,
-//! is decided here, as `packaging` decides: `pep508_rs` 0.9.2 panics on some text that is not
-//! ASCII, refuses `===` with any text, and knows an older reading of `<` and `>`.
+//! Names, extras and version specifiers: `name[extra]>=1,<2` and `name @ url`.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
-use std::str::FromStr as _;
 
-use pep508_rs::pep440_rs::Version;
 use serde::{Serialize, Serializer};
 
-use super::lines::{is_space, trim_end, trim_start};
+use super::lines::{trim_end, trim_start};
 use super::marker::{self, Expression};
 use super::scan::{Result, Scanner, Syntax, fail};
+use super::version::{is_version, specifier_length};
 
 /// The name of a distribution or of an extra, in its [normal form](
 /// https://packaging.python.org/en/latest/specifications/name-normalization/).
@@ -73,7 +67,7 @@ pub enum Operator {
 }
 
 /// The operators; those that begin like another one come before it.
-const OPERATORS: [(&str, Operator); 8] = [
+pub(super) const OPERATORS: [(&str, Operator); 8] = [
     ("===", Operator::Identical),
     ("~=", Operator::Compatible),
     ("==", Operator::Equal),
@@ -119,105 +113,10 @@ impl Specifier {
             version: trim_start(trim_end(version)).into(),
         }
     }
-
-    /// Whether a version is admitted, pre-releases too. What is no version never is, but by `===`.
-    pub(super) fn admits(&self, candidate: &str) -> bool {
-        if self.operator == Operator::Identical {
-            return candidate.to_lowercase() == self.version.to_lowercase();
-        }
-        let Some(candidate) = version(candidate) else {
-            return false;
-        };
-        if let Some(base) = self.version.strip_suffix(".*") {
-            let Some(base) = version(base) else {
-                return false;
-            };
-            let within = starts(&base).is_none_or(|first| candidate >= first)
-                && after(&base, base.release()).is_none_or(|end| candidate < end);
-            return within == (self.operator == Operator::Equal);
-        }
-        version(&self.version).is_some_and(|limit| self.compare(&candidate, &limit))
-    }
-
-    fn compare(&self, candidate: &Version, limit: &Version) -> bool {
-        let public = || candidate.clone().without_local();
-        let equal = || {
-            if limit.is_local() {
-                candidate == limit
-            } else {
-                public() == *limit
-            }
-        };
-        match self.operator {
-            Operator::Identical => false,
-            Operator::Equal => equal(),
-            Operator::NotEqual => !equal(),
-            Operator::AtLeast => candidate >= limit,
-            Operator::AtMost => public() <= *limit,
-            Operator::Compatible => {
-                let prefix = &limit.release()[..limit.release().len() - 1];
-                candidate >= limit && after(limit, prefix).is_none_or(|end| *candidate < end)
-            }
-            // `<1.0` excludes 1.0's own pre-releases.
-            Operator::Below if limit.any_prerelease() => candidate < limit,
-            Operator::Below => *candidate < limit.clone().with_dev(Some(0)),
-            Operator::Above => above(candidate, limit),
-        }
-    }
-}
-
-/// `>`: not the post-releases or local versions of `limit`.
-fn above(candidate: &Version, limit: &Version) -> bool {
-    let next = if let Some(dev) = limit.dev() {
-        dev.checked_add(1)
-            .map(|dev| limit.clone().with_dev(Some(dev)))
-    } else if let Some(post) = limit.post() {
-        let post = post.checked_add(1);
-        post.map(|post| limit.clone().with_post(Some(post)).with_dev(Some(0)))
-    } else {
-        let same = |version: &Version| {
-            version
-                .clone()
-                .with_post(None)
-                .with_dev(None)
-                .without_local()
-        };
-        return candidate > limit && same(candidate) != same(limit);
-    };
-    next.is_some_and(|next| *candidate >= next)
-}
-
-/// The first version of a series: `1.2` → `1.2.dev0`.
-fn starts(base: &Version) -> Option<Version> {
-    Some(
-        base.only_release()
-            .with_epoch(base.epoch())
-            .with_dev(Some(0)),
-    )
-}
-
-/// The first version behind a series: `1.2` → `1.3.dev0`; `None` if there is no such number.
-fn after(base: &Version, release: &[u64]) -> Option<Version> {
-    let (last, rest) = release.split_last()?;
-    let last = last.checked_add(1)?;
-    let release = rest.iter().copied().chain([last]);
-    Some(
-        Version::new(release)
-            .with_epoch(base.epoch())
-            .with_dev(Some(0)),
-    )
-}
-
-/// Parses a version as `packaging` does.
-pub(super) fn version(text: &str) -> Option<Version> {
-    let text = trim_start(trim_end(text));
-    text.is_ascii()
-        .then(|| Version::from_str(text).ok())
-        .flatten()
 }
 
 /// The clauses of a requirement.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Specifiers {
     clauses: Vec<Specifier>,
     /// What was written, if a variable was expanded in it.
@@ -255,6 +154,12 @@ impl fmt::Display for Specifiers {
             Some(written) => f.write_str(written),
             None => f.write_str(&self.expanded()),
         }
+    }
+}
+
+impl fmt::Debug for Specifiers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.to_string(), f)
     }
 }
 
@@ -423,7 +328,7 @@ fn split_clause(text: &str, at: usize, clauses: &mut Vec<Specifier>) -> Result<(
             return fail(start, "expected a version specifier such as `==1.0`");
         };
         let base = clause.version.strip_suffix(".*").unwrap_or(&clause.version);
-        if clause.operator != Operator::Identical && version(base).is_none() {
+        if clause.operator != Operator::Identical && !is_version(base) {
             return fail(start, "a number in this version is too large");
         }
         clauses.push(clause);
@@ -437,112 +342,53 @@ fn is_local_label(text: &str) -> bool {
     })
 }
 
-/// How long the version specifier at the start of `text` is, by the regular expression of
-/// `packaging`. Each of its optional parts takes what it can, and none has to give anything back.
-fn specifier_length(text: &str) -> Option<usize> {
-    let (token, operator) = OPERATORS
-        .iter()
-        .find(|(token, _)| text.starts_with(token))?;
-    let spaced = &text[token.len()..];
-    let version = trim_start(spaced);
-    let start = text.len() - version.len();
-    if *operator == Operator::Identical {
-        let end = |c: char| is_space(c) || matches!(c, ';' | ')');
-        return Some(start + version.find(end).unwrap_or(version.len()));
-    }
-    let release = release(version, *operator == Operator::Compatible)?;
-    let rest = &version[release..];
-    let equality = matches!(operator, Operator::Equal | Operator::NotEqual);
-    if equality && rest.starts_with(".*") {
-        return Some(start + release + 2);
-    }
-    let mut length = release + suffixes(rest);
-    if equality {
-        length += local(&version[length..]);
-    }
-    Some(start + length)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// `v1!2.3`
-fn release(text: &str, dotted: bool) -> Option<usize> {
-    let bytes = text.as_bytes();
-    let digits = |from: usize| {
-        bytes[from..]
-            .iter()
-            .take_while(|b| b.is_ascii_digit())
-            .count()
-    };
-    let mut at = usize::from(matches!(bytes.first(), Some(b'v' | b'V')));
-    let epoch = digits(at);
-    if epoch > 0 && bytes.get(at + epoch) == Some(&b'!') && digits(at + epoch + 1) > 0 {
-        at += epoch + 1;
+    #[test]
+    fn requirements_are_taken_apart() {
+        for (text, name, extras, specifiers) in [
+            ("requests", "requests", "", ""),
+            (" Foo__Bar.baz ", "foo-bar-baz", "", ""),
+            ("a[B_c , d]>=1", "a", "b-c,d", ">=1"),
+            ("a (>=1 , <2)", "a", "", ">=1,<2"),
+            ("a >=1,", "a", "", ">=1"),
+            ("a===any-thing,==2", "a", "", "===any-thing,==2"),
+            ("a==1.0.post", "a", "", "==1.0.post"),
+            ("a == v1!2.0-RC_1+x.y", "a", "", "==v1!2.0-RC_1+x.y"),
+            ("foo_", "foo-", "", ""),
+        ] {
+            let parsed = parse(text).unwrap();
+            let names: Vec<_> = parsed.extras.iter().map(Name::as_str).collect();
+            let specifiers_read = parsed.specifiers.to_string();
+            assert_eq!(
+                (parsed.name.as_str(), &*names.join(","), &*specifiers_read),
+                (name, extras, specifiers)
+            );
+        }
     }
-    let first = digits(at);
-    if first == 0 {
-        return None;
-    }
-    at += first;
-    let mut dots = 0;
-    while bytes.get(at) == Some(&b'.') && digits(at + 1) > 0 {
-        at += 1 + digits(at + 1);
-        dots += 1;
-    }
-    (dots > 0 || !dotted).then_some(at)
-}
 
-/// `a1.post2.dev3`: each part may be missing.
-fn suffixes(text: &str) -> usize {
-    const PRE: [&str; 8] = ["alpha", "beta", "preview", "pre", "a", "b", "c", "rc"];
-    let mut at = labelled(text, &PRE);
-    let post = &text.as_bytes()[at..];
-    let digits = post
-        .iter()
-        .skip(1)
-        .take_while(|b| b.is_ascii_digit())
-        .count();
-    at += if post.first() == Some(&b'-') && digits > 0 {
-        1 + digits
-    } else {
-        labelled(&text[at..], &["post", "rev", "r"])
-    };
-    at + labelled(&text[at..], &["dev"])
-}
-
-/// `.label.12`: the separators and the number may be missing.
-fn labelled(text: &str, labels: &[&str]) -> usize {
-    let bytes = text.as_bytes();
-    let separator = |at: usize| usize::from(matches!(bytes.get(at), Some(b'-' | b'_' | b'.')));
-    let start = separator(0);
-    let label = labels.iter().find(|label| {
-        let found = bytes.get(start..start + label.len());
-        found.is_some_and(|found| found.eq_ignore_ascii_case(label.as_bytes()))
-    });
-    let Some(label) = label else {
-        return 0;
-    };
-    let mut at = start + label.len();
-    at += separator(at);
-    at + bytes[at..]
-        .iter()
-        .take_while(|b| b.is_ascii_digit())
-        .count()
-}
-
-/// `+local.1`
-fn local(text: &str) -> usize {
-    let bytes = text.as_bytes();
-    let run = |from: usize| {
-        let rest = bytes.get(from..).unwrap_or_default();
-        rest.iter()
-            .take_while(|b| b.is_ascii_alphanumeric())
-            .count()
-    };
-    if bytes.first() != Some(&b'+') || run(1) == 0 {
-        return 0;
+    #[test]
+    fn what_is_no_requirement_is_placed() {
+        for (text, at) in [
+            ("", 0),
+            ("-a", 0),
+            ("a b", 2),
+            ("a=1", 1),
+            ("a>=", 1),
+            ("a>=1.*", 4),
+            ("a~=1", 1),
+            ("a[b", 1),
+            ("a[b c]", 4),
+            ("a (>=1", 2),
+            ("a @ ", 4),
+            ("a @ b c", 6),
+            ("a[b ü", 4),
+            ("a==99999999999999999999", 1),
+            ("a===1,b", 6),
+        ] {
+            assert_eq!(parse(text).unwrap_err().at, at, "{text:?}");
+        }
     }
-    let mut at = 1 + run(1);
-    while matches!(bytes.get(at), Some(b'-' | b'_' | b'.')) && run(at + 1) > 0 {
-        at += 1 + run(at + 1);
-    }
-    at
 }

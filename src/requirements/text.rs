@@ -1,8 +1,8 @@
 //! Text that remembers how it was written, and places in files.
 
 use std::fmt;
-use std::ops::Range;
-use std::path::Path;
+use std::ops::{Deref, Range};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::ser::SerializeStruct as _;
@@ -62,6 +62,37 @@ impl fmt::Debug for Text {
 impl Serialize for Text {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+/// A path on this machine. `Debug` does not show it: variables may have been expanded in it, and
+/// the text from which it was made stands beside it wherever there is one.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct LocalPath(PathBuf);
+
+impl LocalPath {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+}
+
+impl Deref for LocalPath {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl AsRef<Path> for LocalPath {
+    fn as_ref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl fmt::Debug for LocalPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
     }
 }
 

@@ -239,3 +239,64 @@ fn long(written: Part<'_>) -> Result<Name, Fault> {
     };
     Err(Fault::new(written.offset(0), problem))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::lines::logical_lines;
+    use super::*;
+
+    fn with_options<T>(text: &str, then: impl FnOnce(Result<Options<'_>, Fault>) -> T) -> T {
+        let lines = logical_lines(text, &BTreeMap::new());
+        match words(&lines[0], 0) {
+            Ok(words) => then(parse(&lines[0], &words)),
+            Err(fault) => then(Err(fault)),
+        }
+    }
+
+    #[test]
+    fn options_are_found_as_optparse_finds_them() {
+        for (text, expected) in [
+            ("-i x", "--index-url=x"),
+            ("-ix", "--index-url=x"),
+            ("-i=x", "--index-url==x"),
+            ("--index-url=x=y", "--index-url=x=y"),
+            ("--pypi-url x", "--index-url=x"),
+            ("--ind 'a b'", "--index-url=a b"),
+            ("\"-f\"a\\ b", "--find-links=a b"),
+            ("-f \"a\\b\\\"\"", "--find-links=a\\b\""),
+            ("-r -x", "--requirement=-x"),
+            ("--pre x --no-index", "--pre= --no-index="),
+            ("--pre -- --no-index", "--pre="),
+            ("-e ''", "--editable="),
+            ("--use=é", "--use-feature=é"),
+        ] {
+            let found = with_options(text, |options| {
+                let given = options.unwrap().given;
+                let told = given
+                    .iter()
+                    .map(|given| format!("{}={}", given.name.as_str(), given.value.text));
+                told.collect::<Vec<_>>().join(" ")
+            });
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_option_is_refused() {
+        for (text, at) in [
+            ("--pre --nope", 6),
+            ("-q", 0),
+            ("-é", 0),
+            ("--no", 0),
+            ("--pre=x", 6),
+            ("-f a -i", 5),
+            ("--pre 'x", 6),
+            ("--pre \"x", 6),
+        ] {
+            let fault = with_options(&format!("{text}\n"), |options| options.unwrap_err().at);
+            assert_eq!(fault, at, "{text}");
+        }
+    }
+}

@@ -1,1 +1,10 @@
 //! Tests.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests look from outside, and stop at the first surprise"
+)]
+
+mod requirements;
+mod support;

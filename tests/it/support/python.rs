@@ -1,0 +1,77 @@
+//! A Python with a known pip, made once for all tests.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+/// The pip that is the judge, and with it the `packaging` that it holds.
+const PIP: &str = "pip==26.3";
+
+/// The interpreter of a virtual environment with [`PIP`].
+///
+/// It is made on first use and kept beside the build, also for the next run. Test processes may
+/// ask for it at once: a lock lets one of them make it, and it gets its name when it is whole.
+pub(crate) fn python() -> &'static Path {
+    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
+    PYTHON.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let venv = folder.join(PIP.replace("==", "-"));
+        let lock = File::create(folder.join("venv.lock")).unwrap();
+        lock.lock().unwrap();
+        if !venv.exists() {
+            make(&venv);
+        }
+        venv.join("bin/python")
+    })
+}
+
+fn make(venv: &Path) {
+    let unfinished = venv.with_extension("part");
+    if unfinished.exists() {
+        fs::remove_dir_all(&unfinished).unwrap();
+    }
+    run(Command::new("python3")
+        .args(["-m", "venv"])
+        .arg(&unfinished));
+    let python = unfinished.join("bin/python");
+    run(Command::new(python).args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        PIP,
+    ]));
+    fs::rename(&unfinished, venv).unwrap();
+}
+
+fn run(command: &mut Command) {
+    let status = command.status().unwrap();
+    assert!(status.success(), "{command:?}: {status}");
+}
+
+/// Runs a script of this folder over `input` and returns what it printed.
+pub(crate) fn script(name: &str, folder: &Path, input: String) -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/it/support")
+        .join(name);
+    let mut child = Command::new(python())
+        .arg(script)
+        .current_dir(folder)
+        .env_clear()
+        .env("PYTHONIOENCODING", "utf-8")
+        .env("LC_ALL", "C.UTF-8")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // Written from a thread: the script answers before it has read everything.
+    let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap().unwrap();
+    assert!(output.status.success(), "{name}: {}", output.status);
+    String::from_utf8(output.stdout).unwrap()
+}
