@@ -4,5 +4,6 @@
 pub mod digest;
 pub mod event;
 pub mod fs;
+pub mod pip;
 pub mod target;
 pub mod tree;

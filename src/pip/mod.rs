@@ -1,0 +1,4 @@
+//! What the crate knows of pip.
+
+pub mod explain;
+pub mod packages;

@@ -1,0 +1,150 @@
+//! Which operating system package has what a build of an sdist found missing.
+//!
+//! The table ships with the crate, as `packages.tsv` beside this file: what kind of thing is
+//! missing, its name, the package in Debian and Ubuntu, and the package in Alpine. The Debian names
+//! are those of Debian 12, each of them held against its package index; the Alpine names are from
+//! knowledge of Alpine 3.20, not checked.
+
+use std::fmt;
+
+/// The table's text. Sorted, so that a line has one place; a test says so.
+const TABLE: &str = include_str!("packages.tsv");
+
+/// What kind of thing is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A header, as an `#include` names it: `sasl/sasl.h`.
+    Header,
+    /// A library, as the linker's `-l` names it: `pq`.
+    Library,
+    /// A library under the name that build systems call it by, in lower case: `hdf5`.
+    Name,
+    /// A module of `pkg-config`: `libxml-2.0`.
+    PkgConfig,
+    /// A program: `pg_config`.
+    Program,
+}
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Header => "header",
+            Self::Library => "library",
+            Self::Name => "name",
+            Self::PkgConfig => "pkg-config",
+            Self::Program => "program",
+        }
+    }
+}
+
+/// The packages that have a thing, or the little that is known of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Packages {
+    /// Packages of Debian and Ubuntu, separated by spaces; none if there is none.
+    pub debian: Option<&'static str>,
+    /// Packages of Alpine, separated by spaces; none if there is none.
+    pub alpine: Option<&'static str>,
+}
+
+/// Looks up the packages that have `name`.
+///
+/// A header is also found by the end of its path: `foo/libpq-fe.h` is `libpq-fe.h`.
+#[must_use]
+pub fn find(kind: Kind, name: &str) -> Option<Packages> {
+    if kind == Kind::Name {
+        return exactly(kind, &name.to_ascii_lowercase());
+    }
+    exactly(kind, name).or_else(|| {
+        let (_, end) = name.split_once('/').filter(|_| kind == Kind::Header)?;
+        find(kind, end)
+    })
+}
+
+fn exactly(kind: Kind, name: &str) -> Option<Packages> {
+    rows()
+        .find(|row| row.kind == kind.word() && row.name == name)
+        .map(|row| row.packages)
+}
+
+struct Row {
+    kind: &'static str,
+    name: &'static str,
+    packages: Packages,
+}
+
+fn rows() -> impl Iterator<Item = Row> {
+    let some = |cell: &'static str| (cell != "-").then_some(cell);
+    TABLE.lines().filter_map(move |line| {
+        let mut cells = line.split('\t');
+        Some(Row {
+            kind: cells.next()?,
+            name: cells.next()?,
+            packages: Packages {
+                debian: some(cells.next()?),
+                alpine: some(cells.next()?),
+            },
+        })
+    })
+}
+
+impl fmt::Display for Packages {
+    /// The commands that install them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let debian = self.debian.map(|names| {
+            format!("Debian and Ubuntu: `apt-get install -y --no-install-recommends {names}`")
+        });
+        let alpine = self
+            .alpine
+            .map(|names| format!("Alpine: `apk add {names}`"));
+        let known: Vec<String> = debian.into_iter().chain(alpine).collect();
+        f.write_str(&known.join("; "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_and_has_nothing_twice() {
+        let keys: Vec<_> = rows().map(|row| (row.kind, row.name)).collect();
+        for pair in keys.windows(2) {
+            assert!(pair[0] < pair[1], "`{}` before `{}`", pair[0].1, pair[1].1);
+        }
+    }
+
+    #[test]
+    fn every_line_has_four_cells_and_a_known_kind() {
+        let kinds = [
+            Kind::Header,
+            Kind::Library,
+            Kind::Name,
+            Kind::PkgConfig,
+            Kind::Program,
+        ];
+        for line in TABLE.lines() {
+            let cells: Vec<&str> = line.split('\t').collect();
+            assert_eq!(cells.len(), 4, "{line:?}");
+            assert!(kinds.iter().any(|kind| kind.word() == cells[0]), "{line:?}");
+            for cell in cells {
+                assert!(!cell.is_empty() && cell == cell.trim(), "{line:?}");
+            }
+            assert!(!line.ends_with("-\t-"), "{line:?} says nothing");
+        }
+    }
+
+    #[test]
+    fn a_header_is_found_by_the_end_of_its_path() {
+        let found = find(Kind::Header, "postgresql/libpq-fe.h").map(|found| found.to_string());
+        assert_eq!(
+            found.as_deref(),
+            Some(
+                "Debian and Ubuntu: `apt-get install -y --no-install-recommends libpq-dev`; \
+                 Alpine: `apk add postgresql-dev`"
+            )
+        );
+        assert_eq!(find(Kind::Header, "frobnicate.h"), None);
+        assert_eq!(find(Kind::Header, ""), None);
+    }
+}
