@@ -15,6 +15,7 @@ mod hint;
 mod message;
 mod network;
 mod output;
+mod refused;
 mod resolve;
 
 pub use failure::{Cause, Failure, IndexFailure, Unavailable};
@@ -47,6 +48,7 @@ pub fn explain_with_log(lines: &[impl AsRef<str>], log: &[impl AsRef<str>]) -> E
     let output = Output::read(lines);
     let log = Output::read(log);
     let mut found = resolve::find(&output);
+    found.extend(refused::find(&output));
     found.extend(build::find(&output));
     found.extend(network::find(&output));
     network::why_nothing_was_found(&mut found, &output, &log);
@@ -54,6 +56,9 @@ pub fn explain_with_log(lines: &[impl AsRef<str>], log: &[impl AsRef<str>]) -> E
         causes: most_to_the_point(found, &output),
     }
 }
+
+/// How many causes are considered: an output may be as long as whoever wrote it likes.
+const ENOUGH: usize = 1000;
 
 /// A cause, and where in the output it was seen.
 #[derive(Debug)]
@@ -72,11 +77,13 @@ fn most_to_the_point(mut found: Vec<Found>, output: &Output) -> Vec<Cause> {
         if let (None, Failure::NoDistribution { wanted_by, .. }) = (cause.line, &cause.failure) {
             cause.line = wanted_by.as_deref().and_then(|name| output.place_of(name));
         }
+        if causes.len() == MOST {
+            break;
+        }
         if !causes.iter().any(|known| says_as_much(known, &cause)) {
             causes.push(cause);
         }
     }
-    causes.truncate(MOST);
     causes
 }
 
@@ -104,6 +111,10 @@ fn says_as_much(known: &Cause, other: &Cause) -> bool {
         }
         // pip before 21.1 tries other versions after a failed build, and in the end knows of none.
         Failure::NoDistribution { .. } => same,
+        // Builds ask for one thing by several names.
+        failure if failure.packages().is_some() => {
+            same && failure.packages() == known.failure.packages()
+        }
         Failure::PipCrashed { .. } => true,
         failure => same && *failure == known.failure,
     }

@@ -1,9 +1,9 @@
 //! Which operating system package has what a build of an sdist found missing.
 //!
 //! The table ships with the crate, as `packages.tsv` beside this file: what kind of thing is
-//! missing, its name, the package in Debian and Ubuntu, and the package in Alpine. The Debian names
-//! are those of Debian 12, each of them held against its package index; the Alpine names are from
-//! knowledge of Alpine 3.20, not checked.
+//! missing, its name, the packages in Debian and Ubuntu, and those in Alpine; `-` where there are
+//! none. Every Debian package in it is one of Debian 12's. The Alpine packages are from knowledge of
+//! Alpine 3.20 and were not checked.
 
 use std::fmt;
 

@@ -1,15 +1,20 @@
 //! What a build of an sdist says of why it failed.
 
-use super::Found;
 use super::failure::{Cause, Failure};
 use super::output::{Line, Output, between, failed_build};
+use super::{ENOUGH, Found};
 use crate::pip::packages::{self, Kind};
 
 pub(super) fn find(output: &Output) -> Vec<Found> {
     let mut found = Vec::new();
     for (at, line) in output.lines.iter().enumerate() {
+        if found.len() >= ENOUGH {
+            break;
+        }
         let (name, failure) = if is_end_of_build(&line.text) {
-            let name = failed_build(&line.text).or(line.about.as_deref());
+            let name = failed_build(&line.text)
+                .filter(|name| !name.contains("://"))
+                .or(line.about.as_deref());
             let detail = detail(output, at, name);
             (name.map(str::to_owned), Failure::BuildFailed { detail })
         } else if let Some(failure) = recognised(line) {
@@ -61,14 +66,20 @@ fn detail(output: &Output, at: usize, name: Option<&str>) -> Option<String> {
         place.is_some_and(|place| place.ends_with(|c: char| c.is_ascii_digit()))
     });
     let exception = || lines().rfind(|line| is_exception(&line.text));
-    // Of a failure without output, pip's next line tells something.
+    // Of a failure without output, pip's next line tells something; else the first line does.
     let told = || {
         let next = output.lines.get(at + 1)?;
-        next.text.starts_with("╰─> ").then_some(next)
+        (next.text.starts_with("╰─> ") && !next.text.contains("See above for")).then_some(next)
     };
-    let line = compiler.or_else(exception).or_else(told)?;
+    let first = || {
+        lines()
+            .skip_while(|line| !line.text.contains(" lines of output]"))
+            .skip(1)
+            .find(|line| !line.text.is_empty() && line.text != "[end of output]")
+    };
+    let line = compiler.or_else(exception).or_else(told).or_else(first)?;
     let text = line.text.strip_prefix("╰─> ").unwrap_or(&line.text);
-    (!text.contains(" lines of output]") && !text.contains("See above for")).then(|| cut(text))
+    (!text.contains(" lines of output]")).then(|| cut(text))
 }
 
 fn is_exception(text: &str) -> bool {
@@ -185,6 +196,10 @@ fn command(text: &str) -> Option<Failure> {
         let end = rest.find(['\'', '"', '’', '`'])?;
         Some(rest.get(..end)?.to_owned())
     };
+    if text.starts_with("Running `") {
+        // Meson tries one compiler after the other, and says in the end what it needs.
+        return None;
+    }
     let program = if let Some((_, rest)) = text.split_once("No such file or directory: ") {
         // Files go missing too: only what is known as a program is told as one.
         quoted(rest).filter(|name| packages::find(Kind::Program, name).is_some())

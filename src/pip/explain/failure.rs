@@ -9,7 +9,8 @@ use crate::pip::packages::{self, Kind};
 /// Prints as its [`message`](Cause::message).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
-    /// The distribution that it happened to, by the name that pip gave it.
+    /// The distribution that it happened to, by the name that pip gave it: for a folder or a file
+    /// that may be its path.
     pub distribution: Option<String>,
     /// The line of the requirements file, as pip was given it, that brought the distribution;
     /// counted from 1. pip before 23.1 mostly keeps it to itself.
@@ -30,9 +31,10 @@ pub enum Failure {
         available: Vec<String>,
         /// Why none of them will do, as far as pip told.
         why: Unavailable,
-        /// The distribution that requires it, if it is not the requirements file: at run time, or
-        /// to be built.
+        /// The distribution that requires it, if it is not the requirements file.
         wanted_by: Option<String>,
+        /// Whether that distribution requires it to be built.
+        for_build: bool,
     },
     /// What was downloaded is not what its hash says.
     HashMismatch {
@@ -40,7 +42,7 @@ pub enum Failure {
         requirement: String,
         /// Every hash that would have been right, as `algorithm:digest`.
         expected: Vec<String>,
-        /// The digest of what came.
+        /// The hash of what came, in the same form.
         got: String,
     },
     /// Hashes are required, and this requirement has none.
@@ -224,9 +226,12 @@ impl Failure {
             Self::MissingTool { .. } => 9,
             Self::MissingPkgConfig { .. } => 10,
             Self::MissingBuildDependency { .. } => 11,
-            Self::BuildFailed { .. } => 12,
-            Self::NoDistribution { .. } => 13,
-            Self::PipCrashed { .. } => 14,
+            Self::NoDistribution {
+                for_build: true, ..
+            } => 12,
+            Self::BuildFailed { .. } => 13,
+            Self::NoDistribution { .. } => 14,
+            Self::PipCrashed { .. } => 15,
         }
     }
 

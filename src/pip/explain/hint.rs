@@ -5,10 +5,19 @@ use super::failure::{Failure, IndexFailure, Unavailable};
 /// What to do now.
 pub(super) fn of(failure: &Failure) -> Option<String> {
     if let Some(packages) = failure.packages() {
-        return Some(format!("install it in the builder: {packages}"));
+        // What is built today may not be satisfied with the Rust that a distribution has.
+        let is_rust = matches!(failure, Failure::MissingCompiler { program } if program == "cargo");
+        let or = if is_rust {
+            "; if that is too old, take Rust from rustup"
+        } else {
+            ""
+        };
+        return Some(format!("install it in the builder: {packages}{or}"));
     }
     let hint = match failure {
-        Failure::NoDistribution { why, .. } => return unavailable(why).map(str::to_owned),
+        Failure::NoDistribution { available, why, .. } => {
+            return unavailable(why, available).map(str::to_owned);
+        }
         Failure::Index { failure, .. } => index(*failure),
         Failure::HashMissing {
             hash: Some(hash), ..
@@ -45,8 +54,16 @@ pub(super) fn of(failure: &Failure) -> Option<String> {
     Some(hint.to_owned())
 }
 
-fn unavailable(why: &Unavailable) -> Option<&'static str> {
+fn unavailable(why: &Unavailable, available: &[String]) -> Option<&'static str> {
+    // `3.0rc1`, `2.0a1`, `1.0.dev3`; not `1.0.post1`, nor `1.0+local`.
+    let is_pre_release = |version: &String| {
+        let public = version.split('+').next().unwrap_or(version);
+        public.contains(['a', 'b', 'c']) || public.contains("dev")
+    };
     Some(match why {
+        Unavailable::NoVersionMatches if available.first().is_some_and(is_pre_release) => {
+            "require a version that there is; a pre-release is taken with `--pre` only"
+        }
         Unavailable::NothingFound => {
             "check the name, the index, and whether there is a wheel for the target"
         }
@@ -89,6 +106,11 @@ fn build_dependency(module: &str) -> &'static str {
 
 fn built(detail: Option<&str>) -> Option<String> {
     let detail = detail?;
+    if detail.contains("module 'pkgutil' has no attribute 'ImpImporter'") {
+        let hint = "it is built with a `setuptools` that is too old for this Python; \
+                    use a newer version of it, or Python 3.11";
+        return Some(hint.to_owned());
+    }
     let python_2 = detail.contains("Missing parentheses in call to 'print'")
         || detail.contains("multiple exception types must be parenthesized");
     python_2.then(|| "it is written for Python 2; use a newer version of it".to_owned())

@@ -33,9 +33,13 @@ fn resolving(f: &mut Formatter<'_>, distribution: Option<&str>, failure: &Failur
             available,
             why,
             wanted_by,
+            for_build,
         } => {
             no_distribution(f, requirement, available, why)?;
             match wanted_by {
+                Some(name) if *for_build => {
+                    write!(f, ", which the build of `{name}` requires")
+                }
                 Some(name) => write!(f, ", which `{name}` requires"),
                 None => Ok(()),
             }

@@ -1,8 +1,8 @@
 //! What could not be fetched.
 
-use super::Found;
 use super::failure::{Cause, Failure, IndexFailure, Unavailable};
 use super::output::{Line, Output, between, name_at_start, normalized};
+use super::{ENOUGH, Found};
 
 pub(super) fn find(output: &Output) -> Vec<Found> {
     let cloning = output
@@ -11,9 +11,13 @@ pub(super) fn find(output: &Output) -> Vec<Found> {
         .any(|line| line.text.starts_with("Cloning "));
     let mut found = Vec::new();
     for (at, line) in output.lines.iter().enumerate() {
+        if found.len() >= ENOUGH {
+            break;
+        }
         let failure = file(line)
             .or_else(|| truncated(line, output.lines.get(at + 1)))
             .or_else(|| vcs(&line.text).filter(|_| cloning))
+            .or_else(|| unreachable(&output.lines[at..]))
             .or_else(|| exception(line));
         if let Some(failure) = failure {
             let cause = Cause {
@@ -62,13 +66,46 @@ fn truncated(line: &Line, next: Option<&Line>) -> Option<Failure> {
     })
 }
 
-/// pip's exception, where it does not catch what the network throws.
+/// What pip from 26.0 on says in words of its own: what failed, with which address, and why.
+fn unreachable(lines: &[Line]) -> Option<Failure> {
+    let (first, rest) = lines.split_first()?;
+    let kind = first
+        .text
+        .strip_prefix("error: ")
+        .filter(|_| first.indent == 0)?;
+    let is_one = ["connection-", "proxy-connection-", "ssl-"]
+        .iter()
+        .any(|start| kind.starts_with(start));
+    if !is_one {
+        return None;
+    }
+    let told = || rest.iter().take(4).map(|line| line.text.as_str());
+    let url = told().find_map(|text| {
+        let (_, url) = text
+            .split_once("fetching ")
+            .or_else(|| text.split_once("fetch "))?;
+        url.split_whitespace().next().map(shown_address)
+    });
+    let failure = if kind.starts_with("proxy-") {
+        IndexFailure::Proxy
+    } else if kind.starts_with("ssl-") {
+        IndexFailure::Tls
+    } else if kind == "connection-timeout" {
+        IndexFailure::Timeout
+    } else {
+        told().find_map(classify)?
+    };
+    Some(Failure::Index { url, failure })
+}
+
+/// An exception that pip did not catch.
 fn exception(line: &Line) -> Option<Failure> {
-    let is_one = line.indent == 0
-        && (line.text.starts_with("pip._vendor.urllib3.exceptions.")
-            || line.text.starts_with("pip._vendor.requests.exceptions.")
-            || line.text.starts_with("error: connection-")
-            || line.text.starts_with("ssl.SSL"));
+    const LIBRARIES: &[&str] = &[
+        "pip._vendor.urllib3.exceptions.",
+        "pip._vendor.requests.exceptions.",
+        "ssl.SSL",
+    ];
+    let is_one = line.indent == 0 && LIBRARIES.iter().any(|start| line.text.starts_with(start));
     let failure = classify(&line.text).filter(|_| is_one)?;
     Some(Failure::Index { url: None, failure })
 }
@@ -81,18 +118,9 @@ fn vcs(text: &str) -> Option<Failure> {
             let said = text.strip_prefix("error: ")?;
             said.starts_with("pathspec ").then_some(said)
         })?;
-    let detail = detail
-        .split(' ')
-        .map(|word| {
-            if word.contains("://") {
-                shown_address(word)
-            } else {
-                word.to_owned()
-            }
-        })
-        .collect::<Vec<_>>()
-        .join(" ");
-    Some(Failure::Vcs { detail })
+    Some(Failure::Vcs {
+        detail: without_credentials(detail),
+    })
 }
 
 /// Says of each requirement that nothing was found for, where pip told it, why.
@@ -116,8 +144,9 @@ pub(super) fn why_nothing_was_found(found: &mut Vec<Found>, output: &Output, log
             .filter_map(|line| unfetched(&line.text, &name))
             .collect();
         let unknown = |failure: &IndexFailure| *failure == IndexFailure::Status(404);
-        let mut worse = failures.iter().filter(|(_, failure)| !unknown(failure));
-        if let Some((url, failure)) = worse.next() {
+        let worse = failures.iter().filter(|(_, failure)| !unknown(failure));
+        // The log has the whole address.
+        if let Some((url, failure)) = worse.max_by_key(|(url, _)| url.contains("://")) {
             let failure = Failure::Index {
                 url: Some(url.clone()),
                 failure: *failure,
@@ -132,6 +161,9 @@ pub(super) fn why_nothing_was_found(found: &mut Vec<Found>, output: &Output, log
         } else if *why == Unavailable::NothingFound || *why == Unavailable::NoVersionMatches {
             if let Some(passed_over) = passed_over(told(), &name) {
                 *why = passed_over;
+            } else if let Some(latest) = seen(&log.lines, &name).filter(|_| available.is_empty()) {
+                *available = latest;
+                *why = Unavailable::NoVersionMatches;
             } else if available.is_empty() && !failures.is_empty() {
                 *why = Unavailable::UnknownName;
             }
@@ -152,6 +184,23 @@ fn unfetched(text: &str, name: &str) -> Option<(String, IndexFailure)> {
         .rsplit_once(": /")?;
     let page = path.trim_end_matches('/').rsplit('/').next()?;
     (normalized(page) == name).then(|| Some((format!("/{path}"), classify(why)?)))?
+}
+
+/// The latest versions of the project `name` that pip saw, which some versions of it keep to themselves.
+fn seen(log: &[Line], name: &str) -> Option<Vec<String>> {
+    let version = |line: &Line| {
+        let (link, version) = line
+            .text
+            .strip_prefix("Found link ")?
+            .rsplit_once(", version: ")?;
+        let page = between(link, " (from ", ")")?.trim_end_matches('/');
+        (normalized(page.rsplit('/').next()?) == name).then(|| version.to_owned())
+    };
+    let mut versions: Vec<String> = log.iter().filter_map(version).collect();
+    versions.dedup();
+    versions.reverse();
+    versions.truncate(5);
+    (!versions.is_empty()).then_some(versions)
 }
 
 /// Why the files of the project `name` that were listed were not considered.
@@ -283,12 +332,23 @@ fn shown_address(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return url.to_owned();
     };
-    let (authority, path) = match rest.find('/') {
-        Some(slash) => rest.split_at(slash),
-        None => (rest, ""),
-    };
-    let host = authority.rsplit('@').next().unwrap_or(authority);
-    format!("{scheme}://{host}{path}")
+    format!("{scheme}://{}", without_user(rest))
+}
+
+/// A text without the credentials of the addresses in it.
+fn without_credentials(text: &str) -> String {
+    let mut parts = text.split("://");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |shown, part| {
+        format!("{shown}://{}", without_user(part))
+    })
+}
+
+/// What follows an address's scheme, without what stands before its host.
+fn without_user(rest: &str) -> &str {
+    let end = rest.find(['/', ' ', '\'', '"']).unwrap_or(rest.len());
+    let user = rest.get(..end).and_then(|authority| authority.rfind('@'));
+    user.and_then(|at| rest.get(at + 1..)).unwrap_or(rest)
 }
 
 #[cfg(test)]
@@ -306,6 +366,10 @@ mod tests {
         ] {
             assert_eq!(shown_address(url), shown);
         }
+        assert_eq!(
+            without_credentials("cannot access 'https://me:pass@host/a@b': no x://y@z"),
+            "cannot access 'https://host/a@b': no x://z"
+        );
     }
 
     #[test]

@@ -37,7 +37,8 @@ impl Output {
             let text = shown.trim_start();
             let indent = shown.len() - text.len();
             if let Some(subject) = subject(text, indent) {
-                about = name_at_start(subject).map(str::to_owned);
+                // Of a folder or a file, pip knows no name yet.
+                about = Some(name_at_start(subject).unwrap_or(subject).to_owned());
                 place = origin(text);
                 if let (Some(name), Some(place)) = (&about, place) {
                     output.places.entry(normalized(name)).or_insert(place);
@@ -52,27 +53,12 @@ impl Output {
                 place,
             });
         }
-        output.name_what_has_no_name();
         output
     }
 
     /// The line of the requirements file that brought the distribution `name`.
     pub(super) fn place_of(&self, name: &str) -> Option<u32> {
         self.places.get(&normalized(name)).copied()
-    }
-
-    /// A folder has no name until its build has failed: the name comes after what went wrong.
-    fn name_what_has_no_name(&mut self) {
-        let mut name = None;
-        for line in self.lines.iter_mut().rev() {
-            if let Some(failed) = failed_build(&line.text) {
-                name = Some(failed.to_owned());
-            }
-            match &line.about {
-                None => line.about.clone_from(&name),
-                Some(_) => name = None,
-            }
-        }
     }
 }
 
@@ -83,8 +69,8 @@ fn subject(text: &str, indent: usize) -> Option<&str> {
         if let Some(rest) = text.strip_prefix("Collecting ") {
             return Some(rest);
         }
-        if text.starts_with("Processing ") || text.starts_with("Obtaining ") {
-            return Some("");
+        if let Some(path) = text.strip_prefix("Processing ") {
+            return path.split(" (from ").next();
         }
     }
     if indent > 4 {
@@ -100,13 +86,13 @@ fn subject(text: &str, indent: usize) -> Option<&str> {
     .find_map(|start| text.strip_prefix(start))
 }
 
-/// The distribution in pip's closing words about a build.
+/// What pip's closing words about a build name: a distribution, or the address of its source.
 pub(super) fn failed_build(text: &str) -> Option<&str> {
-    if let Some(rest) = text.strip_prefix("ERROR: Failed building wheel for ") {
-        return name_at_start(rest);
+    if let Some(name) = text.strip_prefix("ERROR: Failed building wheel for ") {
+        return Some(name);
     }
     let rest = text.strip_prefix("ERROR: Failed to build '")?;
-    name_at_start(rest.split_once('\'')?.0)
+    Some(rest.split_once('\'')?.0)
 }
 
 /// The name that a requirement begins with.
@@ -225,13 +211,16 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_takes_its_name_from_the_end() {
+    fn a_folder_is_named_by_its_path_until_its_name_is_known() {
         let output = Output::read(&[
             "Processing ./folder (from -r /prebuild/requirements.txt (line 1))",
-            "  boom",
-            "ERROR: Failed to build 'thing' when getting requirements to build wheel",
+            "Building wheel for thing (pyproject.toml): started",
         ]);
-        assert_eq!(output.lines[1].about.as_deref(), Some("thing"));
-        assert_eq!(output.lines[1].place, Some(1));
+        let names: Vec<_> = output
+            .lines
+            .iter()
+            .map(|line| line.about.as_deref())
+            .collect();
+        assert_eq!(names, [Some("./folder"), Some("thing")]);
     }
 }

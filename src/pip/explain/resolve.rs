@@ -1,23 +1,22 @@
-//! What pip says itself: about requirements, hashes, versions, and the place it installs into.
+//! What pip says of requirements that cannot be satisfied.
 
-use super::Found;
 use super::failure::{Cause, Failure, Unavailable};
 use super::output::{Line, Output, between, name_at_start, normalized, origin};
+use super::{ENOUGH, Found};
 
 /// How many of the versions that there are get told.
 const LATEST: usize = 5;
 
 pub(super) fn find(output: &Output) -> Vec<Found> {
     let mut found = Vec::new();
-    for (at, line) in output.lines.iter().enumerate() {
+    for at in 0..output.lines.len() {
+        if found.len() >= ENOUGH {
+            break;
+        }
         let rest = &output.lines[at..];
         let causes = no_distribution(&output.lines, at)
             .or_else(|| hashes(rest))
-            .or_else(|| conflict(rest).map(one))
-            .or_else(|| invalid_requirement(rest).map(one))
-            .or_else(|| wrong_file(line).map(one))
-            .or_else(|| place(line).map(one))
-            .or_else(|| crash(rest).map(one));
+            .or_else(|| conflict(rest).map(one));
         let causes = causes.into_iter().flatten();
         found.extend(causes.map(|cause| Found { cause, at }));
     }
@@ -60,6 +59,7 @@ fn no_distribution(lines: &[Line], at: usize) -> Option<Vec<Cause>> {
             requirement: requirement.to_owned(),
             available,
             wanted_by: building.or(by).map(str::to_owned),
+            for_build: building.is_some(),
         },
     }))
 }
@@ -123,9 +123,11 @@ fn inconsistency(text: &str) -> Option<String> {
 
 fn hashes(lines: &[Line]) -> Option<Vec<Cause>> {
     let (first, rest) = lines.split_first()?;
+    // An empty line may stand between two of what is listed.
     let listed = rest
         .iter()
-        .take_while(|line| line.indent > first.indent && !line.text.is_empty());
+        .take_while(|line| line.indent > first.indent || line.text.is_empty())
+        .filter(|line| !line.text.is_empty());
     if first.text.contains("DO NOT MATCH THE HASHES FROM") {
         return Some(mismatches(listed));
     }
@@ -197,20 +199,22 @@ fn mismatches<'a>(listed: impl Iterator<Item = &'a Line>) -> Vec<Cause> {
         let last = causes.last_mut().map(|cause| &mut cause.failure);
         match (first, second, third, last) {
             (
-                Some("Expected" | "or"),
+                Some("Expected"),
                 Some(name),
                 Some(digest),
                 Some(Failure::HashMismatch { expected, .. }),
             ) => {
-                name.clone_into(&mut algorithm);
-                expected.push(format!("{name}:{digest}"));
-            }
-            // Further digests of one algorithm are listed without its name.
-            (Some("or"), Some(digest), None, Some(Failure::HashMismatch { expected, .. })) => {
+                // Of one algorithm, all but the first are listed as `or`.
+                if name != "or" {
+                    name.clone_into(&mut algorithm);
+                }
                 expected.push(format!("{algorithm}:{digest}"));
             }
             (Some("Got"), Some(digest), None, Some(Failure::HashMismatch { got, .. })) => {
-                digest.clone_into(got);
+                // One algorithm is enough to tell the file by.
+                if got.is_empty() {
+                    *got = format!("{algorithm}:{digest}");
+                }
             }
             _ => {
                 let requirement = requirement_of(&line.text);
@@ -275,123 +279,4 @@ fn origins(text: &str) -> Vec<u32> {
         .skip(1)
         .filter_map(|rest| rest.split_once(')')?.0.parse().ok())
         .collect()
-}
-
-fn invalid_requirement(lines: &[Line]) -> Option<Cause> {
-    let (first, rest) = lines.split_first()?;
-    let text = first
-        .text
-        .strip_prefix("ERROR: ")
-        .filter(|_| first.indent == 0)?;
-    let is_one = text.starts_with("Invalid requirement: ")
-        || text.starts_with("Could not open requirements file: ")
-        || text.starts_with("Could not parse ")
-        || text.ends_with("Neither 'setup.py' nor 'pyproject.toml' found.")
-        || text.ends_with("does not appear to be a Python project: neither 'setup.py' nor 'pyproject.toml' found.");
-    if !is_one {
-        return None;
-    }
-    // From pip 24.1 on a caret under the requirement comes before the line's number.
-    let place = std::iter::once(first)
-        .chain(rest)
-        .take(4)
-        .find_map(|line| between(&line.text, "(from line ", " of ")?.parse().ok());
-    let message = text
-        .split_once(" (from line ")
-        .map_or(text, |(text, _)| text);
-    let more = rest.iter().take(4).find_map(|line| {
-        let hint = line.text.strip_prefix("Hint: ");
-        hint.or_else(|| Some(line.text.split_once(": error: ")?.1))
-    });
-    Some(Cause {
-        distribution: None,
-        line: place,
-        failure: Failure::InvalidRequirement {
-            message: more.map_or_else(|| message.to_owned(), |more| format!("{message} ({more})")),
-        },
-    })
-}
-
-fn wrong_file(line: &Line) -> Option<Cause> {
-    let text = line
-        .text
-        .strip_prefix("ERROR: ")
-        .filter(|_| line.indent == 0)?;
-    if let Some(filename) = text.strip_suffix(" is not a supported wheel on this platform.") {
-        return Some(Cause {
-            distribution: name_at_start(filename.split('-').next()?).map(str::to_owned),
-            line: None,
-            failure: Failure::UnsupportedWheel {
-                filename: filename.to_owned(),
-            },
-        });
-    }
-    if let Some(wrong) = between(text, "Package ", " requires a different Python: ") {
-        let (_, rest) = text.split_once(" requires a different Python: ")?;
-        let (python, requires) = rest.split_once(" not in ")?;
-        let name = wrong.trim_matches(['\'', '"']);
-        return Some(Cause {
-            distribution: Some(name.to_owned()),
-            line: None,
-            failure: Failure::PythonMismatch {
-                requires: requires.trim_matches(['\'', '"']).to_owned(),
-                python: python.to_owned(),
-            },
-        });
-    }
-    let broken = text.starts_with("Wheel '") && text.ends_with(" is invalid.");
-    broken.then(|| Cause {
-        distribution: between(text, "Wheel '", "'").map(str::to_owned),
-        line: line.place,
-        failure: Failure::BrokenFile {
-            detail: text.trim_end_matches('.').to_owned(),
-        },
-    })
-}
-
-/// What is wrong with the place that pip runs in.
-fn place(line: &Line) -> Option<Cause> {
-    let text = &line.text;
-    let failure =
-        if text.contains("No space left on device") || text.contains("Disk quota exceeded") {
-            Failure::DiskFull
-        } else if text == "error: externally-managed-environment" {
-            Failure::ExternallyManaged
-        } else {
-            let installing = text.starts_with("ERROR: Could not install packages due to");
-            let kept = [
-                "[Errno 30] Read-only file system",
-                "[Errno 13] Permission denied",
-            ];
-            let after = kept.iter().find_map(|kept| text.split_once(kept));
-            let (_, path) = after.filter(|_| installing)?;
-            Failure::NotWritable {
-                path: between(path, "'", "'").map(str::to_owned),
-            }
-        };
-    Some(Cause {
-        distribution: None,
-        line: None,
-        failure,
-    })
-}
-
-/// A traceback of pip's own: the last line at its left has the exception.
-fn crash(lines: &[Line]) -> Option<Cause> {
-    let (first, rest) = lines.split_first()?;
-    if first.text != "ERROR: Exception:" || first.indent > 0 {
-        return None;
-    }
-    let exception = rest.iter().rfind(|line| {
-        let kind = line.text.split_once(": ").map_or("", |(kind, _)| kind);
-        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '_';
-        line.indent == 0 && !kind.is_empty() && kind.chars().all(is_name)
-    })?;
-    Some(Cause {
-        distribution: first.about.clone(),
-        line: first.place,
-        failure: Failure::PipCrashed {
-            detail: exception.text.clone(),
-        },
-    })
 }

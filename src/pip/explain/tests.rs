@@ -33,9 +33,10 @@ fn told(explanation: &Explanation) -> String {
 #[test]
 fn every_recording_is_explained() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/pip");
-    let mut recordings: Vec<_> = std::fs::read_dir(&folder)
+    let mut recordings: Vec<_> = crate::fs::list(&folder)
         .unwrap()
-        .map(|entry| entry.unwrap().path())
+        .into_iter()
+        .map(|name| folder.join(name))
         .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
         .collect();
     recordings.sort();
@@ -124,6 +125,14 @@ fn pieces() -> impl Strategy<Value = String> {
         "\\PC{0,8}",
     ];
     prop::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat())
+}
+
+#[test]
+fn a_long_output_takes_no_longer_than_it_should() {
+    let line = "ERROR: Command errored out with exit status 1: \
+                ERROR: Could not find a version that satisfies the requirement a";
+    let lines = vec![line; 20_000];
+    assert_eq!(explain(&lines).causes.len(), 1);
 }
 
 proptest! {
