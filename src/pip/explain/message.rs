@@ -200,6 +200,12 @@ fn building(f: &mut Formatter<'_>, distribution: Option<&str>, failure: &Failure
         Failure::BuildFailed {
             detail: Some(detail),
         } => write!(f, "the build of {name} failed: {detail}"),
+        _ => running(f, name, failure),
+    }
+}
+
+fn running(f: &mut Formatter<'_>, name: Named<'_>, failure: &Failure) -> fmt::Result {
+    match failure {
         Failure::DiskFull => f.write_str("no space is left in the builder"),
         Failure::NotWritable { path: Some(path) } => {
             write!(f, "`{path}` in the builder cannot be written")
@@ -221,6 +227,7 @@ fn building(f: &mut Formatter<'_>, distribution: Option<&str>, failure: &Failure
     }
 }
 
+#[derive(Clone, Copy)]
 struct Named<'a>(Option<&'a str>);
 
 impl fmt::Display for Named<'_> {

@@ -244,65 +244,66 @@ fn passed_over<'a>(lines: impl Iterator<Item = &'a Line>, name: &str) -> Option<
     }
 }
 
-/// What kept an address from being had, by the words of pip and of the libraries in it.
+/// The words of pip and of the libraries in it for what kept an address from being had.
+const WORDS: &[(IndexFailure, &[&str])] = &[
+    (
+        IndexFailure::Proxy,
+        &[
+            "ProxyError",
+            "proxy connection error",
+            "Cannot connect to proxy",
+            "connect to proxy",
+        ],
+    ),
+    (
+        IndexFailure::Tls,
+        &[
+            "SSLError",
+            "[SSL:",
+            "[SSL]",
+            "CERTIFICATE_VERIFY_FAILED",
+            "ssl certificate",
+        ],
+    ),
+    (
+        IndexFailure::Dns,
+        &[
+            "Name or service not known",
+            "Failed to resolve",
+            "name resolution",
+            "getaddrinfo failed",
+            "Name does not resolve",
+            "nodename nor servname",
+            "No address associated with hostname",
+        ],
+    ),
+    (IndexFailure::Refused, &["Connection refused"]),
+    (
+        IndexFailure::Unreachable,
+        &[
+            "Network is unreachable",
+            "No route to host",
+            "Network unreachable",
+        ],
+    ),
+    (
+        IndexFailure::Timeout,
+        &["timed out", "TimeoutError", "didn't respond within"],
+    ),
+    (
+        IndexFailure::Dropped,
+        &[
+            "Connection aborted",
+            "Connection reset",
+            "Connection broken",
+            "connection was closed",
+            "IncompleteRead",
+            "RemoteDisconnected",
+        ],
+    ),
+];
+
 fn classify(text: &str) -> Option<IndexFailure> {
-    const WORDS: &[(IndexFailure, &[&str])] = &[
-        (
-            IndexFailure::Proxy,
-            &[
-                "ProxyError",
-                "proxy connection error",
-                "Cannot connect to proxy",
-                "connect to proxy",
-            ],
-        ),
-        (
-            IndexFailure::Tls,
-            &[
-                "SSLError",
-                "[SSL:",
-                "[SSL]",
-                "CERTIFICATE_VERIFY_FAILED",
-                "ssl certificate",
-            ],
-        ),
-        (
-            IndexFailure::Dns,
-            &[
-                "Name or service not known",
-                "Failed to resolve",
-                "name resolution",
-                "getaddrinfo failed",
-                "Name does not resolve",
-                "nodename nor servname",
-                "No address associated with hostname",
-            ],
-        ),
-        (IndexFailure::Refused, &["Connection refused"]),
-        (
-            IndexFailure::Unreachable,
-            &[
-                "Network is unreachable",
-                "No route to host",
-                "Network unreachable",
-            ],
-        ),
-        (
-            IndexFailure::Timeout,
-            &["timed out", "TimeoutError", "didn't respond within"],
-        ),
-        (
-            IndexFailure::Dropped,
-            &[
-                "Connection aborted",
-                "Connection reset",
-                "Connection broken",
-                "connection was closed",
-                "IncompleteRead",
-                "RemoteDisconnected",
-            ],
-        ),
-    ];
     if let Some(status) = status(text) {
         return Some(IndexFailure::Status(status));
     }
