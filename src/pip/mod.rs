@@ -6,17 +6,19 @@ use std::path::{Path, PathBuf};
 use crate::event::{Event, Observer};
 use crate::fs;
 use crate::interpreter::{Interpreter, Pip};
-use crate::requirements::{self, Input, Location, Requirements, hide_credentials};
+use crate::requirements::{self, Input, Location, Name, Requirements, hide_credentials};
 use crate::runner::{self, Exec, Session};
 use crate::tree::{Content, Node, ReadError, RelPath, Tree, UnsafePath};
 
-mod explain;
-mod packages;
+pub mod explain;
+pub mod packages;
 mod render;
 mod settings;
 
-pub use explain::{Cause, explain};
 pub use settings::Setting;
+
+use explain::{Cause, Failure};
+use render::Line;
 
 use settings::{Origin, Settings};
 
@@ -24,6 +26,7 @@ use settings::{Origin, Settings};
 const PREFIX: &str = "install";
 const WORK: &str = "prebuild/work";
 const TEMP: &str = "prebuild/tmp";
+const LOG: &str = "prebuild/log";
 
 /// How many of pip's last lines an error shows.
 const TAIL: usize = 15;
@@ -137,6 +140,7 @@ impl<'a> Driver<'a> {
         let env = self.environment(session, &mut rendered.tree)?;
         session.put(WORK, &rendered.tree)?;
         session.put(TEMP, &Tree::new())?;
+        session.put(LOG, &Tree::new())?;
         session.put(PREFIX, &Tree::new())?;
         let exec = self.command(session, rendered.has_constraints, env);
         let mut lines: Vec<String> = Vec::new();
@@ -150,12 +154,14 @@ impl<'a> Driver<'a> {
         });
         match ran {
             Ok(()) => Ok(Outcome {
-                built: explain::built(&lines),
+                built: built(&lines),
             }),
             Err(runner::Error::Failed { ending, .. }) => {
+                let log = read_log(session);
+                let causes = explain::explain_with_log(&lines, &log).causes;
                 let start = lines.len().saturating_sub(TAIL);
                 Err(Error::Failed {
-                    causes: explain(&lines)
+                    causes: causes
                         .into_iter()
                         .map(|cause| Told {
                             at: place(&rendered.lines, &cause),
@@ -199,6 +205,8 @@ impl<'a> Driver<'a> {
                 exec = exec.args([option]).args(values.iter().copied());
             }
         }
+        // pip says why an index gave nothing in its log alone.
+        exec = exec.args(["--log", &session.locate(&format!("{LOG}/pip.log"))]);
         exec = exec.args(self.options.args.clone());
         exec = exec.args(["-r", &session.locate(&format!("{WORK}/requirements.txt"))]);
         if constraints {
@@ -350,10 +358,65 @@ pub fn prefix() -> &'static str {
     PREFIX
 }
 
-/// Where the requirement was written that a cause is about.
-fn place(lines: &[Option<Location>], cause: &Cause) -> Option<Location> {
-    let index = usize::try_from(cause.line?).ok()?.checked_sub(1)?;
-    lines.get(index)?.clone()
+/// What pip wrote to its log; nothing where it cannot be had, since it only adds to what is known.
+fn read_log(session: &mut dyn Session) -> Vec<String> {
+    let mut read = || -> Option<Vec<u8>> {
+        let tree = session.get(LOG).ok()?;
+        match &tree.get(&RelPath::new("pip.log").ok()?)?.node {
+            Node::File { content, .. } => content.read().ok(),
+            _ => None,
+        }
+    };
+    let bytes = read().unwrap_or_default();
+    String::from_utf8_lossy(&bytes)
+        .lines()
+        .map(hide_credentials)
+        .collect()
+}
+
+/// The distributions that pip built from source, by what it wrote.
+fn built(lines: &[String]) -> Vec<String> {
+    let mut built: Vec<String> = lines
+        .iter()
+        .filter_map(|line| {
+            let line = line.trim_start();
+            let name = line
+                .strip_prefix("Created wheel for ")
+                .and_then(|rest| rest.split_once(':').map(|(name, _)| name))
+                .or_else(|| {
+                    let rest = line.strip_prefix("Running setup.py install for ")?;
+                    rest.split([':', '.']).next()
+                })?;
+            Some(Name::new(name.trim()).as_str().to_owned())
+        })
+        .collect();
+    built.sort();
+    built.dedup();
+    built
+}
+
+/// Where the requirement was written that a cause is about: by the line that pip names, else by the
+/// distribution.
+fn place(lines: &[Option<Line>], cause: &Cause) -> Option<Location> {
+    let by_line = || {
+        let index = usize::try_from(cause.line?).ok()?.checked_sub(1)?;
+        lines.get(index)?.as_ref()
+    };
+    let wanted_by = match &cause.failure {
+        Failure::NoDistribution { wanted_by, .. } => wanted_by.as_deref(),
+        _ => None,
+    };
+    let by_name = |name: Option<&str>| {
+        let name = Name::new(name?);
+        lines
+            .iter()
+            .flatten()
+            .find(|line| line.name.as_ref() == Some(&name))
+    };
+    by_line()
+        .or_else(|| by_name(cause.distribution.as_deref()))
+        .or_else(|| by_name(wanted_by))
+        .map(|line| line.at.clone())
 }
 
 /// A cause, and where the requirement was written.
@@ -430,7 +493,7 @@ impl Error {
             Self::Broken { python, .. } => Some(format!(
                 "`{python} -m pip --version` shows why; `{python} -m ensurepip --upgrade` may mend it"
             )),
-            Self::Failed { causes, .. } => causes.iter().find_map(|told| told.cause.hint.clone()),
+            Self::Failed { causes, .. } => causes.iter().find_map(|told| told.cause.hint()),
             _ => None,
         }
     }
@@ -452,8 +515,13 @@ fn failure(causes: &[Told], ending: runner::Ending) -> String {
     let causes: Vec<_> = causes
         .iter()
         .map(|told| match &told.at {
-            Some(at) => format!("{}:{}: {}", at.file.display(), at.line, told.cause.what),
-            None => told.cause.what.clone(),
+            Some(at) => format!(
+                "{}:{}: {}",
+                at.file.display(),
+                at.line,
+                hide_credentials(&told.cause.message())
+            ),
+            None => hide_credentials(&told.cause.message()),
         })
         .collect();
     causes.join("\n")

@@ -17,8 +17,15 @@ pub(super) struct Rendered {
     /// `requirements.txt`, `constraints.txt`, and the local sources that they name.
     pub(super) tree: Tree,
     /// For each line of `requirements.txt`, where it was written.
-    pub(super) lines: Vec<Option<Location>>,
+    pub(super) lines: Vec<Option<Line>>,
     pub(super) has_constraints: bool,
+}
+
+/// Where a line comes from.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) at: Location,
+    pub(super) name: Option<Name>,
 }
 
 /// Folders that are no part of a project's source, though they lie in it.
@@ -62,7 +69,10 @@ pub(super) fn render(
         if entry.applies(environment)? == Applies::Yes {
             text.push_str(&out.entry(entry)?);
             text.push('\n');
-            lines.push(Some(entry.at.clone()));
+            lines.push(Some(Line {
+                at: entry.at.clone(),
+                name: entry.name().cloned(),
+            }));
         }
     }
     let mut constraints = String::new();

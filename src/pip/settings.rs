@@ -79,20 +79,20 @@ const SILENT: [&str; 22] = [
     "exists-action",
 ];
 
-/// Variables of Python's that change what it runs or where it looks.
-const PYTHON: [&str; 12] = [
-    "PYTHONHOME",
-    "PYTHONPATH",
-    "PYTHONUSERBASE",
-    "PYTHONPLATLIBDIR",
-    "PYTHONSTARTUP",
-    "PYTHONOPTIMIZE",
-    "PYTHONDONTWRITEBYTECODE",
-    "PYTHONPYCACHEPREFIX",
-    "PYTHONINSPECT",
-    "PYTHONWARNINGS",
-    "PYTHONEXECUTABLE",
-    "PYTHONNOUSERSITE",
+/// Variables of Python's that change what it runs or where it looks; whether the user is told.
+const PYTHON: [(&str, bool); 12] = [
+    ("PYTHONHOME", true),
+    ("PYTHONPATH", true),
+    ("PYTHONUSERBASE", true),
+    ("PYTHONPLATLIBDIR", true),
+    ("PYTHONSTARTUP", true),
+    ("PYTHONEXECUTABLE", true),
+    ("PYTHONOPTIMIZE", true),
+    ("PYTHONINSPECT", true),
+    ("PYTHONDONTWRITEBYTECODE", false),
+    ("PYTHONPYCACHEPREFIX", false),
+    ("PYTHONWARNINGS", false),
+    ("PYTHONNOUSERSITE", false),
 ];
 
 /// Variables besides pip's by which it reaches an index.
@@ -161,9 +161,9 @@ impl Settings {
                     settings.unset.insert(variable.clone());
                     let name = name.to_lowercase();
                     settings.take(&name, value, variable, &origin);
-                } else if PYTHON.contains(&variable.as_str()) {
+                } else if let Some((_, told)) = PYTHON.iter().find(|(name, _)| name == variable) {
                     settings.unset.insert(variable.clone());
-                    if !value.is_empty() {
+                    if *told && !value.is_empty() {
                         settings.ignored.push(format!("`{variable}`"));
                     }
                 }

@@ -1,0 +1,117 @@
+//! Causes as hints: what to do now.
+
+use super::failure::{Failure, IndexFailure, Unavailable};
+
+/// What to do now.
+pub(super) fn of(failure: &Failure) -> Option<String> {
+    if let Some(packages) = failure.packages() {
+        // What is built today may not be satisfied with the Rust that a distribution has.
+        let is_rust = matches!(failure, Failure::MissingCompiler { program } if program == "cargo");
+        let or = if is_rust {
+            "; if that is too old, take Rust from rustup"
+        } else {
+            ""
+        };
+        return Some(format!("install it in the builder: {packages}{or}"));
+    }
+    let hint = match failure {
+        Failure::NoDistribution { available, why, .. } => {
+            return unavailable(why, available).map(str::to_owned);
+        }
+        Failure::Index { failure, .. } => index(*failure),
+        Failure::HashMissing {
+            hash: Some(hash), ..
+        } => return Some(format!("add `--hash={hash}` if that is the file you mean")),
+        Failure::HashMissing { hash: None, .. } => "give every requirement a hash, or none",
+        Failure::HashMismatch { .. } => {
+            "if the file was meant to change, lock the requirements anew; \
+             if not, do not trust it"
+        }
+        Failure::NotPinned { .. } => "pin it with `==`, and all that it requires",
+        Failure::Conflict { .. } => "loosen one of them",
+        Failure::PythonMismatch { .. } | Failure::UnsupportedWheel { .. } => {
+            "use another version of it, or another Python"
+        }
+        Failure::MissingCompiler { .. } => "install it in the builder, or require a wheel",
+        Failure::MissingHeader { .. }
+        | Failure::MissingLibrary { .. }
+        | Failure::MissingPkgConfig { .. } => {
+            "install the development package that has it in the builder"
+        }
+        Failure::MissingTool { .. } => "install the package that has it in the builder",
+        Failure::PythonHeaders => "install the headers of the builder's Python",
+        Failure::MissingBuildDependency { module } => build_dependency(module),
+        Failure::BuildFailed { detail } => return built(detail.as_deref()),
+        Failure::DiskFull => "make space where the builder keeps its files",
+        Failure::Killed => "give the builder more memory, or build fewer things at a time",
+        Failure::ExternallyManaged => "use a Python of your own, or another image",
+        Failure::Vcs { .. } => "check the address, the revision, and the credentials",
+        Failure::BrokenFile { .. } => "try again; if it stays, the index has a broken file",
+        Failure::NotWritable { .. }
+        | Failure::InvalidRequirement { .. }
+        | Failure::PipCrashed { .. } => return None,
+    };
+    Some(hint.to_owned())
+}
+
+fn unavailable(why: &Unavailable, available: &[String]) -> Option<&'static str> {
+    // `3.0rc1`, `2.0a1`, `1.0.dev3`; not `1.0.post1`, nor `1.0+local`.
+    let is_pre_release = |version: &String| {
+        let public = version.split('+').next().unwrap_or(version);
+        public.contains(['a', 'b', 'c']) || public.contains("dev")
+    };
+    Some(match why {
+        Unavailable::NoVersionMatches if available.first().is_some_and(is_pre_release) => {
+            "require a version that there is; a pre-release is taken with `--pre` only"
+        }
+        Unavailable::NothingFound => {
+            "check the name, the index, and whether there is a wheel for the target"
+        }
+        Unavailable::UnknownName => "check the name and the index",
+        Unavailable::NoVersionMatches => "require a version that there is",
+        Unavailable::OtherPython(_) => "use an older version, or a newer Python",
+        Unavailable::OtherPlatform(_) => "use another version, Python, or platform",
+        Unavailable::SourceOnly => "allow sdists, or use a version that has a wheel",
+        Unavailable::Yanked(_) => "use another version, or pin it with `==`",
+        Unavailable::Inconsistent(_) => return None,
+    })
+}
+
+fn index(failure: IndexFailure) -> &'static str {
+    match failure {
+        IndexFailure::Status(401 | 403) => "check the credentials for the index",
+        IndexFailure::Status(404) => "check the address",
+        IndexFailure::Status(407) | IndexFailure::Proxy => "check the proxy and its credentials",
+        IndexFailure::Tls => {
+            "check the address, and whether the builder trusts the index's certificate"
+        }
+        IndexFailure::Dns | IndexFailure::Refused | IndexFailure::Unreachable => {
+            "check the address, and whether the builder may use the network"
+        }
+        IndexFailure::Status(_) | IndexFailure::Timeout | IndexFailure::Dropped => "try again",
+    }
+}
+
+/// A module that a build imports comes from a distribution, mostly of the same name.
+fn build_dependency(module: &str) -> &'static str {
+    match module.split('.').next().unwrap_or(module) {
+        "pkg_resources" => {
+            "use a newer version of it, or constrain its build to `setuptools<82`, \
+             the last to have `pkg_resources`"
+        }
+        "distutils" => "use a newer version of it, or Python 3.11: later ones have no `distutils`",
+        _ => "use a newer version of it, or one that has a wheel",
+    }
+}
+
+fn built(detail: Option<&str>) -> Option<String> {
+    let detail = detail?;
+    if detail.contains("module 'pkgutil' has no attribute 'ImpImporter'") {
+        let hint = "it is built with a `setuptools` that is too old for this Python; \
+                    use a newer version of it, or Python 3.11";
+        return Some(hint.to_owned());
+    }
+    let python_2 = detail.contains("Missing parentheses in call to 'print'")
+        || detail.contains("multiple exception types must be parenthesized");
+    python_2.then(|| "it is written for Python 2; use a newer version of it".to_owned())
+}

@@ -1,0 +1,282 @@
+//! What pip says of requirements that cannot be satisfied.
+
+use super::failure::{Cause, Failure, Unavailable};
+use super::output::{Line, Output, between, name_at_start, normalized, origin};
+use super::{ENOUGH, Found};
+
+/// How many of the versions that there are get told.
+const LATEST: usize = 5;
+
+pub(super) fn find(output: &Output) -> Vec<Found> {
+    let mut found = Vec::new();
+    for at in 0..output.lines.len() {
+        if found.len() >= ENOUGH {
+            break;
+        }
+        let rest = &output.lines[at..];
+        let causes = no_distribution(&output.lines, at)
+            .or_else(|| hashes(rest))
+            .or_else(|| conflict(rest).map(one));
+        let causes = causes.into_iter().flatten();
+        found.extend(causes.map(|cause| Found { cause, at }));
+    }
+    found
+}
+
+fn one(cause: Cause) -> Vec<Cause> {
+    vec![cause]
+}
+
+fn no_distribution(lines: &[Line], at: usize) -> Option<Vec<Cause>> {
+    const SAYS: &str = "ERROR: Could not find a version that satisfies the requirement ";
+    let line = lines.get(at)?;
+    let rest = line.text.strip_prefix(SAYS)?;
+    let (rest, versions) = match rest.split_once(" (from versions: ") {
+        Some((rest, versions)) => (rest, versions.trim_end_matches(')')),
+        None => (rest, ""),
+    };
+    let (requirement, by) = match rest.split_once(" (from ") {
+        Some((requirement, by)) => (requirement, name_at_start(by)),
+        None => (rest, None),
+    };
+    let mut available: Vec<String> = versions
+        .split(',')
+        .map(str::trim)
+        .filter(|version| !version.is_empty() && *version != "none")
+        .map(str::to_owned)
+        .collect();
+    available.reverse();
+    available.truncate(LATEST);
+    // What is indented was said by the pip that installs what a build needs.
+    let building = line.about.as_deref().filter(|_| line.indent > 0);
+    Some(one(Cause {
+        distribution: building
+            .or_else(|| name_at_start(requirement))
+            .map(str::to_owned),
+        line: origin(rest).or(line.place.filter(|_| building.is_some())),
+        failure: Failure::NoDistribution {
+            why: why_unavailable(lines.get(..at)?, requirement, line.indent, &available),
+            requirement: requirement.to_owned(),
+            available,
+            wanted_by: building.or(by).map(str::to_owned),
+            for_build: building.is_some(),
+        },
+    }))
+}
+
+/// What pip says in the lines before it gives up.
+fn why_unavailable(
+    before: &[Line],
+    requirement: &str,
+    indent: usize,
+    available: &[String],
+) -> Unavailable {
+    const PYTHON: &str =
+        "ERROR: Ignored the following versions that require a different python version: ";
+    const YANKED: &str = "ERROR: Ignored the following yanked versions: ";
+    let name = name_at_start(requirement).map(normalized);
+    let nearest = before.iter().rev();
+    for line in nearest.take_while(|line| {
+        line.indent == indent && (line.text.starts_with("ERROR: Ignored") || is_discarding(line))
+    }) {
+        if let Some(versions) = line.text.strip_prefix(PYTHON) {
+            return Unavailable::OtherPython(list(versions, ';'));
+        }
+        if let Some(versions) = line.text.strip_prefix(YANKED) {
+            return Unavailable::Yanked(list(versions, ','));
+        }
+        let discarded = between(&line.text, "Requested ", " from ");
+        if discarded.and_then(name_at_start).map(normalized) == name
+            && let Some(detail) = inconsistency(&line.text)
+        {
+            return Unavailable::Inconsistent(detail);
+        }
+    }
+    if available.is_empty() {
+        Unavailable::NothingFound
+    } else {
+        Unavailable::NoVersionMatches
+    }
+}
+
+fn list(text: &str, separator: char) -> Vec<String> {
+    let items = text.split(separator).map(str::trim);
+    let mut items: Vec<String> = items
+        .filter(|item| !item.is_empty())
+        .map(str::to_owned)
+        .collect();
+    items.reverse();
+    items.truncate(LATEST);
+    items
+}
+
+fn is_discarding(line: &Line) -> bool {
+    line.text.starts_with("Discarding ") || line.text.starts_with("WARNING: Discarding ")
+}
+
+/// `has inconsistent version: expected '2.0', but metadata has '1.0'`, and its older wording.
+fn inconsistency(text: &str) -> Option<String> {
+    ["has inconsistent ", "has different "]
+        .iter()
+        .find_map(|start| Some(text.get(text.rfind(start)?..)?.to_owned()))
+}
+
+fn hashes(lines: &[Line]) -> Option<Vec<Cause>> {
+    let (first, rest) = lines.split_first()?;
+    // An empty line may stand between two of what is listed.
+    let listed = rest
+        .iter()
+        .take_while(|line| line.indent > first.indent || line.text.is_empty())
+        .filter(|line| !line.text.is_empty());
+    if first.text.contains("DO NOT MATCH THE HASHES FROM") {
+        return Some(mismatches(listed));
+    }
+    if first
+        .text
+        .contains("Hashes are required in --require-hashes mode")
+    {
+        return Some(
+            listed
+                .map(|line| {
+                    let (requirement, hash) = match line.text.split_once(" --hash=") {
+                        Some((requirement, hash)) => (requirement, Some(hash.to_owned())),
+                        None => (line.text.as_str(), None),
+                    };
+                    let requirement = requirement_of(requirement);
+                    about(
+                        line,
+                        &requirement.clone(),
+                        Failure::HashMissing { requirement, hash },
+                    )
+                })
+                .collect(),
+        );
+    }
+    if first
+        .text
+        .contains("must have their versions pinned with ==")
+    {
+        return Some(
+            listed
+                .map(|line| {
+                    let requirement = requirement_of(&line.text);
+                    about(
+                        line,
+                        &requirement.clone(),
+                        Failure::NotPinned { requirement },
+                    )
+                })
+                .collect(),
+        );
+    }
+    None
+}
+
+/// What a line lists: the requirement is before where it came from.
+fn requirement_of(text: &str) -> String {
+    let end = [" from ", " (from "]
+        .iter()
+        .filter_map(|marker| text.find(marker))
+        .min();
+    let requirement = end.and_then(|end| text.get(..end)).unwrap_or(text);
+    requirement.trim_end_matches(':').to_owned()
+}
+
+fn about(line: &Line, requirement: &str, failure: Failure) -> Cause {
+    Cause {
+        distribution: name_at_start(requirement).map(str::to_owned),
+        line: origin(&line.text),
+        failure,
+    }
+}
+
+fn mismatches<'a>(listed: impl Iterator<Item = &'a Line>) -> Vec<Cause> {
+    let mut causes: Vec<Cause> = Vec::new();
+    let mut algorithm = String::new();
+    for line in listed {
+        let mut words = line.text.split_whitespace();
+        let (first, second, third) = (words.next(), words.next(), words.next());
+        let last = causes.last_mut().map(|cause| &mut cause.failure);
+        match (first, second, third, last) {
+            (
+                Some("Expected"),
+                Some(name),
+                Some(digest),
+                Some(Failure::HashMismatch { expected, .. }),
+            ) => {
+                // Of one algorithm, all but the first are listed as `or`.
+                if name != "or" {
+                    name.clone_into(&mut algorithm);
+                }
+                expected.push(format!("{algorithm}:{digest}"));
+            }
+            (Some("Got"), Some(digest), None, Some(Failure::HashMismatch { got, .. })) => {
+                // One algorithm is enough to tell the file by.
+                if got.is_empty() {
+                    *got = format!("{algorithm}:{digest}");
+                }
+            }
+            _ => {
+                let requirement = requirement_of(&line.text);
+                let failure = Failure::HashMismatch {
+                    requirement: requirement.clone(),
+                    expected: Vec::new(),
+                    got: String::new(),
+                };
+                causes.push(about(line, &requirement, failure));
+            }
+        }
+    }
+    causes
+}
+
+fn conflict(lines: &[Line]) -> Option<Cause> {
+    let (first, rest) = lines.split_first()?;
+    if let Some(twice) = first.text.strip_prefix("ERROR: Double requirement given: ") {
+        // Of pip before 20.3.
+        return Some(Cause {
+            distribution: name_at_start(twice).map(str::to_owned),
+            line: origin(twice),
+            failure: Failure::Conflict {
+                reasons: vec![twice.to_owned()],
+                lines: origins(twice),
+            },
+        });
+    }
+    if !first
+        .text
+        .ends_with("because these package versions have conflicting dependencies.")
+    {
+        return None;
+    }
+    let reasons: Vec<String> = rest
+        .iter()
+        .skip_while(|line| line.text != "The conflict is caused by:")
+        .skip(1)
+        .take_while(|line| !line.text.is_empty())
+        .map(|line| line.text.clone())
+        .collect();
+    let lines = origins(&first.text);
+    Some(Cause {
+        distribution: reasons.first().and_then(|reason| in_conflict(reason)),
+        line: lines.first().copied(),
+        failure: Failure::Conflict { reasons, lines },
+    })
+}
+
+/// The distribution of `beta 1.0 depends on alpha<1.2` or `The user requested alpha==2.0`.
+fn in_conflict(reason: &str) -> Option<String> {
+    let reason = reason
+        .strip_prefix("The user requested (constraint) ")
+        .or_else(|| reason.strip_prefix("The user requested "))
+        .unwrap_or(reason);
+    name_at_start(reason).map(str::to_owned)
+}
+
+/// All the lines of the requirements file that `text` mentions.
+fn origins(text: &str) -> Vec<u32> {
+    text.split(" (line ")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(')')?.0.parse().ok())
+        .collect()
+}
