@@ -136,10 +136,6 @@ pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).map_err(at("move into place", to))
 }
 
-pub(crate) fn remove_dir_all(path: &Path) -> Result<()> {
-    fs::remove_dir_all(path).map_err(at("remove", path))
-}
-
 /// The names in a folder, sorted.
 pub(crate) fn list(path: &Path) -> Result<Vec<std::ffi::OsString>> {
     let entries = fs::read_dir(path).map_err(at("read the folder", path))?;

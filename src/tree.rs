@@ -333,9 +333,13 @@ impl Tree {
         self.0.iter()
     }
 
-    /// The paths from `first` on.
-    pub(crate) fn range_from(&self, first: &RelPath) -> impl Iterator<Item = &RelPath> {
-        self.0.range(first.clone()..).map(|(path, _)| path)
+    /// The paths below `folder`.
+    pub(crate) fn below(&self, folder: &RelPath) -> impl Iterator<Item = &RelPath> {
+        let start = format!("{folder}/");
+        self.0
+            .range(RelPath(start.as_str().into())..)
+            .map(|(path, _)| path)
+            .take_while(move |path| path.as_str().starts_with(&start))
     }
 
     /// Everything, by path, to be taken apart.

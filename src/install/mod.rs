@@ -108,7 +108,7 @@ pub fn install(
     let mut tree = move_nodes(prefix, root, &relocation, layout)?;
     rewrite_scripts(&mut tree, interpreter, layout)?;
     let infos = find_infos(&tree)?;
-    own(&mut tree, &infos, &relocation)?;
+    own(&mut tree, &infos, &relocation);
     drop_local_urls(&mut tree, &infos)?;
     let digests = digest_all(&tree)?;
     write_records(&mut tree, &infos, &digests)?;
@@ -248,7 +248,7 @@ fn find_infos(tree: &Tree) -> Result<Vec<Info>, Error> {
             continue;
         };
         let wheel = folder.as_str().ends_with(".dist-info");
-        if !wheel && !folder.as_str().ends_with(".egg-info") {
+        if !relocate::is_metadata(folder) {
             continue;
         }
         let name = if wheel { "METADATA" } else { "PKG-INFO" };
@@ -303,7 +303,7 @@ fn distribution(metadata: &str) -> Option<Distribution> {
 }
 
 /// Marks every node with the distributions that list it.
-fn own(tree: &mut Tree, infos: &[Info], relocation: &Relocation) -> Result<(), Error> {
+fn own(tree: &mut Tree, infos: &[Info], relocation: &Relocation) {
     for info in infos {
         let mut paths = BTreeSet::new();
         for listed in &info.listed {
@@ -311,12 +311,7 @@ fn own(tree: &mut Tree, infos: &[Info], relocation: &Relocation) -> Result<(), E
                 paths.insert(path);
             }
         }
-        paths.extend(
-            tree.range_from(&info.folder)
-                .skip(1)
-                .take_while(|path| path.below(&info.folder).is_some())
-                .cloned(),
-        );
+        paths.extend(tree.below(&info.folder).cloned());
         // Bytecode that pip did not write is listed nowhere; it goes with its source.
         let compiled: Vec<_> = paths.iter().flat_map(|path| bytecode(tree, path)).collect();
         paths.extend(compiled);
@@ -329,7 +324,6 @@ fn own(tree: &mut Tree, infos: &[Info], relocation: &Relocation) -> Result<(), E
             }
         }
     }
-    Ok(())
 }
 
 /// The bytecode of a source file: `__pycache__/name.*.pyc` beside it.
@@ -341,12 +335,11 @@ fn bytecode(tree: &Tree, source: &RelPath) -> Vec<RelPath> {
         .parent()
         .map_or_else(String::new, |parent| format!("{parent}/"));
     let start = format!("{folder}__pycache__/{stem}.");
-    let Ok(first) = RelPath::new(&start) else {
+    let Ok(cache) = RelPath::new(&format!("{folder}__pycache__")) else {
         return Vec::new();
     };
-    tree.range_from(&first)
-        .take_while(|path| path.as_str().starts_with(&start))
-        .filter(|path| path.as_str().ends_with(".pyc"))
+    tree.below(&cache)
+        .filter(|path| path.as_str().starts_with(&start))
         .cloned()
         .collect()
 }

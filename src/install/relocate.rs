@@ -21,8 +21,7 @@ impl Relocation {
     pub(super) fn new(prefix: &Tree, layout: &Layout) -> Self {
         let mut sites: Vec<(RelPath, RelPath)> = Vec::new();
         for (path, _) in prefix.iter() {
-            let name = path.name();
-            if !name.ends_with(".dist-info") && !name.ends_with(".egg-info") {
+            if !is_metadata(path) {
                 continue;
             }
             let Some(site) = path.parent() else {
@@ -120,6 +119,14 @@ impl Relocation {
             None => aim.as_str().to_owned(),
         })
     }
+}
+
+/// Whether a path is a distribution's metadata: of a wheel, or of installers before wheels.
+pub(super) fn is_metadata(path: &RelPath) -> bool {
+    let name = path.name();
+    [".dist-info", ".egg-info"]
+        .iter()
+        .any(|ending| name.ends_with(ending))
 }
 
 /// Refuses links that lead in a circle.

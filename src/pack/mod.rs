@@ -168,11 +168,10 @@ pub fn check(outputs: &[Output], options: &Options) -> Result<(), Error> {
                     expected: "folder",
                 });
             }
-            (Some(_), Format::Directory) => {
-                if !options.force && !fs::list(path)?.is_empty() {
-                    return Err(Error::NotEmpty(path.to_path_buf()));
-                }
+            (Some(_), Format::Directory) if !options.force && !fs::list(path)?.is_empty() => {
+                return Err(Error::NotEmpty(path.to_path_buf()));
             }
+            (Some(_), Format::Directory) => {}
             (Some(found), _) if found.is_dir() => {
                 return Err(Error::Occupied {
                     path: path.to_path_buf(),

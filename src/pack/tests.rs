@@ -18,7 +18,7 @@ fn file(bytes: impl Into<Vec<u8>>, executable: bool) -> Node {
 /// Names and contents that writers and readers have stumbled over.
 fn awkward() -> Tree {
     let noise: Vec<u8> = (0..700_000u32)
-        .map(|number| (number.wrapping_mul(2_654_435_761) >> 13) as u8)
+        .map(|number| (number.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[0])
         .collect();
     let mut tree = Tree::new();
     for (name, node) in [

@@ -6,7 +6,8 @@ use std::path::Path;
 use super::Error;
 use crate::fs;
 use crate::requirements::{
-    Applies, Entry, FindLinks, FormatControl, Location, Name, ReleaseControl, Requirements, What,
+    Applies, Entry, FindLinks, FormatControl, Location, Name, ReleaseControl, Requirements, Text,
+    What,
 };
 use crate::target::MarkerEnvironment;
 use crate::tree::{Content, Node, RelPath, Tree};
@@ -39,25 +40,25 @@ const NOT_SOURCE: [&str; 6] = [
 ];
 
 /// Renders what applies in `environment`; `root` is where the files will lie in the builder, and
-/// `links` are folders and pages of this machine to look in besides.
+/// `folders` are folders and pages of this machine to look in besides.
 pub(super) fn render(
     requirements: &Requirements,
     environment: &MarkerEnvironment,
     root: &str,
-    links: &[String],
+    folders: &[String],
 ) -> Result<Rendered, Error> {
-    let mut out = Renderer {
+    let mut renderer = Renderer {
         tree: Tree::new(),
         root,
         sources: 0,
     };
     let mut text = String::new();
     let mut lines = Vec::new();
-    let mut options = out.options(requirements)?;
-    for path in links {
+    let mut options = renderer.options(requirements)?;
+    for path in folders {
         options.push(format!(
             "--find-links={}",
-            quoted(&out.links(Path::new(path))?)
+            quoted(&renderer.links(Path::new(path))?)
         ));
     }
     for line in options {
@@ -67,7 +68,7 @@ pub(super) fn render(
     }
     for entry in requirements.entries() {
         if entry.applies(environment)? == Applies::Yes {
-            text.push_str(&out.entry(entry)?);
+            text.push_str(&renderer.entry(entry)?);
             text.push('\n');
             lines.push(Some(Line {
                 at: entry.at.clone(),
@@ -78,17 +79,17 @@ pub(super) fn render(
     let mut constraints = String::new();
     for entry in requirements.constraints() {
         if entry.applies(environment)? == Applies::Yes {
-            constraints.push_str(&out.entry(entry)?);
+            constraints.push_str(&renderer.entry(entry)?);
             constraints.push('\n');
         }
     }
-    out.add("requirements.txt", text)?;
+    renderer.add("requirements.txt", text)?;
     let has_constraints = !constraints.is_empty();
     if has_constraints {
-        out.add("constraints.txt", constraints)?;
+        renderer.add("constraints.txt", constraints)?;
     }
     Ok(Rendered {
-        tree: out.tree,
+        tree: renderer.tree,
         lines,
         has_constraints,
     })
@@ -188,7 +189,7 @@ impl Renderer<'_> {
                 ..
             } => {
                 let inside = self.source(path)?;
-                let fragment = fragment.as_ref().map(|fragment| fragment.expanded());
+                let fragment = fragment.as_ref().map(Text::expanded);
                 match (name, fragment) {
                     (Some(name), Some(fragment)) => {
                         format!("{name}{extras} @ file://{inside}#{fragment}")

@@ -1,7 +1,7 @@
 //! A container as a builder, by the command line of Docker or podman.
 //!
-//! One container a build. Nothing is mounted: bind mounts fail with remote daemons, with Docker in
-//! Docker, and under SELinux; files go in and out as tar streams instead.
+//! One container a build. Nothing is mounted: bind mounts fail with remote daemons, inside
+//! containers, and under `SELinux`; files go in and out as tar streams instead.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::fs;
 use crate::tree::{ReadError, Tree};
 
 /// Every container of ours has this label; its value is the process that it belongs to.
-pub const LABEL: &str = "dev.prebuild.process";
+pub(super) const LABEL: &str = "dev.prebuild.process";
 
 /// What keeps a container running: Python, since that is what every builder has; a shell or `sleep`
 /// it may lack. As the first process it lets the kernel collect orphans, and after a day it ends by

@@ -83,7 +83,7 @@ impl fmt::Debug for Exec {
         f.debug_struct("Exec")
             .field("command", &self.to_string())
             .field("env", &self.env.keys())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -130,6 +130,7 @@ pub(crate) struct BuilderArgs {
 }
 
 /// pip's options, with pip's names and meaning.
+#[expect(clippy::struct_excessive_bools, reason = "pip has as many switches")]
 #[derive(Debug, Args)]
 #[command(next_help_heading = "As pip has them")]
 pub(crate) struct PipArgs {

@@ -126,7 +126,7 @@ impl Settings {
         }
         request.pip.env = pip_variables(environment, pip);
         request.pip.set = set_variables(environment, &builder.env)?;
-        request.pip.ca_cert = builder.ca_cert.clone();
+        request.pip.ca_cert.clone_from(&builder.ca_cert);
         request.pip.config = pip_config(environment);
         let mut warnings = Vec::new();
         let runner = runner(builder, environment, cancel, &mut warnings)?;
@@ -272,7 +272,7 @@ fn runner(
         (Builder::Docker | Builder::Podman, None) => {
             bail!(Wrong("a container is made from an image: name one with --image, such as --image python:3.11".to_owned()))
         }
-        (Builder::Local, None) | (Builder::Auto, None) => None,
+        (Builder::Local | Builder::Auto, None) => None,
         (Builder::Docker, Some(_)) => Some(Engine::Docker),
         (Builder::Podman, Some(_)) => Some(Engine::Podman),
         (Builder::Auto, Some(image)) => {
@@ -286,37 +286,31 @@ fn runner(
             engine
         }
     };
-    let container_python = python.clone();
     let program = |python: Option<String>| match python {
         None => "python3".to_owned(),
         Some(version) if is_version(&version) => format!("python{version}"),
         Some(path) => path,
     };
-    Ok(match (engine, image) {
-        (Some(engine), Some(image)) => Box::new(Container {
+    if let (Some(engine), Some(image)) = (engine, image) {
+        return Ok(Box::new(Container {
             engine,
             image,
-            python: program(container_python),
+            python: program(python),
             network,
             engine_args: engine_arg,
             env: environment.env.clone(),
             scratch: environment.scratch(),
             process: format!("{}:{}", host(), std::process::id()),
-        }),
-        _ => {
-            let python = match python {
-                Some(version) if is_version(&version) => {
-                    pyenv(environment, &version).unwrap_or_else(|| program(Some(version)))
-                }
-                python => program(python),
-            };
-            Box::new(Local::new(
-                python,
-                environment.scratch(),
-                environment.env.clone(),
-            ))
+        }));
+    }
+    let python = match python {
+        Some(version) if is_version(&version) => {
+            pyenv(environment, &version).unwrap_or_else(|| program(Some(version)))
         }
-    })
+        python => program(python),
+    };
+    let (scratch, env) = (environment.scratch(), environment.env.clone());
+    Ok(Box::new(Local::new(python, scratch, env)))
 }
 
 fn is_version(text: &str) -> bool {
@@ -329,22 +323,22 @@ fn is_version(text: &str) -> bool {
 /// pyenv's interpreter of a version, where the one on the `PATH` is a shim of pyenv's: a shim starts
 /// only the versions that are switched on.
 fn pyenv(environment: &Environment, version: &str) -> Option<String> {
-    let path = environment.get("PATH")?;
+    let search = environment.get("PATH")?;
     let program = format!("python{version}");
-    let folder = path
+    let folder = search
         .split(':')
         .map(Path::new)
         .find(|folder| folder.join(&program).is_file())?;
     if !folder.ends_with("shims") {
         return None;
     }
-    let versions = folder.parent()?.join("versions");
-    let mut found: Vec<(u32, PathBuf)> = prebuild::fs::names(&versions)
+    let installed = folder.parent()?.join("versions");
+    let mut found: Vec<(u32, PathBuf)> = prebuild::fs::names(&installed)
         .ok()?
         .into_iter()
         .filter_map(|name| {
-            let patch = name.strip_prefix(&format!("{version}."))?.parse().ok()?;
-            Some((patch, versions.join(&name).join("bin").join(&program)))
+            let release = name.strip_prefix(&format!("{version}."))?.parse().ok()?;
+            Some((release, installed.join(&name).join("bin").join(&program)))
         })
         .filter(|(_, path)| path.is_file())
         .collect();
