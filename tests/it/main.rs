@@ -6,5 +6,8 @@
     reason = "tests look from outside, and stop at the first surprise"
 )]
 
+mod architecture;
+mod build;
+mod failures;
 mod requirements;
 mod support;

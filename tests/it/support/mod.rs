@@ -1,3 +1,6 @@
 //! What several tests need.
 
+pub(crate) mod index;
 pub(crate) mod python;
+pub(crate) mod sandbox;
+pub(crate) mod wheel;

@@ -1,0 +1,379 @@
+//! Whole builds on this machine, with wheels made here: what comes out, file by file.
+
+use std::fs;
+
+use crate::support::sandbox::{Sandbox, digest, names, unpacked};
+use crate::support::wheel::{WheelBuilder, project};
+
+/// The site folder of the interpreter on the `PATH`, whatever its version.
+fn site() -> String {
+    let output = std::process::Command::new("python3")
+        .args([
+            "-c",
+            "import sys; print('lib/python%d.%d/site-packages' % sys.version_info[:2])",
+        ])
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+fn demo() -> WheelBuilder {
+    WheelBuilder::new("demo", "1.0")
+        .file("demo/__init__.py", "def main():\n    print('demo runs')\n")
+        .file("demo/native.so", b"\x7fELF not really")
+        .console_script("demo", "demo:main")
+        .data("scripts/tool", "#!python\nprint('tool')\n")
+        .data("data/share/demo/file.txt", "data\n")
+        .data("headers/demo.h", "#define DEMO\n")
+        .metadata("Requires-Python: >=3.8")
+}
+
+/// H7, H18, H31 and H34: scripts name the runtime's Python, RECORD is true, data is there, and the
+/// builder's umask does not count.
+#[test]
+fn a_wheel_with_everything_is_where_the_runtime_looks() {
+    let sandbox = Sandbox::new();
+    demo().build(&sandbox.links());
+    sandbox.write("requirements.txt", "demo\n");
+    let links = sandbox.links().display().to_string();
+    let program = env!("CARGO_BIN_EXE_prebuild");
+    let script =
+        format!("umask 077; exec {program} requirements.txt --no-index --find-links {links}");
+    let mut command = std::process::Command::new("sh");
+    let template = sandbox.command(&[]);
+    command
+        .args(["-c", &script])
+        .current_dir(sandbox.work())
+        .env_clear();
+    command.envs(
+        template
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+
+    let files = unpacked(&sandbox.work().join("deps.tar.gz"));
+    let site = site();
+    let version = site.split('/').nth(1).unwrap();
+    let (mode, demo) = &files["bin/demo"];
+    assert_eq!(*mode, 0o755);
+    let first = demo.split(|byte| *byte == b'\n').next().unwrap();
+    assert_eq!(first, format!("#!/usr/local/bin/{version}").as_bytes());
+    assert!(
+        files["bin/tool"]
+            .1
+            .starts_with(format!("#!/usr/local/bin/{version}\n").as_bytes())
+    );
+    assert_eq!(files["share/demo/file.txt"], (0o644, b"data\n".to_vec()));
+    assert!(files.keys().any(|path| path.ends_with("demo.h")));
+    assert_eq!(files[&format!("{site}/demo/native.so")].0, 0o644);
+    assert_eq!(files[&format!("{site}/")].0, 0o755);
+    let record = String::from_utf8(
+        files[&format!("{site}/demo-1.0.dist-info/RECORD")]
+            .1
+            .clone(),
+    )
+    .unwrap();
+    let hashed = record
+        .lines()
+        .filter(|line| line.contains(",sha256="))
+        .count();
+    assert_eq!(hashed + 1, record.lines().count(), "{record}");
+    let tool = prebuild::digest::Digest::of(&files["bin/tool"].1);
+    let row = record
+        .lines()
+        .find(|line| line.starts_with("../../../bin/tool,"))
+        .unwrap();
+    assert!(
+        row.ends_with(&format!(",{}", files["bin/tool"].1.len())),
+        "{row} {tool}"
+    );
+    assert_eq!(sandbox.left(), [""; 0]);
+}
+
+/// The promise: the same bytes from another folder, umask, locale, time zone and thread count.
+#[test]
+fn two_builds_are_equal_to_the_byte() {
+    let build = |env: &[(&str, &str)]| {
+        let mut sandbox = Sandbox::new();
+        for (name, value) in env {
+            sandbox = sandbox.env(name, *value);
+        }
+        demo().requires("other").build(&sandbox.links());
+        WheelBuilder::new("other", "2.0")
+            .file("other.py", "x = 1\n")
+            .build(&sandbox.links());
+        sandbox.write("requirements.txt", "demo\n");
+        let outputs = [
+            "-o",
+            "a.tar.gz",
+            "-o",
+            "a.tar.zst",
+            "-o",
+            "a.tar",
+            "-o",
+            "a.zip",
+        ];
+        sandbox
+            .offline(&[&["requirements.txt", "--compile"][..], &outputs].concat())
+            .ok();
+        ["a.tar.gz", "a.tar.zst", "a.tar", "a.zip"].map(|name| digest(&sandbox.work().join(name)))
+    };
+    let plain = build(&[]);
+    let other = build(&[
+        ("LC_ALL", "de_DE.UTF-8"),
+        ("TZ", "Pacific/Auckland"),
+        ("RAYON_NUM_THREADS", "1"),
+        ("PYTHONHASHSEED", "random"),
+    ]);
+    assert_eq!(plain, other);
+}
+
+/// H4: what the builder has already is in the prefix all the same.
+#[test]
+fn h4_what_the_builder_has_is_not_left_out() {
+    let sandbox = Sandbox::new();
+    WheelBuilder::new("setuptools", "0.0.1")
+        .file("setuptools/__init__.py", "")
+        .build(&sandbox.links());
+    sandbox.write("requirements.txt", "setuptools\n");
+    sandbox.offline(&["requirements.txt"]).ok();
+    let files = unpacked(&sandbox.work().join("deps.tar.gz"));
+    assert!(files.contains_key(&format!("{}/setuptools/__init__.py", site())));
+    // H30: nothing of pip's unless it was asked for.
+    assert!(!files.keys().any(|path| path.contains("/pip")), "{files:?}");
+}
+
+/// H19 and H20: bytecode that no time makes stale, with the paths of the runtime.
+#[test]
+fn h19_h20_bytecode_is_unchecked_and_names_the_destination() {
+    let sandbox = Sandbox::new();
+    demo().build(&sandbox.links());
+    sandbox.write("requirements.txt", "demo\n");
+    sandbox
+        .offline(&[
+            "requirements.txt",
+            "--compile",
+            "-o",
+            "out/",
+            "--dest",
+            "/opt/app",
+        ])
+        .ok();
+    let cache = sandbox
+        .work()
+        .join("out")
+        .join(site())
+        .join("demo/__pycache__");
+    let pyc = fs::read(cache.join(&names(&cache)[0])).unwrap();
+    assert_eq!(pyc[4..8], [1, 0, 0, 0], "unchecked-hash");
+    let wanted = format!("/opt/app/{}/demo/__init__.py", site());
+    assert!(
+        pyc.windows(wanted.len())
+            .any(|window| window == wanted.as_bytes())
+    );
+    let record = sandbox
+        .work()
+        .join("out")
+        .join(site())
+        .join("demo-1.0.dist-info/RECORD");
+    assert!(
+        fs::read_to_string(record)
+            .unwrap()
+            .contains("__pycache__/__init__")
+    );
+}
+
+/// H23 and H24: what stands behind `-e` is an ordinary wheel of a clean copy; the source is not
+/// written to, and nothing in the artifact points at it.
+#[test]
+fn h23_h24_local_projects_are_built_from_a_copy() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.work().join("proj");
+    project(&folder, "proj", "open('litter', 'w').close()");
+    fs::create_dir_all(folder.join("build/lib")).unwrap();
+    fs::create_dir_all(folder.join("src/proj.egg-info")).unwrap();
+    let before = names(&folder);
+    sandbox.write("requirements.txt", "-e ./proj\n");
+    let ran = sandbox.offline(&["requirements.txt"]).ok();
+    assert!(
+        ran.stderr
+            .contains("requirements.txt:1:4: `-e ./proj` is installed as an ordinary wheel"),
+        "{}",
+        ran.stderr
+    );
+    assert!(
+        ran.stderr.contains("built from source: proj"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(names(&folder), before);
+    let files = unpacked(&sandbox.work().join("deps.tar.gz"));
+    let module = String::from_utf8(files[&format!("{}/proj.py", site())].1.clone()).unwrap();
+    assert!(
+        !module.contains("'build'") && module.contains("backend.py"),
+        "{module}"
+    );
+    let root = sandbox.work().display().to_string();
+    for (path, (_, bytes)) in &files {
+        assert!(!path.ends_with("direct_url.json"));
+        assert!(
+            !bytes
+                .windows(root.len())
+                .any(|window| window == root.as_bytes()),
+            "{path}"
+        );
+    }
+}
+
+/// Wheels by path are relative to the working folder, and leave no trace of it.
+#[test]
+fn a_wheel_by_its_path() {
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.work().join("wheels")).unwrap();
+    demo().build(&sandbox.work().join("wheels"));
+    sandbox.write(
+        "deps/requirements.txt",
+        "./wheels/demo-1.0-py3-none-any.whl\n",
+    );
+    sandbox
+        .offline(&["deps/requirements.txt", "-o", "out/"])
+        .ok();
+    let info = sandbox
+        .work()
+        .join("out")
+        .join(site())
+        .join("demo-1.0.dist-info");
+    assert!(!info.join("direct_url.json").exists());
+    assert!(info.join("REQUESTED").exists());
+}
+
+/// H26: variables that would put files elsewhere are left out, and said.
+#[test]
+fn h26_pip_settings_that_move_files_are_left_out() {
+    let sandbox = Sandbox::new()
+        .env("PIP_TARGET", "/nowhere")
+        .env("PIP_USER", "1")
+        .env("PYTHONPATH", "/x");
+    demo().build(&sandbox.links());
+    sandbox.write("requirements.txt", "demo\n");
+    let ran = sandbox.offline(&["requirements.txt"]).ok();
+    for name in ["`PIP_TARGET`", "`PIP_USER`", "`PYTHONPATH`"] {
+        assert!(ran.stderr.contains(name), "{}", ran.stderr);
+    }
+}
+
+/// What changes the result is an input like any other, and is recorded.
+#[test]
+fn pip_constraint_is_taken_over() {
+    let sandbox = Sandbox::new();
+    let limits = sandbox
+        .write("limits.txt", "demo==1.0\n")
+        .display()
+        .to_string();
+    let sandbox = sandbox.env("PIP_CONSTRAINT", limits);
+    demo().build(&sandbox.links());
+    WheelBuilder::new("demo", "2.0")
+        .file("demo.py", "")
+        .build(&sandbox.links());
+    sandbox.write("requirements.txt", "demo\n");
+    let ran = sandbox
+        .offline(&["requirements.txt", "--format", "json"])
+        .ok();
+    let json: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(json["distributions"][0]["version"], "1.0");
+    assert_eq!(json["version"], 1);
+    assert!(json["settings"].to_string().contains("PIP_CONSTRAINT"));
+}
+
+/// H39: two distributions with one path are a finding that names both.
+#[test]
+fn h39_conflicts_are_found() {
+    let sandbox = Sandbox::new();
+    for name in ["one", "two"] {
+        WheelBuilder::new(name, "1.0")
+            .file("shared/thing.py", name)
+            .build(&sandbox.links());
+    }
+    sandbox.write("requirements.txt", "one\ntwo\n");
+    let ran = sandbox.offline(&["requirements.txt"]).ok();
+    assert!(
+        ran.stderr.contains("one 1.0 and two 1.0 each bring"),
+        "{}",
+        ran.stderr
+    );
+}
+
+/// H38: a warning where an archive holds both.
+#[test]
+fn h38_names_that_differ_in_case_are_found() {
+    let sandbox = Sandbox::new();
+    WheelBuilder::new("one", "1.0")
+        .file("pkg/A.py", "1")
+        .file("pkg/a.py", "2")
+        .build(&sandbox.links());
+    sandbox.write("requirements.txt", "one\n");
+    let ran = sandbox.offline(&["requirements.txt"]).ok();
+    assert!(ran.stderr.contains("differ only in case"), "{}", ran.stderr);
+}
+
+#[test]
+fn requirements_come_by_standard_input() {
+    use std::io::Write as _;
+    let sandbox = Sandbox::new();
+    demo().build(&sandbox.links());
+    let links = sandbox.links().display().to_string();
+    let mut child = sandbox
+        .command(&["-", "--no-index", "-f", &links])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"demo\n").unwrap();
+    assert!(child.wait().unwrap().success());
+    assert!(sandbox.work().join("deps.tar.gz").exists());
+}
+
+#[test]
+fn a_plan_says_what_applies_and_why_not() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "requirements.txt",
+        "flask[async]>=2 ; python_version >= '3'\nolder ; python_version < '3'\n-i https://u:secret@index.example/simple\n",
+    );
+    let ran = sandbox
+        .run(&["plan", "requirements.txt", "--format", "json"])
+        .ok();
+    let json: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    let [flask, older] = json["requirements"].as_array().unwrap().as_slice() else {
+        panic!("{json}");
+    };
+    assert_eq!(
+        (&flask["name"], &flask["applies"]),
+        (&"flask".into(), &true.into())
+    );
+    assert_eq!(
+        (&flask["extras"][0], &flask["line"]),
+        (&"async".into(), &1.into())
+    );
+    assert_eq!(older["applies"], false);
+    assert!(
+        older["reason"]
+            .as_str()
+            .unwrap()
+            .contains("python_version < '3'")
+    );
+    assert!(
+        !ran.stdout.contains("secret") && ran.stdout.contains("https://****@index.example/simple")
+    );
+    let text = sandbox.run(&["plan", "requirements.txt"]).ok().stdout;
+    assert!(
+        text.contains("left out: ") && !text.contains("secret"),
+        "{text}"
+    );
+}
