@@ -141,6 +141,10 @@ impl<'a> Link<'a> {
                     .to_owned(),
             ));
         }
+        // pip wants these very letters, but for URLs that it has made absolute before.
+        if !self.url.starts_with("file:") && !self.url.contains("../") {
+            return Err(Problem::Url("it must begin with `file:`".to_owned()));
+        }
         Ok(normalize(&folder.join(unquote(&self.path))))
     }
 }
@@ -162,9 +166,10 @@ fn check_brackets(netloc: &str) -> Result<(), Problem> {
             Ok(())
         };
     };
-    let Some((host, _)) = rest.split_once(']') else {
+    if !netloc.contains(']') {
         return fail("its `[` has no `]`");
-    };
+    }
+    let host = rest.split_once(']').map_or(rest, |(host, _)| host);
     let (address, zone) = host.split_once('%').unwrap_or((host, "0"));
     if address.parse::<Ipv6Addr>().is_ok() && !zone.is_empty() && !zone.contains('%') {
         Ok(())

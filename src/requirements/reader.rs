@@ -185,27 +185,16 @@ impl<'a> Reader<'a> {
             form::read(part, self.context.cwd)
         };
         let form = form.map_err(|fault| source.error(line, fault))?;
-        let mut hashes = Vec::new();
-        let mut config_settings = Vec::new();
-        for given in given {
-            match given.name {
-                Name::Hash if !is_editable => {
-                    let hash = Hash::parse(given.value.text);
-                    let fault = |problem| Fault::new(given.at, problem);
-                    let hash = hash.map_err(|problem| source.error(line, fault(problem)))?;
-                    if !hash.is_well_formed() {
-                        let (algorithm, digits) =
-                            (hash.algorithm.as_str(), hash.algorithm.digits());
-                        let what =
-                            format!("no file has this hash: {algorithm} has {digits} hex digits");
-                        self.warn(source, line, given.value.offset(0), what);
-                    }
-                    hashes.push(hash);
-                }
-                Name::ConfigSettings => config_settings.push(given.value.to_text()),
-                _ => {}
-            }
-        }
+        let hashes = if is_editable {
+            Vec::new()
+        } else {
+            self.hashes(source, line, given)
+        };
+        let config_settings = given
+            .iter()
+            .filter(|given| given.name == Name::ConfigSettings)
+            .map(|given| given.value.to_text())
+            .collect();
         let used = |name| match name {
             Name::Hash => !is_editable,
             name => name == Name::ConfigSettings,
@@ -238,6 +227,23 @@ impl<'a> Reader<'a> {
             self.read.entries.push(entry);
         }
         Ok(())
+    }
+
+    /// The `--hash` options, which were checked before.
+    fn hashes(&mut self, source: &Source<'_>, line: &Line, given: &[Given<'_>]) -> Vec<Hash> {
+        let mut hashes = Vec::new();
+        for given in given.iter().filter(|given| given.name == Name::Hash) {
+            let Ok(hash) = Hash::parse(given.value.text) else {
+                continue;
+            };
+            if !hash.is_well_formed() {
+                let (algorithm, digits) = (hash.algorithm.as_str(), hash.algorithm.digits());
+                let what = format!("no file has this hash: {algorithm} has {digits} hex digits");
+                self.warn(source, line, given.value.offset(0), what);
+            }
+            hashes.push(hash);
+        }
+        hashes
     }
 
     /// Warns of options that have no effect where they stand.

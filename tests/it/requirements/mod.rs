@@ -519,6 +519,41 @@ fn a_missing_file_is_told_as_it_was_named() {
     assert_eq!((error.to_string().as_str(), error.location()), (told, None));
 }
 
+#[test]
+fn the_web_stack_is_read() {
+    let read_file = |name: &str| read(&[Input::Path(name.into())]).unwrap();
+    let loose = read_file("web.txt");
+    let locked = read_file("web.lock.txt");
+    assert_eq!(loose.entries().len(), 20);
+    for entry in loose.entries() {
+        let mut pins = locked
+            .entries()
+            .iter()
+            .filter(|pin| pin.name() == entry.name());
+        assert!(pins.all(|pin| {
+            pin.hashes
+                .iter()
+                .all(prebuild::requirements::Hash::is_well_formed)
+        }));
+    }
+    assert!(locked.warnings().is_empty());
+}
+
+/// A file may be named by a `file:` URL, and its own names are relative to it.
+#[test]
+fn a_file_url_names_a_requirements_file() {
+    let base = corpus().join("nested/base.txt");
+    let read = read_text(&format!("-r file://{}\n", base.display())).unwrap();
+    let names: Vec<_> = read
+        .entries()
+        .iter()
+        .map(|entry| entry.written.to_string())
+        .collect();
+    assert_eq!(names, ["flask", "django>=5", "./projects/good"]);
+    assert_eq!(read.constraints().len(), 2);
+    assert_eq!(read.files().len(), 4);
+}
+
 /// pip takes such a file for a lock file, by its name alone.
 #[test]
 fn a_lock_file_is_refused() {
