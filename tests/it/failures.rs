@@ -289,9 +289,15 @@ fn an_interrupt_leaves_nothing() {
 #[test]
 fn a_full_disk_leaves_nothing() {
     let sandbox = Sandbox::new();
-    let noise: Vec<u8> = (0..600_000u32)
-        .map(|n| (n.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[0])
-        .collect();
+    let mut state = 1u64;
+    let noise: Vec<u8> = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[0]
+    })
+    .take(600_000)
+    .collect();
     WheelBuilder::new("big", "1.0")
         .file("big/noise.bin", noise)
         .build(&sandbox.links());
