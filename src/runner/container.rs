@@ -9,6 +9,8 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tempfile::TempDir;
+
 use super::{Error, Exec, Identity, Runner, Session, process, stream};
 use crate::event::{Cancel, Stream};
 use crate::fs;
@@ -127,29 +129,22 @@ impl Container {
 
     /// Removes containers that killed runs of this machine left behind.
     fn sweep(&self, cancel: &Cancel) {
-        let list = self.client().args([
-            "ps",
-            "--all",
-            "--no-trunc",
-            "--filter",
-            &format!("label={LABEL}"),
-            "--format",
-            &format!("{{{{.ID}}}} {{{{.Label \"{LABEL}\"}}}}"),
-        ]);
+        let filter = format!("label={LABEL}");
+        let list = ["ps", "--all", "--quiet", "--no-trunc", "--filter", &filter];
         // Not worth failing for: the next run tries again.
-        let Ok(text) = process::capture(&list, cancel) else {
+        let Ok(ids) = process::capture(&self.client().args(list), cancel) else {
             return;
         };
+        let label = format!("{{{{index .Config.Labels \"{LABEL}\"}}}}");
         let host = self.process.split(':').next().unwrap_or_default();
-        for (id, label) in text.lines().filter_map(|line| line.split_once(' ')) {
-            let alive = match label.split_once(':') {
-                Some((owner, pid)) if owner == host => {
-                    fs::exists(&PathBuf::from("/proc").join(pid)).is_some()
-                }
-                // Another machine's, on the same engine: not ours to judge.
-                _ => true,
-            };
-            if !alive {
+        for id in ids.split_whitespace() {
+            let inspect = self.client().args(["inspect", "--format", &label, id]);
+            let owner = process::capture(&inspect, cancel).unwrap_or_default();
+            // Another machine's, on the same engine, is not ours to judge.
+            let dead = owner.trim().split_once(':').is_some_and(|(owner, pid)| {
+                owner == host && fs::exists(&PathBuf::from("/proc").join(pid)).is_none()
+            });
+            if dead {
                 let _ = process::capture(&self.client().args(["rm", "-f", "-v", id]), cancel);
             }
         }
@@ -209,12 +204,18 @@ impl Runner for Container {
     fn open(&self, cancel: &Cancel) -> Result<Box<dyn Session>, Error> {
         self.engine.ping(&self.env, cancel)?;
         self.sweep(cancel);
+        // podman's client leaves temporary files: in a folder that goes with the session.
+        let temp = fs::temp_dir(&self.scratch, "prebuild-")?;
+        let mut container = self.clone();
+        let path = temp.path().to_string_lossy().into_owned();
+        container.env.insert("TMPDIR".to_owned(), path);
         let created =
-            process::capture(&self.create(), cancel).map_err(|error| self.explain(error))?;
+            process::capture(&container.create(), cancel).map_err(|error| self.explain(error))?;
         // Pulling an image prints lines before the last one.
         let id = created.trim().lines().last().unwrap_or_default().to_owned();
         let mut session = ContainerSession {
-            container: self.clone(),
+            container,
+            _temp: temp,
             id,
             cancel: cancel.clone(),
             identity: Identity {
@@ -232,6 +233,7 @@ impl Runner for Container {
 
 struct ContainerSession {
     container: Container,
+    _temp: TempDir,
     id: String,
     cancel: Cancel,
     identity: Identity,

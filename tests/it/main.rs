@@ -8,6 +8,7 @@
 
 mod architecture;
 mod build;
+mod engine;
 mod failures;
 mod requirements;
 mod support;
