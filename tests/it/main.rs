@@ -10,5 +10,6 @@ mod architecture;
 mod build;
 mod engine;
 mod failures;
+mod readers;
 mod requirements;
 mod support;
