@@ -444,3 +444,6 @@ fn write_records(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

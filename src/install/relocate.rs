@@ -111,8 +111,13 @@ impl Relocation {
             },
         };
         let aim = aim.ok_or_else(|| refuse("leads out of the prefix"))?;
-        let Some(aim) = self.of(&aim)? else {
-            return Err(refuse("leads to a folder that the runtime will not have"));
+        // A folder above a site folder is made anew, where it was or without Debian's `local`.
+        let aim = match self.of(&aim)? {
+            Some(to) => to,
+            None => match aim.as_str().strip_prefix("local/") {
+                Some(below) if self.local => RelPath::new(below)?,
+                _ => aim,
+            },
         };
         Ok(match to.parent() {
             Some(folder) => relative(&folder, &aim),

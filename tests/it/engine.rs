@@ -145,6 +145,46 @@ fn engine_web_stack_works_in_slim() {
     }
 }
 
+/// H1 and H2: Debian's own Python, whose pip and whose `sys.path` go ways of their own.
+#[test]
+#[ignore = "needs a container engine"]
+fn engine_h1_h2_debians_python_finds_what_it_built() {
+    let sandbox = Sandbox::new();
+    WheelBuilder::new("demo", "1.0")
+        .file("demo/__init__.py", "def main(): print('demo runs')\n")
+        .console_script("demo", "demo:main")
+        .build(&sandbox.links());
+    sandbox.write("requirements.txt", "demo\n");
+    let image = "debian-python:bookworm";
+    let args = [
+        "requirements.txt",
+        "--builder",
+        "docker",
+        "--image",
+        image,
+        "-o",
+        "deps.tar",
+    ];
+    sandbox.offline(&args).ok();
+    sandbox.write(
+        "Dockerfile",
+        format!("FROM {image}\nADD deps.tar /usr/local/\n"),
+    );
+    let context = sandbox.work().display().to_string();
+    engine(
+        "docker",
+        &["build", "-q", "-t", "prebuild-test-debian", &context],
+        b"",
+    );
+    let text = engine(
+        "docker",
+        &["run", "--rm", "prebuild-test-debian", "demo"],
+        b"",
+    );
+    assert_eq!(text.trim(), "demo runs");
+    engine("docker", &["rmi", "-f", "prebuild-test-debian"], b"");
+}
+
 /// Docker's own `ADD` takes every archive.
 #[test]
 #[ignore = "needs a container engine"]
