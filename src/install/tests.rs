@@ -16,7 +16,7 @@ fn interpreter(site_packages: &[&str], executable: &str) -> Interpreter {
         },
         "executable": executable, "interpreters": [executable], "prefix": "/usr",
         "site_packages": site_packages, "soabi": null, "platform": "linux-x86_64", "libc": "",
-        "pip": null, "config": [], "broken_config": [], "environment": {},
+        "pip": null, "config": [], "caller_config": [], "broken_config": [], "environment": {},
         "prefix_map": null, "optimisation": "-O2",
     }))
     .unwrap()

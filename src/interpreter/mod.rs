@@ -49,9 +49,11 @@ pub struct Interpreter {
     pub libc: String,
     /// pip, if it has one.
     pub pip: Option<Pip>,
-    /// The settings of the builder's and the caller's pip configuration files that count for
-    /// `pip install`: file, option, value; later ones win.
+    /// The settings of the builder's own pip configuration files that count for `pip install`:
+    /// file, option, value; later ones win.
     pub config: Vec<(String, String, String)>,
+    /// Those of the caller's files: paths in them are of the caller's machine.
+    pub caller_config: Vec<(String, String, String)>,
     /// Configuration files that cannot be read: file, why.
     pub broken_config: Vec<(String, String)>,
     /// The variables of the builder's own environment that pip and Python look at.

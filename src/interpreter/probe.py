@@ -71,17 +71,21 @@ def config_files():
         yield os.environ["PIP_CONFIG_FILE"]
 
 
-def read_config(given):
+def own_config():
+    """The texts of the builder's own configuration files."""
+    if os.environ.get("PIP_CONFIG_FILE") == os.devnull:
+        return
+    for path in config_files():
+        try:
+            with open(path, encoding="utf-8") as file:
+                yield path, file.read()
+        except (OSError, UnicodeDecodeError):
+            continue
+
+
+def read_config(texts):
     """The settings that `pip install` would take: [FILE, OPTION, VALUE], later ones win."""
-    texts = []
-    if os.environ.get("PIP_CONFIG_FILE") != os.devnull:
-        for path in config_files():
-            try:
-                with open(path, encoding="utf-8") as file:
-                    texts.append((path, file.read()))
-            except (OSError, UnicodeDecodeError):
-                continue
-    texts.extend(given)
+    texts = list(texts)
     found, broken = [], []
     for section in ("global", "install"):
         for path, text in texts:
@@ -129,7 +133,8 @@ def interpreters():
 
 def main():
     given = json.load(sys.stdin)
-    config, broken = read_config(given["config"])
+    config, broken = read_config(own_config())
+    caller_config, caller_broken = read_config(given["config"])
     answer = {
         "markers": {
             "implementation_name": sys.implementation.name,
@@ -153,7 +158,8 @@ def main():
         "libc": " ".join(platform.libc_ver()).strip(),
         "pip": pip(),
         "config": config,
-        "broken_config": broken,
+        "caller_config": caller_config,
+        "broken_config": broken + caller_broken,
         "environment": {k: v for k, v in os.environ.items() if k.startswith(("PIP_", "PYTHON"))},
         "prefix_map": compiler(),
         "optimisation": optimisation(),

@@ -88,10 +88,20 @@ impl<'a> Driver<'a> {
         } else {
             &interpreter.environment
         };
+        let mut settings = Settings::sort(
+            &interpreter.config,
+            &interpreter.caller_config,
+            builder,
+            &options.env,
+        );
+        if !inherits {
+            // Constraints are read here, and a file of the image's is not here.
+            settings.leave_out("constraint", &Origin::Builder);
+        }
         Ok(Self {
-            settings: Settings::sort(&interpreter.config, builder, &options.env),
             interpreter,
             pip,
+            settings,
             options,
             inherits,
         })

@@ -148,12 +148,15 @@ impl Settings {
     /// Sorts out configuration files (file, option, value) and variables; later ones win.
     pub(super) fn sort(
         config: &[(String, String, String)],
+        caller_config: &[(String, String, String)],
         builder: &BTreeMap<String, String>,
         caller: &BTreeMap<String, String>,
     ) -> Self {
         let mut settings = Self::default();
-        for (file, name, value) in config {
-            settings.take(name, value, file, &Origin::Builder);
+        for (files, origin) in [(config, Origin::Builder), (caller_config, Origin::Caller)] {
+            for (file, name, value) in files {
+                settings.take(name, value, file, &origin);
+            }
         }
         for (env, origin) in [(builder, Origin::Builder), (caller, Origin::Caller)] {
             for (variable, value) in env {
@@ -173,6 +176,22 @@ impl Settings {
         settings.ignored.sort();
         settings.ignored.dedup();
         settings
+    }
+
+    /// Takes a setting of this origin out again, and says so.
+    pub(super) fn leave_out(&mut self, name: &str, origin: &Origin) {
+        if self.pass.get(name).is_none_or(|(_, from)| from != origin) {
+            return;
+        }
+        self.pass.remove(name);
+        if let Some(at) = self
+            .recorded
+            .iter()
+            .position(|setting| setting.name == name)
+        {
+            let setting = self.recorded.remove(at);
+            self.ignored.push(format!("`{name} =` of {}", setting.from));
+        }
     }
 
     fn take(&mut self, name: &str, value: &str, from: &str, origin: &Origin) {
@@ -210,7 +229,7 @@ mod tests {
             .iter()
             .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()))
             .collect();
-        Settings::sort(&config, &BTreeMap::new(), &env)
+        Settings::sort(&config, &[], &BTreeMap::new(), &env)
     }
 
     /// H26: what would put files elsewhere does not reach pip, and is named.

@@ -45,6 +45,7 @@ impl Report {
         if io::stderr().is_terminal() && !common.quiet && !common.verbose {
             bar.set_draw_target(ProgressDrawTarget::stderr());
         }
+        bar.set_style(spinner());
         Self {
             format: common.format,
             quiet: common.quiet,
