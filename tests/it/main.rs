@@ -11,6 +11,7 @@ mod architecture;
 mod build;
 mod engine;
 mod failures;
+mod pipeline;
 mod readers;
 mod requirements;
 mod support;

@@ -1,0 +1,243 @@
+//! The pipeline's logic, with a builder that is a script: what it is asked, and what is made of it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use prebuild::error::Kind;
+use prebuild::event::{Cancel, Stream};
+use prebuild::pipeline::{self, Request};
+use prebuild::requirements::Input;
+use prebuild::runner::{Ending, Error, Exec, Identity, Runner, Session};
+use prebuild::tree::{Node, RelPath, Tree};
+
+use crate::support::sandbox::names;
+
+/// What happened in a builder.
+#[derive(Debug, Default)]
+struct Log {
+    ran: Vec<Exec>,
+    put: BTreeMap<String, String>,
+    closed: bool,
+}
+
+/// A builder whose pip has these options, says these lines, and leaves this prefix.
+#[derive(Clone)]
+struct FakeRunner {
+    options: &'static [&'static str],
+    lines: &'static [&'static str],
+    fails: bool,
+    prefix: Tree,
+    log: Arc<Mutex<Log>>,
+}
+
+struct FakeSession(FakeRunner, Identity);
+
+impl FakeRunner {
+    fn new() -> Self {
+        Self {
+            options: &["--no-input", "--progress-bar"],
+            lines: &[],
+            fails: false,
+            prefix: Tree::new(),
+            log: Arc::default(),
+        }
+    }
+}
+
+impl Runner for FakeRunner {
+    fn open(&self, _: &Cancel) -> Result<Box<dyn Session>, Error> {
+        let identity = Identity {
+            kind: "fake".to_owned(),
+            image: None,
+            digest: None,
+        };
+        Ok(Box::new(FakeSession(self.clone(), identity)))
+    }
+}
+
+impl Session for FakeSession {
+    fn identity(&self) -> &Identity {
+        &self.1
+    }
+
+    fn python(&self) -> &'static str {
+        "python3"
+    }
+
+    fn locate(&self, inside: &str) -> String {
+        format!("/{inside}")
+    }
+
+    fn inherits(&self) -> bool {
+        false
+    }
+
+    fn put(&mut self, inside: &str, tree: &Tree) -> Result<(), Error> {
+        let mut log = self.0.log.lock().unwrap();
+        for (path, entry) in tree.iter() {
+            if let Node::File { content, .. } = &entry.node {
+                let text = String::from_utf8_lossy(&content.read().unwrap()).into_owned();
+                log.put.insert(format!("{inside}/{path}"), text);
+            }
+        }
+        Ok(())
+    }
+
+    fn run(
+        &mut self,
+        exec: &Exec,
+        _: &[u8],
+        on_line: &mut dyn FnMut(Stream, &str),
+    ) -> Result<(), Error> {
+        self.0.log.lock().unwrap().ran.push(exec.clone());
+        if exec.args[0].ends_with("probe.py") {
+            on_line(Stream::Stdout, &answer(self.0.options));
+            return Ok(());
+        }
+        for line in self.0.lines {
+            on_line(Stream::Stdout, line);
+        }
+        if self.0.fails {
+            return Err(Error::Failed {
+                command: exec.to_string(),
+                ending: Ending::Code(1),
+                tail: Vec::new(),
+            });
+        }
+        Ok(())
+    }
+
+    fn get(&mut self, _: &str) -> Result<Tree, Error> {
+        Ok(self.0.prefix.clone())
+    }
+}
+
+impl Drop for FakeSession {
+    fn drop(&mut self) {
+        self.0.log.lock().unwrap().closed = true;
+    }
+}
+
+/// What an interpreter says of itself.
+fn answer(options: &[&str]) -> String {
+    serde_json::json!({
+        "markers": {
+            "implementation_name": "cpython", "implementation_version": "3.12.1",
+            "os_name": "posix", "platform_machine": "riscv64",
+            "platform_python_implementation": "CPython", "platform_release": "6",
+            "platform_system": "Linux", "platform_version": "1",
+            "python_full_version": "3.12.1", "python_version": "3.12", "sys_platform": "linux",
+        },
+        "executable": "/usr/local/bin/python3.12", "interpreters": ["/usr/local/bin/python3.12"],
+        "prefix": "/usr/local", "site_packages": ["/usr/local/lib/python3.12/site-packages"],
+        "soabi": null, "platform": "linux-riscv64", "libc": "",
+        "pip": {"version": "20.0", "options": options, "works": true},
+        "config": [["/etc/pip.conf", "constraint", "/image/only.txt"]], "caller_config": [],
+        "broken_config": [], "environment": {"PIP_TARGET": "/x"},
+        "prefix_map": null, "optimisation": "-O2",
+    })
+    .to_string()
+}
+
+fn request(text: &str, folder: &std::path::Path) -> Request {
+    let mut request = Request::new(vec![Input::Stdin(text.as_bytes().to_vec())], folder);
+    request
+        .pip
+        .env
+        .insert("TOKEN".to_owned(), "s3cret".to_owned());
+    request.outputs = vec![format!("{}/deps.tar", folder.display()).parse().unwrap()];
+    request
+}
+
+/// Markers are the builder's, secrets go in files, and pip is given only options that it has.
+#[test]
+fn pip_is_asked_for_what_applies_in_the_builder() {
+    let folder = tempfile::tempdir().unwrap();
+    let runner = FakeRunner::new();
+    let text = "-i https://${TOKEN}@index.example/simple\n\
+                here ; platform_machine == 'riscv64'\n\
+                other ; platform_machine == 'x86_64'\n\
+                Pinned[B,a] == 1.0  --hash=sha256:0000000000000000000000000000000000000000000000000000000000000000\n";
+    let told = Mutex::new(Vec::new());
+    let observe =
+        |event: &prebuild::event::Event<'_>| told.lock().unwrap().push(format!("{event:?}"));
+    pipeline::build(
+        &request(text, folder.path()),
+        &runner,
+        &observe,
+        &Cancel::new(),
+    )
+    .unwrap();
+    let log = runner.log.lock().unwrap();
+    assert_eq!(
+        log.put["prebuild/work/requirements.txt"],
+        "--index-url=https://s3cret@index.example/simple\n\
+         here\n\
+         pinned[a,b]==1.0 --hash=sha256:0000000000000000000000000000000000000000000000000000000000000000\n"
+    );
+    let pip = &log.ran[1];
+    assert_eq!(
+        pip.to_string(),
+        "python3 -m pip install --prefix /install --ignore-installed --no-compile --no-input \
+         --progress-bar off --log /prebuild/log/pip.log -r /prebuild/work/requirements.txt"
+    );
+    assert_eq!(
+        (
+            pip.env["PIP_TARGET"].as_str(),
+            pip.env["PIP_CONFIG_FILE"].as_str()
+        ),
+        ("", "/dev/null")
+    );
+    assert_eq!(pip.env["SOURCE_DATE_EPOCH"], "315532801");
+    assert!(log.closed);
+    let told = told.lock().unwrap().join("\n");
+    assert!(
+        told.contains("PIP_TARGET") && told.contains("constraint ="),
+        "{told}"
+    );
+    assert!(!told.contains("s3cret"), "{told}");
+}
+
+/// A failure names the line that the user wrote, closes the builder, and leaves nothing.
+#[test]
+fn a_failure_of_pip_is_told_by_the_users_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut runner = FakeRunner::new();
+    runner.fails = true;
+    runner.lines = &[
+        "ERROR: Could not find a version that satisfies the requirement nothing==9 (from versions: none)",
+        "ERROR: No matching distribution found for nothing==9",
+    ];
+    let request = request("\n\n# why\nnothing==9\n", folder.path());
+    let error = pipeline::build(&request, &runner, &|_| {}, &Cancel::new()).unwrap_err();
+    assert!(error.to_string().starts_with("-:4: "), "{error}");
+    assert_eq!((error.kind(), error.tail().len()), (Kind::Build, 2));
+    assert!(runner.log.lock().unwrap().closed);
+    assert_eq!(names(folder.path()), [""; 0]);
+}
+
+/// What comes out of a builder is not believed: a link out of the prefix stops the build.
+#[test]
+fn a_hostile_prefix_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut runner = FakeRunner::new();
+    let link = Node::Symlink {
+        target: "/etc/passwd".to_owned(),
+    };
+    runner
+        .prefix
+        .insert(RelPath::new("bin/x").unwrap(), link)
+        .unwrap();
+    let error = pipeline::build(
+        &request("x", folder.path()),
+        &runner,
+        &|_| {},
+        &Cancel::new(),
+    );
+    let error = error.unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "the link `bin/x` -> `/etc/passwd` leads out of the prefix"
+    );
+    assert_eq!(names(folder.path()), [""; 0]);
+}
