@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use crate::digest::{Digest, Hashing};
 use crate::fs;
-use crate::interpreter::Interpreter;
+use crate::interpreter::{Interpreter, unset_python_variables};
 use crate::layout::Layout;
 use crate::requirements::Name;
 use crate::runner::{self, Exec, Session};
@@ -91,6 +91,7 @@ pub fn compile(
     let env = [("PYTHONHASHSEED".to_owned(), "0".to_owned())];
     let exec = Exec::new(session.python())
         .args([session.locate("prebuild/compile/compile.py")])
+        .envs(unset_python_variables())
         .envs(env);
     session.run(&exec, question.to_string().as_bytes(), &mut |_, _| {})
 }

@@ -77,6 +77,8 @@ impl Interpreter {
         session.put("prebuild/ask", &Tree::of_file("probe.py", PROBE))?;
         let exec = Exec::new(session.python())
             .args([session.locate("prebuild/ask/probe.py")])
+            // With this, an interpreter may not even start.
+            .envs([("PYTHONHOME".to_owned(), String::new())])
             .envs(env);
         let question = serde_json::json!({ "config": config }).to_string();
         let mut answer = String::new();
@@ -109,6 +111,22 @@ impl Interpreter {
             libc: self.libc.clone(),
         }
     }
+}
+
+/// Variables that change what Python does with a script, without their meaning: for scripts of
+/// prebuild's own, which must do the same everywhere.
+pub(crate) fn unset_python_variables() -> impl Iterator<Item = (String, String)> {
+    [
+        "PYTHONHOME",
+        "PYTHONPATH",
+        "PYTHONOPTIMIZE",
+        "PYTHONPYCACHEPREFIX",
+        "PYTHONSTARTUP",
+        "PYTHONINSPECT",
+        "PYTHONWARNINGS",
+    ]
+    .into_iter()
+    .map(|name| (name.to_owned(), String::new()))
 }
 
 const PROBE: &str = include_str!("probe.py");

@@ -26,12 +26,17 @@ pub(super) fn stage(
 ) -> Result<Staged, Error> {
     let path = super::real(path)?;
     let (parent, name) = fs::split(&path);
-    // A folder that something is mounted on cannot be replaced: it is filled from inside.
-    let inside = fs::exists(&path).is_some() && !fs::same_device(&path, &parent)?;
-    let made = if inside {
-        fs::temp_dir(&path, ".prebuild.")?
+    // A folder that something is mounted on cannot be replaced, nor one whose parent is another
+    // user's: it is filled from inside.
+    let there = fs::exists(&path).is_some();
+    let beside = || fs::temp_dir(&parent, &format!(".{name}."));
+    let (made, inside) = if there && !fs::same_device(&path, &parent)? {
+        (fs::temp_dir(&path, ".prebuild.")?, true)
     } else {
-        fs::temp_dir(&parent, &format!(".{name}."))?
+        match beside() {
+            Err(_) if there => (fs::temp_dir(&path, ".prebuild.")?, true),
+            made => (made?, false),
+        }
     };
     refuse_collisions(tree, made.path())?;
     let root = made.path().join("new");

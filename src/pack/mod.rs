@@ -184,7 +184,13 @@ pub fn check(outputs: &[Output], options: &Options) -> Result<(), Error> {
             _ => {}
         }
         // Made and removed again: only this tells whether one may write there.
-        fs::temp_file_beside(&real(path)?)?;
+        let path = real(path)?;
+        match output.format() {
+            Format::Directory if fs::exists(&path).is_some() => {
+                fs::temp_dir(&path, ".prebuild.")?;
+            }
+            _ => drop(fs::temp_file_beside(&path)?),
+        }
     }
     Ok(())
 }

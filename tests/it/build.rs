@@ -259,11 +259,15 @@ fn h26_pip_settings_that_move_files_are_left_out() {
     let sandbox = Sandbox::new()
         .env("PIP_TARGET", "/nowhere")
         .env("PIP_USER", "1")
-        .env("PYTHONPATH", "/x");
+        .env("PYTHONPATH", "/x")
+        .env("PYTHONHOME", "/nowhere")
+        .env("PYTHONPYCACHEPREFIX", "/tmp/nowhere");
     demo().build(&sandbox.links());
     sandbox.write("requirements.txt", "demo\n");
-    let ran = sandbox.offline(&["requirements.txt"]).ok();
-    for name in ["`PIP_TARGET`", "`PIP_USER`", "`PYTHONPATH`"] {
+    let ran = sandbox.offline(&["requirements.txt", "--compile"]).ok();
+    let files = unpacked(&sandbox.work().join("deps.tar.gz"));
+    assert!(files.keys().any(|path| path.contains("/__pycache__/")));
+    for name in ["`PIP_TARGET`", "`PIP_USER`", "`PYTHONPATH`", "`PYTHONHOME`"] {
         assert!(ran.stderr.contains(name), "{}", ran.stderr);
     }
 }
