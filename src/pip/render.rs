@@ -178,8 +178,7 @@ impl Renderer<'_> {
         let mut line = match &entry.what {
             What::Named { name, specifier } => format!("{name}{extras}{}", specifier.expanded()),
             What::Url { name, url, .. } => match name {
-                // `-e` and bare URLs may name a project by `#egg=` alone.
-                Some(name) => format!("{name}{extras} @ {}", url.expanded()),
+                Some(name) => direct(name, &extras, url.expanded()),
                 None => url.expanded().to_owned(),
             },
             What::Path {
@@ -286,6 +285,17 @@ impl Renderer<'_> {
     }
 }
 
+/// `name @ URL`; pip before 23.3 takes no URL without a host there, and wants the older form.
+fn direct(name: &Name, extras: &str, url: &str) -> String {
+    let hostless = url.contains("+file:///") && extras.is_empty();
+    match url.split_once('#') {
+        Some(_) if hostless && url.contains("egg=") => url.to_owned(),
+        Some(_) if hostless => format!("{url}&egg={name}"),
+        None if hostless => format!("{url}#egg={name}"),
+        _ => format!("{name}{extras} @ {url}"),
+    }
+}
+
 /// The name of a file, without what a requirement's line cannot hold.
 fn plain_name(path: &Path) -> String {
     let name = path
@@ -323,4 +333,35 @@ pub(super) fn variables(options: &BTreeMap<String, String>) -> BTreeMap<String, 
             (variable, value.clone())
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_without_a_host_are_written_as_every_pip_reads_them() {
+        let name = Name::new("demo");
+        for (extras, url, line) in [
+            ("", "https://h/x.whl", "demo @ https://h/x.whl"),
+            ("[a]", "git+https://h/x@v1", "demo[a] @ git+https://h/x@v1"),
+            ("", "git+file:///x@v1", "git+file:///x@v1#egg=demo"),
+            (
+                "",
+                "git+file:///x#subdirectory=y",
+                "git+file:///x#subdirectory=y&egg=demo",
+            ),
+            ("", "git+file:///x#egg=demo", "git+file:///x#egg=demo"),
+            ("[a]", "git+file:///x", "demo[a] @ git+file:///x"),
+        ] {
+            assert_eq!(direct(&name, extras, url), line);
+        }
+    }
+
+    #[test]
+    fn values_are_quoted_where_pips_reader_would_part_them() {
+        assert_eq!(quoted("https://u:p@h/a?b=c&d"), "https://u:p@h/a?b=c&d");
+        assert_eq!(quoted("--flag=a b"), "\"--flag=a b\"");
+        assert_eq!(quoted("a\"b\\"), "\"a\\\"b\\\\\"");
+    }
 }

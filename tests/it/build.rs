@@ -253,6 +253,25 @@ fn a_wheel_by_its_path() {
     assert!(info.join("REQUESTED").exists());
 }
 
+/// A `file:` URL with a hash that is right, and one that is not.
+#[test]
+fn a_file_url_with_a_hash() {
+    let sandbox = Sandbox::new();
+    let wheel = demo().build(&sandbox.work());
+    let right = digest(&wheel).hex();
+    let url = format!("demo @ file://{}#sha256=", wheel.display());
+    sandbox.write("requirements.txt", format!("{url}{right}\n"));
+    sandbox.offline(&["requirements.txt"]).ok();
+    sandbox.write(
+        "requirements.txt",
+        format!("{url}{}\n", right.replace('a', "b")),
+    );
+    let ran = sandbox
+        .offline(&["requirements.txt"])
+        .fails(1, &["requirements.txt:1: "]);
+    assert!(ran.stderr.contains(&right), "{}", ran.stderr);
+}
+
 /// H26: variables that would put files elsewhere are left out, and said.
 #[test]
 fn h26_pip_settings_that_move_files_are_left_out() {
