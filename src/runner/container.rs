@@ -8,6 +8,7 @@ use std::fmt;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -28,6 +29,9 @@ const IDLE: &str =
 /// Variables that mean one thing to the engine's client and another inside, so that they cannot be
 /// handed over by name.
 const CLIENT_OWN: [&str; 4] = ["PATH", "HOME", "TMPDIR", "XDG_RUNTIME_DIR"];
+
+/// How long an engine may take to say that it is there.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The program that runs containers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,12 +61,17 @@ impl Engine {
         let exec = Exec::new(self.program())
             .args(["version", "--format", format])
             .envs(env.clone());
-        process::capture(&exec, cancel)
+        process::capture_within(&exec, cancel, PATIENCE)
             .map(drop)
             .map_err(|error| match error {
                 Error::Failed { tail, .. } => Error::EngineDown {
                     engine: self,
                     reason: reason(&tail),
+                },
+                // Its client waits for ever where something else listens on its socket.
+                Error::Cancelled if !cancel.is_cancelled() => Error::EngineDown {
+                    engine: self,
+                    reason: format!("it is silent for {} seconds", PATIENCE.as_secs()),
                 },
                 error => error,
             })

@@ -89,6 +89,27 @@ pub(super) fn capture(exec: &Exec, cancel: &Cancel) -> Result<String, Error> {
     Ok(out)
 }
 
+/// As [`capture`], stopped as if by `cancel` when it takes longer than `limit`.
+pub(super) fn capture_within(
+    exec: &Exec,
+    cancel: &Cancel,
+    limit: Duration,
+) -> Result<String, Error> {
+    let (limited, outer, start) = (Cancel::new(), cancel.clone(), Instant::now());
+    let switch = limited.clone();
+    let (done, ended) = mpsc::channel::<()>();
+    thread::spawn(move || {
+        while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+            if outer.is_cancelled() || start.elapsed() > limit {
+                switch.cancel();
+            }
+        }
+    });
+    let captured = capture(exec, &limited);
+    drop(done);
+    captured
+}
+
 type Supervised<T> = Result<(Option<T>, Result<(), Error>), Error>;
 
 fn supervise<'a, T: Send + 'a>(

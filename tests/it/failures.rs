@@ -167,6 +167,28 @@ fn an_engine_that_does_not_run_is_exit_code_3() {
         .fails(3, &["docker does not answer", "hint: start it"]);
 }
 
+/// Something else listens where the engine should: its client would wait for ever.
+#[test]
+fn an_engine_that_is_silent_is_exit_code_3() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let sandbox = Sandbox::new();
+    let docker = sandbox.write("bin/docker", "#!/bin/sh\nexec sleep 100\n");
+    fs::set_permissions(&docker, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", docker.parent().unwrap().display());
+    let sandbox = sandbox.env("PATH", path);
+    sandbox.write("requirements.txt", "x\n");
+    let engine = [
+        "requirements.txt",
+        "--builder",
+        "docker",
+        "--image",
+        "python:3.11",
+    ];
+    sandbox
+        .run(&engine)
+        .fails(3, &["docker does not answer: it is silent for 10 seconds"]);
+}
+
 #[test]
 fn pip_failures_are_explained_with_the_line() {
     let sandbox = Sandbox::new();
