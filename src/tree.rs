@@ -287,21 +287,26 @@ impl Tree {
 
     /// Adds an entry and its parent folders. Nothing is ever replaced; a folder may be added again.
     pub fn insert_entry(&mut self, path: RelPath, entry: Entry) -> Result<(), Occupied> {
+        // All is looked at before anything is added: what cannot be added changes nothing.
+        let mut missing = Vec::new();
         let mut above = path.parent();
         while let Some(folder) = above {
             match self.0.get(&folder) {
                 Some(entry) if matches!(entry.node, Node::Dir) => break,
                 Some(_) => return Err(Occupied(folder)),
                 None => {
-                    let dir = Entry {
-                        node: Node::Dir,
-                        owners: Vec::new(),
-                    };
                     above = folder.parent();
-                    self.0.insert(folder, dir);
+                    missing.push(folder);
                 }
             }
         }
+        self.0.extend(missing.into_iter().map(|folder| {
+            let dir = Entry {
+                node: Node::Dir,
+                owners: Vec::new(),
+            };
+            (folder, dir)
+        }));
         match self.0.get(&path) {
             None => {
                 self.0.insert(path, entry);
@@ -394,3 +399,22 @@ impl Tree {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is there twice")]
 pub struct Occupied(pub RelPath);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_added_changes_nothing() {
+        let path = |text| RelPath::new(text).unwrap();
+        let file = Node::File {
+            content: Content::from(vec![]),
+            executable: false,
+        };
+        let mut tree = Tree::new();
+        tree.insert(path("a"), file.clone()).unwrap();
+        let refused = tree.insert(path("a/b/c"), file);
+        assert_eq!(refused, Err(Occupied(path("a"))));
+        assert_eq!(tree.len(), 1);
+    }
+}
