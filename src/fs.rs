@@ -159,9 +159,10 @@ pub(crate) fn temp_dir(parent: &Path, prefix: &str) -> Result<TempDir> {
 ///
 /// It lies beside `path`, so that the last step is a rename, and is removed with the value.
 pub(crate) fn temp_file_beside(path: &Path) -> Result<NamedTempFile> {
-    let (folder, name) = split(path);
+    let (folder, _) = split(path);
     tempfile::Builder::new()
-        .prefix(&format!(".{name}."))
+        // Without the name of the file: the longest names would not fit.
+        .prefix(".prebuild.")
         .suffix(".part")
         // Not the 0600 of temporary files: what comes out is a file like any other, and the umask
         // of whoever runs this decides.

@@ -25,11 +25,11 @@ pub(super) fn stage(
     meter: &Meter<'_>,
 ) -> Result<Staged, Error> {
     let path = super::real(path)?;
-    let (parent, name) = fs::split(&path);
+    let (parent, _) = fs::split(&path);
     // A folder that something is mounted on cannot be replaced, nor one whose parent is another
     // user's: it is filled from inside.
     let there = fs::exists(&path).is_some();
-    let beside = || fs::temp_dir(&parent, &format!(".{name}."));
+    let beside = || fs::temp_dir(&parent, ".prebuild.");
     let (made, inside) = if there && !fs::same_device(&path, &parent)? {
         (fs::temp_dir(&path, ".prebuild.")?, true)
     } else {

@@ -124,13 +124,15 @@ fn threads_and_order_of_insertion_do_not_count() {
 #[test]
 fn a_folder_is_written_whole_and_replaced_whole() {
     let folder = fs::temp_dir(Path::new("/tmp"), "pack-test-").unwrap();
-    let name = format!("{}/out/", folder.path().display());
+    // As long as a name can be.
+    let long = "o".repeat(255);
+    let name = format!("{}/{long}/", folder.path().display());
     let output: Output = name.parse().unwrap();
     let outputs = [output];
     let mut options = Options::default();
     let again = |options: &Options| pack(&awkward(), &outputs, options, &|_| {}, &Cancel::new());
     again(&options).unwrap();
-    let back = Tree::read(&folder.path().join("out")).unwrap();
+    let back = Tree::read(&folder.path().join(&long)).unwrap();
     let list = |tree: &Tree| -> Vec<String> {
         tree.iter()
             .map(|(path, entry)| match &entry.node {
@@ -151,7 +153,7 @@ fn a_folder_is_written_whole_and_replaced_whole() {
     assert!(matches!(again(&options), Err(Error::NotEmpty(_))));
     options.force = true;
     again(&options).unwrap();
-    assert_eq!(fs::list(folder.path()).unwrap(), ["out"]);
+    assert_eq!(fs::list(folder.path()).unwrap(), [long.as_str()]);
 }
 
 #[test]
