@@ -10,6 +10,20 @@ use prebuild::event::Cancel;
 use prebuild::pack::{Options, Output, pack};
 use prebuild::tree::{Node, RelPath, Tree};
 
+/// Python's zipfile, with what its `extractall` leaves out: it gives no modes and makes no links.
+const ZIPFILE: &str = r#"python3 -c "
+import os, stat, zipfile
+archive = zipfile.ZipFile(os.environ['A'])
+for info in archive.infolist():
+    mode = info.external_attr >> 16
+    if stat.S_ISLNK(mode):
+        os.makedirs(os.path.dirname(info.filename) or '.', exist_ok=True)
+        os.symlink(archive.read(info), info.filename)
+    else:
+        archive.extract(info)
+        os.chmod(info.filename, stat.S_IMODE(mode))
+""#;
+
 /// Names at the edges of the format's fields, and contents around its blocks.
 fn tree() -> Tree {
     let mut tree = Tree::new();
@@ -27,10 +41,12 @@ fn tree() -> Tree {
         ("folder/empty".to_owned(), Node::Dir),
         ("a space/in a name".to_owned(), file(b"s", false)),
         ("ünïcödé/文字.py".to_owned(), file(b"u", false)),
+        ("a new\nline".to_owned(), file(b"n", false)),
         (of_length(99), file(b"99", false)),
         (of_length(100), file(b"100", false)),
         (of_length(101), file(b"101", false)),
         (of_length(155), file(b"155", false)),
+        (of_length(256), file(b"256", false)),
         (
             format!("{}/{}", "p".repeat(200), "q".repeat(200)),
             file(b"401", false),
@@ -189,7 +205,10 @@ fn every_reader_takes_every_archive() {
         ("pigz", "a.tar.gz", "pigz -dc \"$A\" | tar -xp"),
         ("igzip", "a.tar.gz", "igzip -dc \"$A\" | tar -xp"),
         ("zstd", "a.tar.zst", "zstd -dc \"$A\" | tar -xp"),
-        ("unzip", "a.zip", "unzip -q \"$A\""),
+        ("bsdtar", "a.tar.zst", "bsdtar -xpf \"$A\""),
+        ("python3", "a.zip", ZIPFILE),
+        // Without `-^` it drops control characters, here a newline, from names.
+        ("unzip", "a.zip", "unzip -^ -q \"$A\""),
     ] {
         reads(reader, &folder.path().join(archive), script, &tree);
     }
