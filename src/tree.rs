@@ -5,17 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Cursor, Read};
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use tempfile::TempDir;
-
-use crate::fs;
-
+mod content;
 mod walk;
 
+pub use content::{Archive, Content, Member, Method, Reader};
 pub use walk::ReadError;
 
 /// A relative path of UTF-8 names, parted by `/`, with no `.`, `..`, empty or NUL part.
@@ -94,6 +89,13 @@ impl serde::Serialize for RelPath {
     }
 }
 
+impl<'de> serde::Deserialize<'de> for RelPath {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let path = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        Self::new(&path).map_err(serde::de::Error::custom)
+    }
+}
+
 // What Linux can hold: PATH_MAX and NAME_MAX.
 const MAX_PATH: usize = 4096;
 const MAX_NAME: usize = 255;
@@ -139,104 +141,6 @@ pub enum Node {
         /// Where it points, as written in the link.
         target: String,
     },
-}
-
-/// Where a file's bytes are. Opened only when they are read.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum Content {
-    /// Here: something that the installer made.
-    Bytes(Arc<[u8]>),
-    /// In a file of this machine.
-    File {
-        /// Where.
-        path: PathBuf,
-        /// Where in it the bytes begin.
-        offset: u64,
-        /// How many bytes.
-        size: u64,
-        /// Keeps a temporary folder alive as long as the file is needed.
-        guard: Option<Arc<TempDir>>,
-    },
-}
-
-impl Content {
-    /// How many bytes there are.
-    #[must_use]
-    pub fn size(&self) -> u64 {
-        match self {
-            Self::Bytes(bytes) => bytes.len() as u64,
-            Self::File { size, .. } => *size,
-        }
-    }
-
-    /// Opens the bytes for reading. The reader yields [`size`](Self::size) bytes or fails: a file
-    /// that shrank meanwhile is an error, not a damaged artifact.
-    pub fn open(&self) -> Result<Reader<'_>, fs::Error> {
-        match self {
-            Self::Bytes(bytes) => Ok(Reader(Source::Bytes(Cursor::new(bytes)))),
-            Self::File {
-                path, offset, size, ..
-            } => Ok(Reader(Source::File {
-                file: fs::open_at(path, *offset)?,
-                left: *size,
-            })),
-        }
-    }
-
-    /// Reads all bytes into memory.
-    pub fn read(&self) -> Result<Vec<u8>, fs::Error> {
-        let mut bytes = Vec::new();
-        self.open()?
-            .read_to_end(&mut bytes)
-            .map_err(|source| fs::Error::new("read", self.path(), source))?;
-        Ok(bytes)
-    }
-
-    /// The path for messages.
-    pub(crate) fn path(&self) -> PathBuf {
-        match self {
-            Self::Bytes(_) => PathBuf::from("(in memory)"),
-            Self::File { path, .. } => path.clone(),
-        }
-    }
-}
-
-impl From<Vec<u8>> for Content {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self::Bytes(bytes.into())
-    }
-}
-
-/// The bytes of a [`Content`].
-#[derive(Debug)]
-pub struct Reader<'a>(Source<'a>);
-
-#[derive(Debug)]
-enum Source<'a> {
-    Bytes(Cursor<&'a Arc<[u8]>>),
-    File { file: File, left: u64 },
-}
-
-impl Read for Reader<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &mut self.0 {
-            Source::Bytes(cursor) => cursor.read(buffer),
-            Source::File { file, left } => {
-                if buffer.is_empty() {
-                    return Ok(0);
-                }
-                let wanted =
-                    usize::try_from(*left).map_or(buffer.len(), |left| left.min(buffer.len()));
-                let count = file.read(&mut buffer[..wanted])?;
-                if count == 0 && wanted > 0 {
-                    return Err(io::Error::other("the file shrank while it was read"));
-                }
-                *left -= count as u64;
-                Ok(count)
-            }
-        }
-    }
 }
 
 /// A node, and whose it is.

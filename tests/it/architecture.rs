@@ -4,13 +4,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules in the order of the pipeline.
-const ORDER: [&str; 17] = [
+const ORDER: [&str; 19] = [
     "digest",
+    "inflate",
     "fs",
     "event",
     "tree",
     "target",
     "requirements",
+    "wheel",
     "runner",
     "interpreter",
     "layout",

@@ -1,0 +1,183 @@
+//! Where a file's bytes are.
+
+use std::fs::File;
+use std::io::{self, Cursor, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use crate::digest::Digest;
+use crate::fs;
+use crate::inflate::{Inflater, Tail};
+
+/// Where a file's bytes are. Opened only when they are read.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Content {
+    /// Here: something that the installer made.
+    Bytes(Arc<[u8]>),
+    /// In a file of this machine.
+    File {
+        /// Where.
+        path: PathBuf,
+        /// Where in it the bytes begin.
+        offset: u64,
+        /// How many bytes.
+        size: u64,
+        /// Keeps a temporary folder alive as long as the file is needed.
+        guard: Option<Arc<TempDir>>,
+    },
+    /// In an archive that was checked.
+    Member(Member),
+}
+
+/// An archive file of this machine.
+#[derive(Debug)]
+pub struct Archive {
+    /// Where.
+    pub path: PathBuf,
+    /// Keeps a temporary folder alive as long as the archive is needed.
+    pub guard: Option<Arc<TempDir>>,
+}
+
+/// A file in an archive that was checked: what it holds is known before it is read again.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// The archive.
+    pub archive: Arc<Archive>,
+    /// Where in it the packed bytes begin.
+    pub offset: u64,
+    /// How many packed bytes there are.
+    pub packed: u64,
+    /// The CRC-32 of the packed bytes: tells a damaged archive for little.
+    pub packed_crc: u32,
+    /// How many bytes they stand for.
+    pub size: u64,
+    /// The CRC-32 of those.
+    pub crc: u32,
+    /// The SHA-256 of those.
+    pub digest: Digest,
+    /// How they are packed.
+    pub method: Method,
+}
+
+/// How a [`Member`] is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[non_exhaustive]
+pub enum Method {
+    /// As it is.
+    Stored,
+    /// As a stream of deflate, which ends thus.
+    Deflated(Tail),
+}
+
+impl Content {
+    /// How many bytes there are.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File { size, .. } => *size,
+            Self::Member(member) => member.size,
+        }
+    }
+
+    /// The SHA-256 of the bytes, where it is known without reading them.
+    #[must_use]
+    pub fn digest(&self) -> Option<Digest> {
+        match self {
+            Self::Member(member) => Some(member.digest),
+            Self::Bytes(_) | Self::File { .. } => None,
+        }
+    }
+
+    /// Opens the bytes for reading. The reader yields [`size`](Self::size) bytes or fails: a file
+    /// that shrank meanwhile is an error, not a damaged artifact.
+    pub fn open(&self) -> Result<Reader<'_>, fs::Error> {
+        let limited =
+            |path, offset, left| fs::open_at(path, offset).map(|file| Limited { file, left });
+        Ok(Reader(match self {
+            Self::Bytes(bytes) => Source::Bytes(Cursor::new(bytes)),
+            Self::File {
+                path, offset, size, ..
+            } => Source::File(limited(path, *offset, *size)?),
+            Self::Member(member) => {
+                let packed = limited(&member.archive.path, member.offset, member.packed)?;
+                match member.method {
+                    Method::Stored => Source::File(packed),
+                    Method::Deflated(_) => {
+                        Source::Deflated(Box::new(Inflater::new(packed, member.size)))
+                    }
+                }
+            }
+        }))
+    }
+
+    /// Reads all bytes into memory.
+    pub fn read(&self) -> Result<Vec<u8>, fs::Error> {
+        let mut bytes = Vec::new();
+        self.open()?
+            .read_to_end(&mut bytes)
+            .map_err(|source| fs::Error::new("read", self.path(), source))?;
+        Ok(bytes)
+    }
+
+    /// The path for messages.
+    pub(crate) fn path(&self) -> PathBuf {
+        match self {
+            Self::Bytes(_) => PathBuf::from("(in memory)"),
+            Self::File { path, .. } => path.clone(),
+            Self::Member(member) => member.archive.path.clone(),
+        }
+    }
+}
+
+impl From<Vec<u8>> for Content {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Bytes(bytes.into())
+    }
+}
+
+/// The bytes of a [`Content`].
+#[derive(Debug)]
+pub struct Reader<'a>(Source<'a>);
+
+#[derive(Debug)]
+enum Source<'a> {
+    Bytes(Cursor<&'a Arc<[u8]>>),
+    File(Limited),
+    Deflated(Box<Inflater<Limited>>),
+}
+
+impl Read for Reader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &mut self.0 {
+            Source::Bytes(cursor) => cursor.read(buffer),
+            Source::File(file) => file.read(buffer),
+            Source::Deflated(inflater) => inflater.read(buffer),
+        }
+    }
+}
+
+/// A file that must have so many bytes more.
+#[derive(Debug)]
+struct Limited {
+    file: File,
+    left: u64,
+}
+
+impl Read for Limited {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        let wanted = usize::try_from(self.left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let count = self.file.read(&mut buffer[..wanted])?;
+        if count == 0 && wanted > 0 {
+            return Err(io::Error::other("the file shrank while it was read"));
+        }
+        self.left -= count as u64;
+        Ok(count)
+    }
+}
