@@ -185,6 +185,11 @@ impl<R: Read> Inflater<R> {
         }
     }
 
+    /// What it reads from.
+    pub fn into_inner(self) -> R {
+        self.packed
+    }
+
     /// Where the last block lies; known once all was read.
     pub fn tail(&self) -> Option<Tail> {
         (self.state == State::Done).then_some(self.tail)

@@ -1,9 +1,22 @@
 //! The archive that a wheel is, checked to its last byte.
 
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, BufRead, Read};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::digest::Digest;
-use crate::tree::{Method, RelPath};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+
+use super::zip::{self, Header};
+use crate::digest::{Digest, Hashing};
+use crate::event::Cancel;
+use crate::fs;
+use crate::inflate::{self, Inflater};
+use crate::tree::{self, Content, Member, Method, RelPath, UnsafePath};
 
 /// A file in a wheel, as the check found it: where its bytes are and what they are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,4 +62,401 @@ impl Default for Limits {
             ratio: 100,
         }
     }
+}
+
+/// An archive of which every byte was looked at: each entry has a safe path of its own, inflates to
+/// its exact end, and is what its checksum says; nothing lies between, before or behind them.
+#[derive(Debug, Clone)]
+pub struct Archive {
+    source: Arc<tree::Archive>,
+    entries: Vec<Entry>,
+}
+
+impl Archive {
+    /// Opens and checks the archive at `path`, on all cores.
+    ///
+    /// `guard` keeps a temporary folder alive that the archive lies in.
+    pub fn open(
+        path: &Path,
+        guard: Option<Arc<TempDir>>,
+        limits: &Limits,
+        cancel: &Cancel,
+    ) -> Result<Self, Error> {
+        let file = fs::open(path)?;
+        let refuse = |problem| Error::refused(path, None, problem);
+        let size = file
+            .metadata()
+            .map_err(|source| fs::Error::new("look at", path, source))?
+            .len();
+        let headers = zip::headers(&file, size, limits.entries).map_err(|error| match error {
+            zip::Error::Io(source) => Error::Fs(fs::Error::new("read", path, source)),
+            zip::Error::Problem(entry, problem) => Error::refused(path, entry, problem),
+        })?;
+        let total = headers
+            .iter()
+            .try_fold(0u64, |total, header| total.checked_add(header.size))
+            .unwrap_or(u64::MAX);
+        if total > limits.size {
+            return Err(refuse(Problem::TooLarge {
+                size: total,
+                limit: limits.size,
+            }));
+        }
+        if total > FREE_SIZE && total / limits.ratio.max(1) > size {
+            return Err(refuse(Problem::Bomb {
+                size: total,
+                packed: size,
+                limit: limits.ratio,
+            }));
+        }
+        let named = name(headers, path)?;
+        let mut entries = named
+            .into_par_iter()
+            .map(|(name, header)| check(&file, path, name, &header, cancel))
+            .collect::<Result<Vec<_>, _>>()?;
+        entries.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(Self {
+            source: Arc::new(tree::Archive {
+                path: path.to_path_buf(),
+                guard,
+            }),
+            entries,
+        })
+    }
+
+    /// An archive that was checked before: `entries` are what was found then, sorted by path.
+    #[must_use]
+    pub fn known(path: PathBuf, guard: Option<Arc<TempDir>>, entries: Vec<Entry>) -> Self {
+        Self {
+            source: Arc::new(tree::Archive { path, guard }),
+            entries,
+        }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.source.path
+    }
+
+    /// The files in it, by path.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The file at `path`.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Option<&Entry> {
+        let index = self
+            .entries
+            .binary_search_by(|entry| entry.path.as_str().cmp(path));
+        index.ok().map(|index| &self.entries[index])
+    }
+
+    /// The contents of one of its files.
+    #[must_use]
+    pub fn content(&self, entry: &Entry) -> Content {
+        Content::Member(Member {
+            archive: Arc::clone(&self.source),
+            offset: entry.offset,
+            packed: entry.packed,
+            packed_crc: entry.packed_crc,
+            size: entry.size,
+            crc: entry.crc,
+            digest: entry.digest,
+            method: entry.method,
+        })
+    }
+}
+
+/// Below this many bytes no ratio makes a bomb.
+const FREE_SIZE: u64 = 64 << 20;
+
+/// Gives each file its path; refuses two at one place. Folders are looked at and left out: a file's
+/// path says all that they could.
+fn name(headers: Vec<Header>, wheel: &Path) -> Result<Vec<(RelPath, Header)>, Error> {
+    let mut files = BTreeSet::new();
+    let mut folders = BTreeSet::new();
+    let mut named = Vec::with_capacity(headers.len());
+    for header in headers {
+        let refuse = |problem| Error::refused(wheel, Some(header.name.clone()), problem);
+        let folder = header.name.strip_suffix('/');
+        let path = RelPath::new(folder.unwrap_or(&header.name))
+            .map_err(|error| refuse(Problem::Path(error)))?;
+        if folder.is_some() {
+            if header.size > 0 {
+                return Err(refuse(Problem::FolderWithBytes));
+            }
+            if !folders.insert(path) {
+                return Err(refuse(Problem::Duplicate));
+            }
+            continue;
+        }
+        if !files.insert(path.clone()) {
+            return Err(refuse(Problem::Duplicate));
+        }
+        named.push((path, header));
+    }
+    for (path, _) in &named {
+        let mut above = path.parent();
+        while let Some(folder) = above {
+            if files.contains(&folder) {
+                return Err(Error::refused(
+                    wheel,
+                    Some(path.to_string()),
+                    Problem::BelowFile(folder),
+                ));
+            }
+            above = folder.parent();
+        }
+        if folders.contains(path) {
+            return Err(Error::refused(
+                wheel,
+                Some(path.to_string()),
+                Problem::Duplicate,
+            ));
+        }
+    }
+    Ok(named)
+}
+
+/// Reads an entry to its end.
+fn check(
+    file: &File,
+    wheel: &Path,
+    path: RelPath,
+    header: &Header,
+    cancel: &Cancel,
+) -> Result<Entry, Error> {
+    let span = Span {
+        file,
+        offset: header.offset,
+        left: header.packed,
+        crc: crc32fast::Hasher::new(),
+    };
+    let (read, span, method) = match header.method {
+        zip::Method::Stored => {
+            let mut reader = io::BufReader::with_capacity(1 << 16, span);
+            let read = digest(&mut reader, cancel);
+            (read, reader.into_inner(), Some(Method::Stored))
+        }
+        zip::Method::Deflated => {
+            let mut inflater = Inflater::new(span, header.size);
+            let read = digest(&mut inflater, cancel);
+            let tail = inflater.tail();
+            (read, inflater.into_inner(), tail.map(Method::Deflated))
+        }
+    };
+    let refuse = |problem| Error::refused(wheel, Some(path.to_string()), problem);
+    let (found, method) = match (read, method) {
+        (Ok(found), Some(method)) => (found, method),
+        (Ok(_), None) => return Err(refuse(Problem::Stream(inflate::Error::Truncated))),
+        (Err(_), _) if cancel.is_cancelled() => return Err(Error::Cancelled),
+        (Err(source), _) => {
+            return Err(match source.downcast::<inflate::Error>() {
+                Ok(error) => refuse(Problem::Stream(error)),
+                Err(source) => Error::Fs(fs::Error::new("read", wheel, source)),
+            });
+        }
+    };
+    if found.crc != header.crc {
+        return Err(refuse(Problem::Checksum));
+    }
+    Ok(Entry {
+        // What pip takes for executable: the mode of a regular file with any such bit.
+        executable: header.mode & 0o170_000 == 0o100_000 && header.mode & 0o111 != 0,
+        native: found.native,
+        offset: header.offset,
+        packed: header.packed,
+        packed_crc: span.crc.finalize(),
+        size: header.size,
+        crc: header.crc,
+        digest: found.digest,
+        method,
+        path,
+    })
+}
+
+/// What the bytes of an entry are.
+struct Found {
+    crc: u32,
+    digest: Digest,
+    native: bool,
+}
+
+fn digest(reader: &mut impl BufRead, cancel: &Cancel) -> io::Result<Found> {
+    let mut crc = crc32fast::Hasher::new();
+    let mut hashing = Hashing::new(io::sink());
+    let mut start = [0; 4];
+    let mut seen = 0;
+    loop {
+        let bytes = reader.fill_buf()?;
+        if bytes.is_empty() {
+            break;
+        }
+        if cancel.is_cancelled() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        if seen < start.len() {
+            let count = bytes.len().min(start.len() - seen);
+            start[seen..seen + count].copy_from_slice(&bytes[..count]);
+            seen += count;
+        }
+        crc.update(bytes);
+        io::Write::write_all(&mut hashing, bytes)?;
+        let count = bytes.len();
+        reader.consume(count);
+    }
+    let (_, digest, _) = hashing.finish();
+    Ok(Found {
+        crc: crc.finalize(),
+        digest,
+        native: &start == b"\x7fELF",
+    })
+}
+
+/// A part of a file, with a checksum of what was read of it. Any number of them may read one file.
+struct Span<'a> {
+    file: &'a File,
+    offset: u64,
+    left: u64,
+    crc: crc32fast::Hasher,
+}
+
+impl Read for Span<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wanted = usize::try_from(self.left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        if wanted == 0 {
+            return Ok(0);
+        }
+        let count = self.file.read_at(&mut buffer[..wanted], self.offset)?;
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.crc.update(&buffer[..count]);
+        self.offset += count as u64;
+        self.left -= count as u64;
+        Ok(count)
+    }
+}
+
+/// Why a wheel's archive is not used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// It is damaged, or made to deceive.
+    #[error("{}", refused(wheel, entry.as_deref()))]
+    Refused {
+        /// The wheel.
+        wheel: PathBuf,
+        /// The entry, if it is about one.
+        entry: Option<String>,
+        /// What is wrong.
+        #[source]
+        problem: Problem,
+    },
+    /// The file system of this machine.
+    #[error(transparent)]
+    Fs(#[from] fs::Error),
+    /// The caller threw the switch.
+    #[error("interrupted")]
+    Cancelled,
+}
+
+impl Error {
+    fn refused(wheel: &Path, entry: Option<String>, problem: Problem) -> Self {
+        Self::Refused {
+            wheel: wheel.to_path_buf(),
+            entry,
+            problem,
+        }
+    }
+}
+
+fn refused(wheel: &Path, entry: Option<&str>) -> String {
+    match entry {
+        Some(entry) => format!(
+            "`{}` is refused for `{}`",
+            wheel.display(),
+            entry.escape_debug()
+        ),
+        None => format!("`{}` is refused", wheel.display()),
+    }
+}
+
+/// What is wrong with an archive.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Problem {
+    /// No archive at all, or one cut off.
+    #[error("it is not a zip archive, or is cut off")]
+    NotZip,
+    /// The end of the archive contradicts itself or the file.
+    #[error("{0}")]
+    Structure(&'static str),
+    /// More entries than are let through.
+    #[error("it has {count} entries, more than the {limit} that are let through")]
+    TooMany {
+        /// How many.
+        count: u64,
+        /// How many may be.
+        limit: u64,
+    },
+    /// More bytes than are let through.
+    #[error("it would unpack to {size} bytes, more than the {limit} that are let through")]
+    TooLarge {
+        /// How many.
+        size: u64,
+        /// How many may be.
+        limit: u64,
+    },
+    /// It unpacks to far more than it is.
+    #[error(
+        "its {packed} bytes would unpack to {size}, more than {limit} times as many: a zip bomb"
+    )]
+    Bomb {
+        /// How many bytes it unpacks to.
+        size: u64,
+        /// How many it has.
+        packed: u64,
+        /// How many times as many may be.
+        limit: u64,
+    },
+    /// A path that no prefix can have.
+    #[error(transparent)]
+    Path(#[from] UnsafePath),
+    /// A name that is not UTF-8, or does not say that it is.
+    #[error("its name is not UTF-8, or not marked as UTF-8")]
+    Name,
+    /// A symbolic link, a device, or something else that is no file.
+    #[error("it is neither a file nor a folder")]
+    Kind,
+    /// Encrypted.
+    #[error("it is encrypted")]
+    Encrypted,
+    /// Packed by a method that wheels may not use.
+    #[error("it is compressed by method {0}, and wheels use 0 (stored) or 8 (deflate)")]
+    Method(u16),
+    /// A folder that holds bytes.
+    #[error("it is a folder and holds bytes")]
+    FolderWithBytes,
+    /// The same path twice.
+    #[error("the archive has it twice")]
+    Duplicate,
+    /// A file below another file.
+    #[error("it lies below `{0}`, which is a file")]
+    BelowFile(RelPath),
+    /// The two headers of an entry do not agree.
+    #[error("its local header and the central directory differ: {0}")]
+    Headers(&'static str),
+    /// Bytes that belong to no entry, or to two.
+    #[error("{0}")]
+    Layout(&'static str),
+    /// The packed bytes make no stream.
+    #[error(transparent)]
+    Stream(#[from] inflate::Error),
+    /// The bytes are not those that were packed.
+    #[error("its CRC-32 is wrong")]
+    Checksum,
 }

@@ -3,5 +3,6 @@
 //! <https://packaging.python.org/en/latest/specifications/binary-distribution-format/>
 
 mod archive;
+mod zip;
 
-pub use archive::{Entry, Limits};
+pub use archive::{Archive, Entry, Error, Limits, Problem};
