@@ -112,6 +112,12 @@ impl<W> Hashing<W> {
         }
     }
 
+    /// Hashes bytes that are not passed on.
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+        self.length += bytes.len() as u64;
+    }
+
     /// Gives back the writer, the digest, and the number of bytes.
     pub fn finish(self) -> (W, Digest, u64) {
         (

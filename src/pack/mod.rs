@@ -3,28 +3,32 @@
 //! What decides them: the tree, the format, the fixed time, and [`FORMAT_VERSION`]. How many
 //! threads there are, who runs it and when does not.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use tempfile::NamedTempFile;
 
 use crate::audit::case_collisions;
-use crate::digest::{Digest, Hashing};
+use crate::digest::Digest;
 use crate::event::{Cancel, Event, Observer};
 use crate::fs;
 use crate::tree::{RelPath, Tree};
 
+mod bits;
 mod directory;
+mod groups;
 mod gzip;
+mod members;
 mod output;
+mod sink;
 mod tar;
 mod zip;
 
 pub use output::{Format, Output, ParseOutputError};
 
 /// The version of the byte format. The golden digests in the tests change only together with it.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// The time that entries have unless the caller gives one: 1980-01-01 00:00:01 UTC, in seconds
 /// since 1970.
@@ -108,6 +112,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// A wheel holds other bytes than when it was checked.
+    #[error("`{}` has changed since it was checked", .0.display())]
+    Damaged(PathBuf),
     /// The file system.
     #[error(transparent)]
     Fs(#[from] fs::Error),
@@ -270,37 +277,26 @@ fn archive(
     file: &mut NamedTempFile,
     meter: &Meter<'_>,
 ) -> io::Result<(Digest, u64)> {
-    if format == Format::Zip {
-        zip::write(tree, options.mtime, file.as_file_mut(), meter)?;
-        io::Seek::rewind(file.as_file_mut())?;
-        // A zip's headers are completed when its entries are: its bytes are final only now.
-        return Digest::read(io::BufReader::with_capacity(1 << 18, file.as_file_mut()));
-    }
-    let hashing = Hashing::new(io::BufWriter::with_capacity(1 << 18, file.as_file_mut()));
-    let hashing = match format {
+    let mtime = options.mtime;
+    sink::write(file.as_file_mut(), |out| match format {
         Format::TarGz => {
-            let mut gzip = gzip::Writer::new(hashing)?;
-            tar::write(tree, options.mtime, &mut gzip, meter)?;
-            gzip.finish()?
+            let mut gzip = gzip::Writer::new(out)?;
+            tar::write(tree, mtime, &mut gzip, meter)?;
+            gzip.finish()
         }
         Format::TarZst => {
-            let mut zstd = zstd::Encoder::new(hashing, ZSTD_LEVEL)?;
-            zstd.include_checksum(true)?;
-            // The bytes are the same for any number of workers, but not for none.
-            let workers = rayon::current_num_threads().max(1);
-            zstd.multithread(u32::try_from(workers).unwrap_or(1))?;
-            tar::write(tree, options.mtime, &mut zstd, meter)?;
-            zstd.finish()?
+            let frames = groups::Frames { level: ZSTD_LEVEL };
+            let mut zstd = groups::Writer::new(out, frames, meter);
+            tar::write(tree, mtime, &mut zstd, meter)?;
+            zstd.finish()
         }
-        Format::Tar | Format::Zip | Format::Directory => {
-            let mut hashing = hashing;
-            tar::write(tree, options.mtime, &mut hashing, meter)?;
-            hashing
+        Format::Zip => zip::write(tree, mtime, out, meter),
+        Format::Tar | Format::Directory => {
+            let mut plain = groups::Writer::new(out, groups::Plain, meter);
+            tar::write(tree, mtime, &mut plain, meter)?;
+            plain.finish()
         }
-    };
-    let (mut out, digest, size) = hashing.finish();
-    out.flush()?;
-    Ok((digest, size))
+    })
 }
 
 /// Tells how far packing is, and stops it.
@@ -333,8 +329,12 @@ impl Meter<'_> {
         if self.cancel.is_cancelled() {
             return Error::Cancelled;
         }
-        match source.downcast::<fs::Error>() {
-            Ok(error) => Error::Fs(error),
+        let source = match source.downcast::<fs::Error>() {
+            Ok(error) => return Error::Fs(error),
+            Err(source) => source,
+        };
+        match source.downcast::<members::Damaged>() {
+            Ok(members::Damaged(archive)) => Error::Damaged(archive),
             Err(source) => Error::Write {
                 path: path.to_path_buf(),
                 source,

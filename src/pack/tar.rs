@@ -2,53 +2,65 @@
 //!
 //! <https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html#tag_20_94_13_06>
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 
 use super::Meter;
-use crate::tree::{Node, Tree};
+use crate::tree::{Content, Node, Tree};
 
-const BLOCK: usize = 512;
+pub(super) const BLOCK: usize = 512;
 /// What the size field holds in eleven octal digits: 8 GiB less a byte.
 const MAX_SIZE: u64 = 0o777_7777_7777;
-/// How much is copied between two looks at the switch.
-const CHUNK: usize = 1 << 18;
+
+/// Takes what an archive is made of, in order.
+pub(super) trait Out<'a> {
+    /// Headers, and the zeros that fill up blocks.
+    fn header(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// The bytes of a file.
+    fn content(&mut self, content: &'a Content, meter: &Meter<'_>) -> io::Result<()>;
+
+    /// What follows belongs to another distribution.
+    fn boundary(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// Writes the archive of `tree`; every entry has the time `mtime`.
-pub(super) fn write(
-    tree: &Tree,
+pub(super) fn write<'a>(
+    tree: &'a Tree,
     mtime: u64,
-    out: &mut impl Write,
+    out: &mut impl Out<'a>,
     meter: &Meter<'_>,
 ) -> io::Result<()> {
-    let mut buffer = vec![0; CHUNK];
+    let mut header = Vec::new();
+    let mut owner = None;
     for (path, entry) in tree.in_archive_order() {
         let path = path.as_str();
+        let first = entry.owners.iter().min();
+        if first != owner {
+            out.boundary()?;
+            owner = first;
+        }
         match &entry.node {
-            Node::Dir => head(out, &format!("{path}/"), b'5', 0o755, 0, "", mtime)?,
-            Node::Symlink { target } => head(out, path, b'2', 0o777, 0, target, mtime)?,
+            Node::Dir => head(&mut header, &format!("{path}/"), b'5', 0o755, 0, "", mtime)?,
+            Node::Symlink { target } => head(&mut header, path, b'2', 0o777, 0, target, mtime)?,
             Node::File {
                 content,
                 executable,
             } => {
                 let mode = if *executable { 0o755 } else { 0o644 };
-                head(out, path, b'0', mode, content.size(), "", mtime)?;
-                let mut reader = content.open().map_err(io::Error::other)?;
-                loop {
-                    let count = reader.read(&mut buffer).map_err(|source| {
-                        io::Error::other(crate::fs::Error::new("read", content.path(), source))
-                    })?;
-                    if count == 0 {
-                        break;
-                    }
-                    out.write_all(&buffer[..count])?;
-                    meter.advance(count as u64)?;
-                }
-                pad(out, content.size())?;
+                head(&mut header, path, b'0', mode, content.size(), "", mtime)?;
+                out.header(&header)?;
+                header.clear();
+                out.content(content, meter)?;
+                pad(&mut header, content.size())?;
             }
         }
+        out.header(&header)?;
+        header.clear();
     }
     // The end of an archive is two empty blocks.
-    out.write_all(&[0; 2 * BLOCK])
+    out.header(&[0; 2 * BLOCK])
 }
 
 fn pad(out: &mut impl Write, size: u64) -> io::Result<()> {

@@ -82,7 +82,7 @@ fn golden_digests() {
         })
         .to_vec();
     insta::assert_snapshot!(found.join("\n"));
-    assert_eq!(FORMAT_VERSION, 1);
+    assert_eq!(FORMAT_VERSION, 2);
 }
 
 #[test]

@@ -1,79 +1,320 @@
-//! Zip archives.
+//! Zip archives: entries of wheels are copied as they are packed there, others are deflated here.
+//!
+//! Written field by field, since the `zip` crate takes packed bytes only from an archive of its own;
+//! and so from first byte to last, with sizes known before the bytes, without going back.
+//!
+//! <https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT>
 
-use std::fs::File;
-use std::io::{self, Cursor, Write};
+use std::io::{self, Write};
 
+use crc32fast::Hasher;
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
 use rayon::prelude::*;
-use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
+use zip::DateTime;
 
 use super::Meter;
-use crate::tree::{Content, Node, Tree};
+use super::members::Members;
+use super::sink::Sink;
+use super::{groups, gzip};
+use crate::tree::{Content, Member, Method, Node, Tree};
 
-/// How many bytes of contents are compressed at a time, if they are in several files.
+/// How many bytes of contents are deflated at a time, if they are in several files.
 const BATCH: u64 = 1 << 25;
+/// How many entries wait at most.
+const ENTRIES: usize = 1024;
+const LEVEL: u32 = 6;
+
+const STORED: u16 = 0;
+const DEFLATED: u16 = 8;
 
 /// Writes the archive of `tree`; every entry has the time `mtime`, no earlier than 1980.
-///
-/// Files are compressed on all cores, each into an archive of its own, and copied from there as
-/// they are.
-pub(super) fn write(tree: &Tree, mtime: u64, out: &mut File, meter: &Meter<'_>) -> io::Result<()> {
-    let time = date_time(mtime);
-    let options = SimpleFileOptions::default()
-        .compression_method(CompressionMethod::Deflated)
-        .compression_level(Some(6))
-        .last_modified_time(time);
-    let mut zip = ZipWriter::new(out);
-    let mut batch: Vec<(&str, &Content, SimpleFileOptions)> = Vec::new();
+pub(super) fn write(tree: &Tree, mtime: u64, out: &mut Sink, meter: &Meter<'_>) -> io::Result<()> {
+    let mut writer = Writer {
+        out,
+        time: date_time(mtime),
+        at: 0,
+        directory: Vec::new(),
+        count: 0,
+        members: Members::default(),
+    };
+    let mut waiting = Vec::new();
     let mut size = 0;
     for (path, entry) in tree.in_archive_order() {
-        match &entry.node {
-            Node::Dir => zip.add_directory(path.as_str(), options.unix_permissions(0o755))?,
-            Node::Symlink { target } => {
-                flush(&mut zip, &mut batch, meter)?;
-                zip.add_symlink(path.as_str(), target, options.unix_permissions(0o777))?;
-            }
+        let path = path.as_str();
+        waiting.push(match &entry.node {
+            Node::Dir => Entry {
+                name: format!("{path}/"),
+                mode: 0o040_755,
+                bytes: Bytes::Here(b""),
+            },
+            Node::Symlink { target } => Entry {
+                name: path.to_owned(),
+                mode: 0o120_777,
+                bytes: Bytes::Here(target.as_bytes()),
+            },
             Node::File {
                 content,
                 executable,
-            } => {
-                let mode = if *executable { 0o755 } else { 0o644 };
-                let large = content.size() >= u64::from(u32::MAX);
-                let options = options.unix_permissions(mode).large_file(large);
-                batch.push((path.as_str(), content, options));
-                size += content.size();
-                if size >= BATCH {
-                    flush(&mut zip, &mut batch, meter)?;
-                    size = 0;
+            } => Entry {
+                name: path.to_owned(),
+                mode: if *executable { 0o100_755 } else { 0o100_644 },
+                bytes: match content {
+                    Content::Member(member) if gzip::worth_joining(member) => Bytes::Packed(member),
+                    content => {
+                        size += content.size();
+                        Bytes::Deflate(content)
+                    }
+                },
+            },
+        });
+        if size >= BATCH || waiting.len() >= ENTRIES {
+            writer.entries(&waiting, meter)?;
+            waiting.clear();
+            size = 0;
+        }
+    }
+    writer.entries(&waiting, meter)?;
+    writer.finish()
+}
+
+/// An entry that waits for its turn.
+struct Entry<'a> {
+    name: String,
+    mode: u32,
+    bytes: Bytes<'a>,
+}
+
+enum Bytes<'a> {
+    Here(&'a [u8]),
+    Deflate(&'a Content),
+    Packed(&'a Member),
+}
+
+/// What the headers say of an entry's bytes.
+#[derive(Clone, Copy)]
+struct Sizes {
+    method: u16,
+    crc: u32,
+    packed: u64,
+    size: u64,
+}
+
+struct Writer<'s> {
+    out: &'s mut Sink,
+    time: DateTime,
+    at: u64,
+    directory: Vec<u8>,
+    count: u64,
+    members: Members,
+}
+
+impl Writer<'_> {
+    /// Deflates on all cores what must be, and writes all in order.
+    fn entries(&mut self, entries: &[Entry<'_>], meter: &Meter<'_>) -> io::Result<()> {
+        let deflated: Vec<(Sizes, Vec<u8>)> = entries
+            .par_iter()
+            .filter_map(|entry| match entry.bytes {
+                Bytes::Deflate(content) => Some(deflate(content, meter)),
+                Bytes::Here(_) | Bytes::Packed(_) => None,
+            })
+            .collect::<io::Result<_>>()?;
+        let mut deflated = deflated.into_iter();
+        for entry in entries {
+            match entry.bytes {
+                Bytes::Here(bytes) => {
+                    let size = bytes.len() as u64;
+                    let sizes = Sizes {
+                        method: STORED,
+                        crc: crc32fast::hash(bytes),
+                        packed: size,
+                        size,
+                    };
+                    self.header(entry, sizes)?;
+                    self.write(bytes)?;
+                }
+                Bytes::Deflate(_) => {
+                    if let Some((sizes, bytes)) = deflated.next() {
+                        self.header(entry, sizes)?;
+                        self.write(&bytes)?;
+                    }
+                }
+                Bytes::Packed(member) => {
+                    let sizes = Sizes {
+                        method: match member.method {
+                            Method::Stored => STORED,
+                            Method::Deflated(_) => DEFLATED,
+                        },
+                        crc: member.crc,
+                        packed: member.packed,
+                        size: member.size,
+                    };
+                    self.header(entry, sizes)?;
+                    self.members
+                        .copy(member, member.packed, self.out, |_, _| {})?;
+                    self.at += member.packed;
+                    meter.advance(member.size)?;
                 }
             }
         }
+        Ok(())
     }
-    flush(&mut zip, &mut batch, meter)?;
-    zip.finish()?.flush()
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.at += bytes.len() as u64;
+        self.out.write_all(bytes)
+    }
+
+    /// Writes an entry's local header, and keeps the one for the directory.
+    fn header(&mut self, entry: &Entry<'_>, sizes: Sizes) -> io::Result<()> {
+        let name = entry.name.as_bytes();
+        let name_length = u16::try_from(name.len()).map_err(io::Error::other)?;
+        let offset = self.at;
+        let large = |number: u64| number >= u64::from(u32::MAX);
+        let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes();
+        // In the local header both sizes or none; in the directory those that do not fit.
+        let both = large(sizes.size) || large(sizes.packed);
+        let mut local_extra = Vec::new();
+        if both {
+            local_extra.extend(extra(&[sizes.size, sizes.packed]));
+        }
+        let numbers = [sizes.size, sizes.packed, offset];
+        let wide: Vec<u64> = numbers
+            .into_iter()
+            .filter(|number| large(*number))
+            .collect();
+        let extra = if wide.is_empty() {
+            Vec::new()
+        } else {
+            extra(&wide)
+        };
+
+        let version: u16 = if both || large(offset) { 45 } else { 20 };
+        let flags: u16 = if name.is_ascii() { 0 } else { 1 << 11 };
+        let mut common = Vec::with_capacity(64);
+        for field in [
+            version,
+            flags,
+            sizes.method,
+            self.time.timepart(),
+            self.time.datepart(),
+        ] {
+            common.extend(field.to_le_bytes());
+        }
+        common.extend(sizes.crc.to_le_bytes());
+        let of_sizes = |packed, size| [small(packed), small(size)].concat();
+
+        let mut local = b"PK\x03\x04".to_vec();
+        local.extend(&common);
+        local.extend(if both {
+            vec![0xff; 8]
+        } else {
+            of_sizes(sizes.packed, sizes.size)
+        });
+        local.extend(name_length.to_le_bytes());
+        local.extend(short(local_extra.len()));
+        local.extend(name);
+        local.extend(local_extra);
+        self.write(&local)?;
+
+        let directory = &mut self.directory;
+        directory.extend(b"PK\x01\x02");
+        // Made by version 4.5 of a Unix tool: so the mode counts.
+        directory.extend([45, 3]);
+        directory.extend(&common);
+        directory.extend(of_sizes(sizes.packed, sizes.size));
+        directory.extend(name_length.to_le_bytes());
+        directory.extend(short(extra.len()));
+        // No comment, the first disk, no attribute.
+        directory.extend([0; 6]);
+        let folder = u32::from(entry.name.ends_with('/')) << 4;
+        directory.extend((entry.mode << 16 | folder).to_le_bytes());
+        directory.extend(small(offset));
+        directory.extend(name);
+        directory.extend(extra);
+        self.count += 1;
+        Ok(())
+    }
+
+    /// Writes the central directory and the end records.
+    fn finish(mut self) -> io::Result<()> {
+        let (start, count) = (self.at, self.count);
+        let directory = std::mem::take(&mut self.directory);
+        let size = directory.len() as u64;
+        self.write(&directory)?;
+        let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        let entries = u16::try_from(count).unwrap_or(u16::MAX);
+        if entries == u16::MAX || small(size) == u32::MAX || small(start) == u32::MAX {
+            let mut end = b"PK\x06\x06".to_vec();
+            end.extend(44u64.to_le_bytes());
+            end.extend([45, 3, 45, 0]);
+            end.extend([0; 8]);
+            for number in [count, count, size, start] {
+                end.extend(number.to_le_bytes());
+            }
+            end.extend(b"PK\x06\x07");
+            end.extend([0; 4]);
+            end.extend((start + size).to_le_bytes());
+            end.extend(1u32.to_le_bytes());
+            self.write(&end)?;
+        }
+        let mut end = b"PK\x05\x06".to_vec();
+        end.extend([0; 4]);
+        end.extend(entries.to_le_bytes());
+        end.extend(entries.to_le_bytes());
+        end.extend(small(size).to_le_bytes());
+        end.extend(small(start).to_le_bytes());
+        end.extend([0; 2]);
+        self.write(&end)
+    }
 }
 
-fn flush(
-    zip: &mut ZipWriter<&mut File>,
-    batch: &mut Vec<(&str, &Content, SimpleFileOptions)>,
-    meter: &Meter<'_>,
-) -> io::Result<()> {
-    let compressed: Vec<Vec<u8>> = batch
-        .par_drain(..)
-        .map(|(path, content, options)| {
-            let mut one = ZipWriter::new(Cursor::new(Vec::new()));
-            one.start_file(path, options)?;
-            let mut reader = content.open().map_err(io::Error::other)?;
-            io::copy(&mut reader, &mut one)?;
-            meter.advance(content.size())?;
-            Ok(one.finish()?.into_inner())
-        })
-        .collect::<io::Result<_>>()?;
-    for bytes in compressed {
-        let mut one = ZipArchive::new(Cursor::new(bytes))?;
-        zip.raw_copy_file(one.by_index(0)?)?;
+/// A zip64 field with these numbers.
+fn extra(numbers: &[u64]) -> Vec<u8> {
+    let mut field = vec![1, 0];
+    field.extend(short(numbers.len() * 8));
+    field.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+    field
+}
+
+/// The length of a field of ours, which are all short.
+fn short(length: usize) -> [u8; 2] {
+    u16::try_from(length).unwrap_or(u16::MAX).to_le_bytes()
+}
+
+fn deflate(content: &Content, meter: &Meter<'_>) -> io::Result<(Sizes, Vec<u8>)> {
+    let mut counting = Counting {
+        encoder: DeflateEncoder::new(Vec::new(), Compression::new(LEVEL)),
+        crc: Hasher::new(),
+    };
+    groups::copy(content, &mut counting, meter)?;
+    let size = content.size();
+    let bytes = counting.encoder.finish()?;
+    let sizes = Sizes {
+        method: if size == 0 { STORED } else { DEFLATED },
+        crc: counting.crc.finalize(),
+        packed: if size == 0 { 0 } else { bytes.len() as u64 },
+        size,
+    };
+    Ok((sizes, if size == 0 { Vec::new() } else { bytes }))
+}
+
+/// Deflates what is written to it, and takes its checksum.
+struct Counting {
+    encoder: DeflateEncoder<Vec<u8>>,
+    crc: Hasher,
+}
+
+impl Write for Counting {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.encoder.write_all(bytes)?;
+        self.crc.update(bytes);
+        Ok(bytes.len())
     }
-    Ok(())
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The date and time of a moment, in UTC; a zip holds the years from 1980 to 2107.

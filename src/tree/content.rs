@@ -1,7 +1,7 @@
 //! Where a file's bytes are.
 
 use std::fs::File;
-use std::io::{self, Cursor, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -97,15 +97,19 @@ impl Content {
     pub fn open(&self) -> Result<Reader<'_>, fs::Error> {
         let limited =
             |path, offset, left| fs::open_at(path, offset).map(|file| Limited { file, left });
+        let buffered = |file: Limited| {
+            let room = usize::try_from(file.left).map_or(BUFFER, |left| left.min(BUFFER));
+            Source::File(BufReader::with_capacity(room, file))
+        };
         Ok(Reader(match self {
             Self::Bytes(bytes) => Source::Bytes(Cursor::new(bytes)),
             Self::File {
                 path, offset, size, ..
-            } => Source::File(limited(path, *offset, *size)?),
+            } => buffered(limited(path, *offset, *size)?),
             Self::Member(member) => {
                 let packed = limited(&member.archive.path, member.offset, member.packed)?;
                 match member.method {
-                    Method::Stored => Source::File(packed),
+                    Method::Stored => buffered(packed),
                     Method::Deflated(_) => {
                         Source::Deflated(Box::new(Inflater::new(packed, member.size)))
                     }
@@ -139,6 +143,9 @@ impl From<Vec<u8>> for Content {
     }
 }
 
+/// How much of a file is read at a time, at most.
+const BUFFER: usize = 1 << 17;
+
 /// The bytes of a [`Content`].
 #[derive(Debug)]
 pub struct Reader<'a>(Source<'a>);
@@ -146,8 +153,26 @@ pub struct Reader<'a>(Source<'a>);
 #[derive(Debug)]
 enum Source<'a> {
     Bytes(Cursor<&'a Arc<[u8]>>),
-    File(Limited),
+    File(BufReader<Limited>),
     Deflated(Box<Inflater<Limited>>),
+}
+
+impl BufRead for Reader<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        match &mut self.0 {
+            Source::Bytes(cursor) => cursor.fill_buf(),
+            Source::File(file) => file.fill_buf(),
+            Source::Deflated(inflater) => inflater.fill_buf(),
+        }
+    }
+
+    fn consume(&mut self, count: usize) {
+        match &mut self.0 {
+            Source::Bytes(cursor) => cursor.consume(count),
+            Source::File(file) => file.consume(count),
+            Source::Deflated(inflater) => inflater.consume(count),
+        }
+    }
 }
 
 impl Read for Reader<'_> {

@@ -1,0 +1,110 @@
+//! Where an archive's bytes go: the file and its SHA-256, at once.
+//!
+//! Whoever makes the bytes does not wait for either: full buffers go to a thread that writes and to
+//! one that hashes, in order. How many are under way is bounded, so memory does not grow.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use crate::digest::{Digest, Hashing};
+
+/// How much goes over at a time.
+const BUFFER: usize = 1 << 19;
+/// How many buffers may wait for each thread.
+const WAITING: usize = 4;
+
+/// Writes what `make` makes to `file`; returns its digest and length.
+pub(super) fn write(
+    file: &mut (impl Write + Send),
+    make: impl FnOnce(&mut Sink) -> io::Result<()>,
+) -> io::Result<(Digest, u64)> {
+    thread::scope(|scope| {
+        let (to_file, from_sink) = sync_channel::<Arc<Vec<u8>>>(WAITING);
+        let (to_hash, for_hash) = sync_channel::<Arc<Vec<u8>>>(WAITING);
+        let writing = scope.spawn(move || -> io::Result<()> {
+            for buffer in from_sink {
+                file.write_all(&buffer)?;
+            }
+            file.flush()
+        });
+        let hashing = scope.spawn(move || hash(&for_hash));
+        let mut out = Sink {
+            buffer: Vec::with_capacity(BUFFER),
+            to_file,
+            to_hash,
+        };
+        let result = make(&mut out).and_then(|()| out.send());
+        // The threads end when nothing more can come.
+        drop(out);
+        let writing = writing.join().map_err(|_| died())?;
+        let hashed = hashing.join().map_err(|_| died())?;
+        // Why the file took no more says more than that it did not.
+        writing?;
+        result?;
+        Ok(hashed)
+    })
+}
+
+fn hash(buffers: &Receiver<Arc<Vec<u8>>>) -> (Digest, u64) {
+    let mut hashing = Hashing::new(io::sink());
+    for buffer in buffers {
+        hashing.update(&buffer);
+    }
+    let (_, digest, length) = hashing.finish();
+    (digest, length)
+}
+
+fn died() -> io::Error {
+    io::Error::other("a thread that writes has died")
+}
+
+/// Takes the bytes of one archive, in order.
+pub(super) struct Sink {
+    buffer: Vec<u8>,
+    to_file: SyncSender<Arc<Vec<u8>>>,
+    to_hash: SyncSender<Arc<Vec<u8>>>,
+}
+
+impl Sink {
+    fn send(&mut self) -> io::Result<()> {
+        let full = Arc::new(std::mem::replace(
+            &mut self.buffer,
+            Vec::with_capacity(BUFFER),
+        ));
+        // A thread that is gone has left an error that says why.
+        let gone = |_| io::Error::other("the file takes no more");
+        self.to_hash.send(Arc::clone(&full)).map_err(gone)?;
+        self.to_file.send(full).map_err(gone)
+    }
+
+    /// Lets `fill` put `count` bytes right where they are sent from.
+    pub(super) fn fill(
+        &mut self,
+        count: usize,
+        fill: impl FnOnce(&mut [u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        if self.buffer.len() + count > BUFFER && !self.buffer.is_empty() {
+            self.send()?;
+        }
+        let start = self.buffer.len();
+        self.buffer.resize(start + count, 0);
+        fill(&mut self.buffer[start..])
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = bytes.len().min(BUFFER - self.buffer.len());
+        self.buffer.extend_from_slice(&bytes[..count]);
+        if self.buffer.len() >= BUFFER {
+            self.send()?;
+        }
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
