@@ -66,7 +66,7 @@ impl<'de> Deserialize<'de> for Digest {
         if !deserializer.is_human_readable() {
             return <[u8; 32]>::deserialize(deserializer).map(Self);
         }
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        let text = String::deserialize(deserializer)?;
         text.parse().map_err(serde::de::Error::custom)
     }
 }
@@ -77,7 +77,8 @@ impl FromStr for Digest {
     fn from_str(text: &str) -> Result<Self, ParseDigestError> {
         let error = || ParseDigestError(text.to_owned());
         let hex = text.strip_prefix("sha256:").ok_or_else(error)?;
-        if hex.len() != 64 || !hex.is_ascii() {
+        // Each of them: a number may begin with `+`, a digest may not.
+        if hex.len() != 64 || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(error());
         }
         let mut bytes = [0; 32];
@@ -160,7 +161,7 @@ mod tests {
             "sha256:",
             "sha512:00",
             &EMPTY[..70],
-            &EMPTY.replace('e', "+"),
+            &EMPTY.replace(":e", ":+"),
             "sha256:ü",
         ] {
             assert_eq!(

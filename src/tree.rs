@@ -91,7 +91,7 @@ impl serde::Serialize for RelPath {
 
 impl<'de> serde::Deserialize<'de> for RelPath {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let path = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        let path = String::deserialize(deserializer)?;
         Self::new(&path).map_err(serde::de::Error::custom)
     }
 }
