@@ -1,6 +1,6 @@
 //! Why a build failed.
 
-use crate::{fs, install, interpreter, layout, pack, pip, requirements, runner};
+use crate::{cache, fs, install, interpreter, layout, pack, pip, requirements, runner};
 
 /// Why a build failed: one variant a stage.
 ///
@@ -30,6 +30,9 @@ pub enum Error {
     /// The artifact could not be written.
     #[error(transparent)]
     Pack(#[from] pack::Error),
+    /// The cache cannot be used.
+    #[error(transparent)]
+    Cache(#[from] cache::Error),
     /// The file system.
     #[error(transparent)]
     Fs(#[from] fs::Error),
@@ -66,7 +69,9 @@ impl Error {
             },
             Self::Pack(error) if error.is_cancelled() => Kind::Cancelled,
             Self::Pack(error) if error.is_request() => Kind::Request,
-            Self::Install(_) | Self::Pack(_) | Self::Fs(_) => Kind::Build,
+            Self::Cache(error) if error.is_cancelled() => Kind::Cancelled,
+            Self::Cache(error) if error.is_request() => Kind::Request,
+            Self::Install(_) | Self::Pack(_) | Self::Cache(_) | Self::Fs(_) => Kind::Build,
         }
     }
 
@@ -83,6 +88,7 @@ impl Error {
             Self::Interpreter(_) => Some("prebuild needs CPython 3.8 or later".to_owned()),
             Self::Pip(error) => error.hint(),
             Self::Pack(error) => error.hint(),
+            Self::Cache(error) => error.hint().map(str::to_owned),
             Self::Layout(_) | Self::Install(_) | Self::Fs(_) => None,
         }
     }

@@ -59,6 +59,8 @@ pub enum Event<'a> {
         /// What, without its newline.
         text: &'a str,
     },
+    /// What it waits for.
+    Waiting(&'a str),
     /// Something that the user should know of and that stops nothing.
     Warning(&'a str),
     /// How far packing is, in bytes before compression.

@@ -9,8 +9,8 @@
 )]
 
 use std::fs::{self, File, Metadata, Permissions};
-use std::io::{self, Seek, SeekFrom};
-use std::os::unix::fs::PermissionsExt;
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use tempfile::{NamedTempFile, TempDir};
@@ -58,6 +58,17 @@ fn at<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Err
 
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).map_err(at("read", path))
+}
+
+/// Reads a file of at most `limit` bytes. One that is longer, or no file, is
+/// [`InvalidData`](io::ErrorKind::InvalidData), and nobody waits for a pipe's other end.
+pub(crate) fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let found = metadata(path)?;
+    if !found.is_file() || found.len() > limit {
+        let source = io::Error::new(io::ErrorKind::InvalidData, "it is no small file");
+        return Err(Error::new("read", path, source));
+    }
+    read(path)
 }
 
 /// Opens a file for reading.
@@ -115,6 +126,33 @@ pub(crate) fn create_dir(path: &Path) -> Result<()> {
     fs::create_dir(path).map_err(at("create the folder", path))
 }
 
+/// Creates a folder, and those above it that are missing, for this user only.
+pub(crate) fn create_private_dir_all(path: &Path) -> Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(at("create the folder", path))
+}
+
+pub(crate) fn remove_file(path: &Path) -> Result<()> {
+    fs::remove_file(path).map_err(at("remove", path))
+}
+
+/// Removes a folder that is empty.
+pub(crate) fn remove_dir(path: &Path) -> Result<()> {
+    fs::remove_dir(path).map_err(at("remove", path))
+}
+
+/// Removes what is at `path`, whatever it is and with all that is in it. Links are not followed.
+pub(crate) fn remove_all(path: &Path) -> Result<()> {
+    let removed = match metadata(path)? {
+        found if found.is_dir() => fs::remove_dir_all(path),
+        _ => fs::remove_file(path),
+    };
+    removed.map_err(at("remove", path))
+}
+
 pub(crate) fn canonicalize(path: &Path) -> Result<PathBuf> {
     fs::canonicalize(path).map_err(at("resolve", path))
 }
@@ -122,6 +160,26 @@ pub(crate) fn canonicalize(path: &Path) -> Result<PathBuf> {
 /// Creates a new file; it is an error if something is there.
 pub(crate) fn create_new(path: &Path) -> Result<File> {
     File::create_new(path).map_err(at("create", path))
+}
+
+/// Opens a file that locks are held on; made if it is not there.
+///
+/// For writing too: on NFS a lock that excludes others needs that.
+pub(crate) fn open_lock(path: &Path) -> Result<File> {
+    File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(at("open", path))
+}
+
+/// Creates a new file of these bytes; it is an error if something is there.
+pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
+    create_new(path)?
+        .write_all(bytes)
+        .map_err(at("write", path))
 }
 
 pub(crate) fn symlink(target: &str, path: &Path) -> Result<()> {
@@ -205,6 +263,29 @@ pub(crate) fn same_device(a: &Path, b: &Path) -> Result<bool> {
 pub(crate) fn set_mtime(file: &File, path: &Path, mtime: u64) -> Result<()> {
     let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(mtime);
     file.set_modified(time).map_err(at("set the time of", path))
+}
+
+/// Notes that the file at `path` was used now, as its time of the last change. Whether that can be
+/// is of no importance.
+pub(crate) fn touch(path: &Path) {
+    use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
+    let time = |tv_nsec| Timespec { tv_sec: 0, tv_nsec };
+    let times = Timestamps {
+        last_access: time(UTIME_OMIT),
+        last_modification: time(UTIME_NOW),
+    };
+    let _ = rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW);
+}
+
+/// How many bytes the files at and below `path` hold; what cannot be looked at counts nothing.
+pub(crate) fn size(path: &Path) -> u64 {
+    walkdir::WalkDir::new(path)
+        .follow_root_links(false)
+        .into_iter()
+        .filter_map(|entry| entry.ok()?.metadata().ok())
+        .filter(Metadata::is_file)
+        .map(|found| found.len())
+        .sum()
 }
 
 /// Whether `folder`'s file system takes names for one that differ only in case.

@@ -9,7 +9,8 @@
 //! [`requirements`] reads what the user asked for; a [`runner`] opens a builder, whose
 //! [`interpreter`] says what it is; [`pip`] installs there into an empty prefix; [`install`] puts
 //! the prefix as the runtime needs it, a [`tree`]; [`mod@audit`] says what is worth knowing of it;
-//! [`mod@pack`] writes it. [`pipeline`] is the order of it all.
+//! [`mod@pack`] writes it. [`pipeline`] is the order of it all. A [`mod@cache`] keeps what can be used
+//! again.
 //!
 //! The library prints nothing, reads neither environment nor clock, and handles no signal: all that
 //! comes in as values, and [`event`] tells what happens.
@@ -102,6 +103,7 @@
 
 pub mod artifact;
 pub mod audit;
+pub mod cache;
 pub mod digest;
 pub mod error;
 pub mod event;

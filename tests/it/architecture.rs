@@ -4,11 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules in the order of the pipeline.
-const ORDER: [&str; 19] = [
+const ORDER: [&str; 20] = [
     "digest",
     "inflate",
     "fs",
     "event",
+    "cache",
     "tree",
     "target",
     "requirements",

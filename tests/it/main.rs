@@ -9,6 +9,7 @@
 
 mod architecture;
 mod build;
+mod cache;
 mod engine;
 mod failures;
 mod pipeline;

@@ -1,6 +1,7 @@
 //! What several tests need.
 
 pub(crate) mod index;
+pub(crate) mod mount;
 pub(crate) mod python;
 pub(crate) mod sandbox;
 pub(crate) mod wheel;
