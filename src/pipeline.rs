@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::artifact::Artifact;
 use crate::audit::{Finding, audit};
+use crate::cache;
 use crate::error::Result;
 use crate::event::{Cancel, Event, Observer, Stage};
 use crate::install::{self, Installed};
@@ -38,6 +39,8 @@ pub struct Request {
     pub outputs: Vec<Output>,
     /// How.
     pub pack: pack::Options,
+    /// Where what can be used again is kept.
+    pub cache: cache::Place,
     /// Tells the time since some moment, for the summary; the library has no clock of its own.
     pub clock: Option<fn() -> Duration>,
 }
@@ -59,6 +62,7 @@ impl Request {
             compile: false,
             outputs: Vec::new(),
             pack: pack::Options::default(),
+            cache: cache::Place::temporary("/tmp"),
             clock: None,
         }
     }

@@ -15,7 +15,7 @@ use prebuild::event::{Cancel, Event};
 use tempfile::TempDir;
 
 use crate::support::mount::Mount;
-use crate::support::sandbox::names;
+use crate::support::sandbox::{Sandbox, names};
 
 /// A folder for a cache and what goes into no cache.
 struct Desk {
@@ -746,4 +746,79 @@ fn lookups_are_quick() {
     let took = began.elapsed();
     eprintln!("117 lookups: {took:?}");
     assert!(took < Duration::from_millis(500), "{took:?}");
+}
+
+#[test]
+fn the_command() {
+    let sandbox = Sandbox::new();
+    let home = sandbox.work().join("../home");
+    let said = |args: &[&str]| sandbox.run(&[&["cache"], args].concat()).ok().stdout;
+    assert!(said(&["dir"]).ends_with("/home/.cache/prebuild\n"));
+    assert_eq!(said(&["dir", "--cache-dir", "here"]), "[WORK]/here\n");
+    // Looking at one makes none.
+    assert_eq!(said(&["prune"]), "removed 0 entries, 0 B in all\n");
+    assert_eq!(said(&["verify"]), "");
+    assert!(said(&["size"]).ends_with("in all                0          0 B\n"));
+    assert_eq!(names(&home), [""; 0]);
+
+    let at = home.join(".cache/prebuild");
+    let cache = open(&Place::kept(&at, sandbox.tmp()));
+    put(&cache, "a", 100_000).unwrap();
+    put(&cache, "b", 100_000).unwrap();
+    drop(cache);
+    let json: serde_json::Value =
+        serde_json::from_str(&said(&["size", "--format", "json"])).unwrap();
+    assert_eq!(
+        (&json["version"], &json["buckets"][1]["entries"]),
+        (&1.into(), &2.into())
+    );
+    assert_eq!(
+        said(&["prune", "--older-than", "1d", "--max-size", "1GB"]),
+        "removed 0 entries, 0 B in all\n"
+    );
+    fs::write(
+        at.join("built-v1")
+            .join(&key("a").hex()[..2])
+            .join(key("a").hex())
+            .join("small"),
+        "x",
+    )
+    .unwrap();
+    let ran = sandbox.run(&["cache", "verify"]);
+    assert_eq!(ran.code, Some(1));
+    assert_eq!(
+        ran.stdout,
+        format!(
+            "built-v1 {}: damaged in the cache: `small` has other contents than it had\n",
+            key("a")
+        )
+    );
+    assert!(
+        ran.stderr
+            .contains("1 of 2 entries were damaged; they are removed")
+    );
+    assert!(said(&["clean"]).starts_with("removed 1 entries, "));
+
+    let elsewhere = sandbox.tmp().join("elsewhere").display().to_string();
+    let sandbox = sandbox.env("PREBUILD_CACHE_DIR", &elsewhere);
+    assert!(
+        sandbox
+            .run(&["cache", "dir"])
+            .ok()
+            .stdout
+            .ends_with("/elsewhere\n")
+    );
+    fs::write(sandbox.tmp().join("elsewhere"), "").unwrap();
+    sandbox
+        .run(&["cache", "size"])
+        .fails(2, &["is not a folder", "hint: ", "--cache-dir"]);
+    for (option, value, why) in [
+        ("--max-size", "5XB", "XB"),
+        ("--max-size", "-1", "-1"),
+        ("--older-than", "30", "time unit needed"),
+        ("--older-than", "1x", "unknown time unit"),
+    ] {
+        let value = format!("{option}={value}");
+        sandbox.run(&["cache", "prune", &value]).fails(2, &[why]);
+    }
 }

@@ -1,7 +1,9 @@
 //! The command line. Doc comments are the help; there is no logic here.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use prebuild::pack::Output;
 
@@ -35,7 +37,10 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Print what was read and what applies; install nothing
-    Plan(Common),
+    Plan(Box<Common>),
+    /// Look at what was kept of other builds, or remove it
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Cache(Cache),
 }
 
 /// What a build takes.
@@ -87,18 +92,82 @@ pub(crate) struct Common {
     pub(crate) builder: BuilderArgs,
     #[command(flatten)]
     pub(crate) pip: PipArgs,
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
+    #[command(flatten)]
+    pub(crate) messages: Messages,
+}
+
+/// What is printed, and how.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Messages")]
+pub(crate) struct Messages {
     /// How results are printed
-    #[arg(long, value_enum, default_value_t = Format::Text, help_heading = "Messages")]
+    #[arg(long, value_enum, default_value_t = Format::Text, global = true)]
     pub(crate) format: Format,
     /// Print the result and errors only
-    #[arg(short, long, conflicts_with = "verbose", help_heading = "Messages")]
+    #[arg(short, long, conflicts_with = "verbose", global = true)]
     pub(crate) quiet: bool,
     /// Print pip's own output too
-    #[arg(short, long, help_heading = "Messages")]
+    #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
     /// Whether messages are coloured
-    #[arg(long, value_enum, default_value_t = Color::Auto, help_heading = "Messages")]
+    #[arg(long, value_enum, default_value_t = Color::Auto, global = true)]
     pub(crate) color: Color,
+}
+
+const CACHE_DIR: &str = "Where builds keep what others can use [default: $PREBUILD_CACHE_DIR, \
+    else $XDG_CACHE_HOME/prebuild, else ~/.cache/prebuild]";
+
+/// What is kept of other builds.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Cache")]
+pub(crate) struct CacheArgs {
+    #[arg(long = "cache-dir", value_name = "DIR", help = CACHE_DIR)]
+    pub(crate) folder: Option<PathBuf>,
+    /// Take nothing from other builds and keep nothing for them
+    #[arg(long = "no-cache", conflicts_with = "folder")]
+    pub(crate) off: bool,
+}
+
+/// The cache itself.
+#[derive(Debug, Args)]
+pub(crate) struct Cache {
+    #[command(subcommand)]
+    pub(crate) command: CacheCommand,
+    #[arg(long = "cache-dir", value_name = "DIR", help = CACHE_DIR, global = true)]
+    pub(crate) folder: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) messages: Messages,
+}
+
+/// What is done to the cache.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// Print where it is
+    Dir,
+    /// Print how much it holds
+    Size,
+    /// Remove what interrupted builds and other versions of prebuild left, and what the options say
+    ///
+    /// Waits until no build uses the cache.
+    Prune {
+        /// What was used longest ago, until the rest is no larger: 5GB, 500MiB
+        #[arg(long, value_name = "SIZE")]
+        max_size: Option<ByteSize>,
+        /// What was not used for so long: 30d, 12h
+        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+        older_than: Option<Duration>,
+    },
+    /// Compare all contents with what they were, and remove what is damaged
+    ///
+    /// Waits until no build uses the cache. The exit code is 1 if anything was damaged.
+    Verify,
+    /// Remove all of it
+    ///
+    /// Waits until no build uses the cache. Files that are not prebuild's stay, and so do the folder
+    /// and the file in it that locks are held on.
+    Clean,
 }
 
 /// Where pip runs.

@@ -10,6 +10,7 @@ use prebuild::event::Cancel;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 mod args;
+mod cache;
 mod report;
 mod settings;
 
@@ -19,11 +20,12 @@ use settings::{Environment, Settings};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let common = match &cli.command {
-        Some(Command::Plan(common)) => common,
-        None => &cli.build.common,
+    let messages = match &cli.command {
+        Some(Command::Plan(common)) => &common.messages,
+        Some(Command::Cache(cache)) => &cache.messages,
+        None => &cli.build.common.messages,
     };
-    let report = Report::new(common);
+    let report = Report::new(messages);
     let cancel = Cancel::new();
     let signal = match watch_signals(&cancel) {
         Ok(signal) => signal,
@@ -47,12 +49,13 @@ fn run(cli: Cli, report: &Report, cancel: &Cancel) -> anyhow::Result<()> {
     let observe = |event: &prebuild::event::Event<'_>| report.event(event);
     match cli.command {
         Some(Command::Plan(common)) => {
-            let settings = Settings::common(common, &environment, cancel)?;
+            let settings = Settings::common(*common, &environment, cancel)?;
             warn(report, &settings);
             let runner = settings.runner.as_ref();
             let plan = prebuild::pipeline::plan(&settings.request, runner, &observe, cancel)?;
             report.plan(&plan)?;
         }
+        Some(Command::Cache(args)) => cache::run(args, &environment, report, cancel)?,
         None => {
             let settings = Settings::build(cli.build, &environment, cancel)?;
             warn(report, &settings);

@@ -1,6 +1,7 @@
 //! What the user sees: results on standard output, everything else on standard error.
 
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -9,12 +10,13 @@ use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use prebuild::artifact::Artifact;
+use prebuild::cache::{Freed, Sizes, Verified};
 use prebuild::error::Kind;
 use prebuild::event::Event;
 use prebuild::plan::{Plan, Planned};
 use prebuild::requirements::What;
 
-use crate::args::{Color, Common, Format};
+use crate::args::{Color, Format, Messages};
 use crate::settings::Wrong;
 
 /// The build failed: pip, an index, a wheel, the disk.
@@ -40,17 +42,17 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(common: &Common) -> Self {
+    pub(crate) fn new(messages: &Messages) -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-        if io::stderr().is_terminal() && !common.quiet && !common.verbose {
+        if io::stderr().is_terminal() && !messages.quiet && !messages.verbose {
             bar.set_draw_target(ProgressDrawTarget::stderr());
         }
         bar.set_style(spinner());
         Self {
-            format: common.format,
-            quiet: common.quiet,
-            verbose: common.verbose,
-            color: match common.color {
+            format: messages.format,
+            quiet: messages.quiet,
+            verbose: messages.verbose,
+            color: match messages.color {
                 Color::Auto => ColorChoice::Auto,
                 Color::Always => ColorChoice::Always,
                 Color::Never => ColorChoice::Never,
@@ -109,6 +111,7 @@ impl Report {
                         .set_message(text.chars().take(70).collect::<String>());
                 }
             }
+            Event::Waiting(what) => self.stage("wait", what),
             Event::Warning(text) => self.warning(text),
             Event::Packed { done, total } => {
                 if self.bar.length() != Some(*total) {
@@ -199,6 +202,58 @@ impl Report {
         out.flush()
     }
 
+    /// The cache's folder on standard output.
+    pub(crate) fn cache_folder(&self, folder: &Path) -> io::Result<()> {
+        match self.format {
+            Format::Json => print_json(&serde_json::json!({ "version": 1, "folder": folder })),
+            Format::Text => print_lines([folder.display().to_string()]),
+        }
+    }
+
+    /// How much the cache holds, on standard output.
+    pub(crate) fn sizes(&self, sizes: &Sizes) -> io::Result<()> {
+        if self.format == Format::Json {
+            return print_json(sizes);
+        }
+        let line = |name: &str, entries: String, bytes: u64| {
+            format!(
+                "{name:<16} {entries:>6} {:>12}",
+                HumanBytes(bytes).to_string()
+            )
+        };
+        let parts = &sizes.buckets;
+        let in_all: usize = parts.iter().map(|part| part.entries).sum();
+        let buckets = parts
+            .iter()
+            .map(|part| line(part.bucket.name(), part.entries.to_string(), part.bytes));
+        print_lines(buckets.chain([
+            line("leftovers", String::new(), sizes.leftovers),
+            line("in all", in_all.to_string(), sizes.bytes),
+        ]))
+    }
+
+    /// What was removed from the cache, on standard output.
+    pub(crate) fn freed(&self, freed: &Freed) -> io::Result<()> {
+        match self.format {
+            Format::Json => print_json(freed),
+            Format::Text => print_lines([format!(
+                "removed {} entries, {} in all",
+                freed.entries,
+                HumanBytes(freed.bytes)
+            )]),
+        }
+    }
+
+    /// What was damaged in the cache, on standard output.
+    pub(crate) fn verified(&self, verified: &Verified) -> io::Result<()> {
+        if self.format == Format::Json {
+            return print_json(verified);
+        }
+        self.stage("verified", &format!("{} entries", verified.entries));
+        let damaged = verified.damaged.iter();
+        print_lines(damaged.map(|one| format!("{} {}: {}", one.bucket, one.key, one.reason)))
+    }
+
     /// An error on standard error; returns the exit code that it means.
     pub(crate) fn failure(&self, error: &anyhow::Error) -> ExitCode {
         self.bar.finish_and_clear();
@@ -251,6 +306,14 @@ fn spinner() -> ProgressStyle {
 fn meter() -> ProgressStyle {
     ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+fn print_lines(lines: impl IntoIterator<Item = String>) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    for line in lines {
+        writeln!(stdout, "{line}")?;
+    }
+    stdout.flush()
 }
 
 fn print_json(value: &impl serde::Serialize) -> io::Result<()> {

@@ -8,13 +8,14 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use prebuild::cache::Place;
 use prebuild::event::Cancel;
 use prebuild::pack::DEFAULT_MTIME;
 use prebuild::pipeline::Request;
 use prebuild::requirements::Input;
 use prebuild::runner::{Container, Engine, Local, Runner};
 
-use crate::args::{self, Builder, BuilderArgs, Common, PipArgs};
+use crate::args::{self, Builder, BuilderArgs, CacheArgs, Common, PipArgs};
 
 /// What this process was started with.
 pub(crate) struct Environment {
@@ -100,11 +101,9 @@ impl Settings {
             constraint,
             builder,
             pip,
+            cache,
             // The report's.
-            format: _,
-            quiet: _,
-            verbose: _,
-            color: _,
+            messages: _,
         } = common;
         let inputs = requirements
             .into_iter()
@@ -129,6 +128,7 @@ impl Settings {
         request.pip.ca_cert.clone_from(&builder.ca_cert);
         request.pip.config = pip_config(environment);
         let mut warnings = Vec::new();
+        request.cache = cache_place(cache, environment, &mut warnings);
         let runner = runner(builder, environment, cancel, &mut warnings)?;
         Ok(Self {
             request,
@@ -136,6 +136,39 @@ impl Settings {
             warnings,
         })
     }
+}
+
+/// Where a build keeps what others can use.
+fn cache_place(args: CacheArgs, environment: &Environment, warnings: &mut Vec<String>) -> Place {
+    let CacheArgs { folder, off } = args;
+    let scratch = environment.scratch();
+    if off {
+        return Place::temporary(scratch);
+    }
+    if let Some(folder) = cache_folder(folder, environment) {
+        return Place::kept(folder, scratch);
+    }
+    let why =
+        "there is no HOME to keep a cache in: name a folder with --cache-dir, or say --no-cache";
+    warnings.push(why.to_owned());
+    Place::temporary(scratch)
+}
+
+/// The cache that is named, or else this user's.
+///
+/// <https://specifications.freedesktop.org/basedir-spec/latest/>
+pub(crate) fn cache_folder(given: Option<PathBuf>, environment: &Environment) -> Option<PathBuf> {
+    let named = environment.get("PREBUILD_CACHE_DIR").map(PathBuf::from);
+    if let Some(folder) = given.or(named) {
+        return Some(environment.cwd.join(folder));
+    }
+    // One that is relative is to be ignored, says the specification.
+    let absolute = |name| {
+        let folder = environment.get(name).map(PathBuf::from);
+        folder.filter(|folder| folder.is_absolute())
+    };
+    let caches = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
+    Some(caches.join("prebuild"))
 }
 
 /// The time since the first look at it.
