@@ -8,8 +8,10 @@
     reason = "the one place that may call `std::fs`"
 )]
 
+use std::ffi::OsString;
 use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -194,6 +196,11 @@ pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).map_err(at("move into place", to))
 }
 
+/// Renames what must make room: the error is about `from`.
+pub(crate) fn rename_away(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to).map_err(at("move away", from))
+}
+
 /// The names in a folder, sorted.
 pub(crate) fn list(path: &Path) -> Result<Vec<std::ffi::OsString>> {
     let entries = fs::read_dir(path).map_err(at("read the folder", path))?;
@@ -259,6 +266,41 @@ pub(crate) fn same_device(a: &Path, b: &Path) -> Result<bool> {
     Ok(follow(a)?.dev() == follow(b)?.dev())
 }
 
+/// Where something is mounted, as far as this process can see; nowhere if there is no `/proc`.
+///
+/// <https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html>
+pub(crate) fn mounts() -> Vec<PathBuf> {
+    let listed = read(Path::new("/proc/self/mountinfo")).unwrap_or_default();
+    listed
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| line.split(|byte| *byte == b' ').nth(4))
+        .map(|field| PathBuf::from(OsString::from_vec(unescape(field))))
+        .collect()
+}
+
+/// A field of `mountinfo`: a blank, a tab, a newline and a backslash are written as `\` and three
+/// octal digits.
+fn unescape(field: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((first, after)) = rest.split_first() {
+        let octal = rest
+            .get(1..4)
+            .and_then(|digits| u8::from_str_radix(str::from_utf8(digits).ok()?, 8).ok());
+        match octal {
+            Some(byte) if *first == b'\\' => {
+                bytes.push(byte);
+                rest = &rest[4..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    bytes
+}
+
 /// Sets the time of the last change, in seconds since 1970.
 pub(crate) fn set_mtime(file: &File, path: &Path, mtime: u64) -> Result<()> {
     let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(mtime);
@@ -298,4 +340,23 @@ pub(crate) fn ignores_case(folder: &Path) -> Result<bool> {
         .map_err(at("create a file in", folder))?;
     let (_, name) = split(probe.path());
     Ok(exists(&folder.join(name.replace("probe", "PROBE"))).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_mountinfo_are_read() {
+        for (field, path) in [
+            ("/", "/"),
+            (r"/a\040b\134c", r"/a b\c"),
+            (r"/a\12", r"/a\12"),
+            (r"/a\9990", r"/a\9990"),
+            (r"\\040", r"\ "),
+        ] {
+            assert_eq!(unescape(field.as_bytes()), path.as_bytes());
+        }
+        assert!(mounts().contains(&PathBuf::from("/")) || !Path::new("/proc/self").exists());
+    }
 }

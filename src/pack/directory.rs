@@ -26,14 +26,16 @@ pub(super) fn stage(
 ) -> Result<Staged, Error> {
     let path = super::real(path)?;
     let (parent, _) = fs::split(&path);
+    let there = fs::exists(&path).is_some();
     // A folder that something is mounted on cannot be replaced, nor one whose parent is another
     // user's: it is filled from inside.
-    let there = fs::exists(&path).is_some();
-    let beside = || fs::temp_dir(&parent, ".prebuild.");
-    let (made, inside) = if there && !fs::same_device(&path, &parent)? {
+    let mounted = || -> fs::Result<bool> {
+        Ok(fs::mounts().contains(&path) || !fs::same_device(&path, &parent)?)
+    };
+    let (made, inside) = if there && mounted()? {
         (fs::temp_dir(&path, ".prebuild.")?, true)
     } else {
-        match beside() {
+        match fs::temp_dir(&parent, ".prebuild.") {
             Err(_) if there => (fs::temp_dir(&path, ".prebuild.")?, true),
             made => (made?, false),
         }
@@ -88,39 +90,139 @@ fn finish_dir(path: &Path, mtime: u64) -> fs::Result<()> {
     fs::set_mtime(&fs::open(path)?, path, mtime)
 }
 
+/// Refuses a folder that something is mounted in: what is mounted would be removed with the folder.
+pub(super) fn refuse_mounts(path: &Path) -> Result<(), Error> {
+    let below = |mount: &PathBuf| mount != path && mount.starts_with(path);
+    match fs::mounts().into_iter().find(below) {
+        Some(mount) => Err(Error::Mounted {
+            path: path.to_path_buf(),
+            mount,
+        }),
+        None => Ok(()),
+    }
+}
+
 impl Staged {
-    /// Gives the folder its name. What was there stays until the new one is in its place.
+    /// Gives the folder its name, and what was there none, or leaves all as it was.
     pub(super) fn place(self) -> Result<(), Error> {
-        let new = self.made.path().join("new");
-        let old = self.made.path().join("old");
-        if self.inside {
-            return Ok(self.fill(&new, &old)?);
+        // Again: much may have happened since it was checked.
+        refuse_mounts(&self.path)?;
+        let Err((source, stranded)) = swap(&self.renames()?) else {
+            return Ok(());
+        };
+        if !stranded {
+            return Err(source.into());
         }
-        let replaced = fs::exists(&self.path).is_some();
-        if replaced {
-            fs::rename(&self.path, &old)?;
-        }
-        if let Err(error) = fs::rename(&new, &self.path) {
-            if replaced {
-                fs::rename(&old, &self.path)?;
-            }
-            return Err(error.into());
-        }
-        Ok(())
+        Err(Error::Stranded {
+            left: self.made.keep(),
+            path: self.path,
+            source,
+        })
     }
 
-    /// Moves what is in the new folder into one that must stay, and what was there out of it.
-    fn fill(&self, new: &Path, old: &Path) -> fs::Result<()> {
-        fs::create_dir(old)?;
-        let own = self.made.path().file_name();
-        for name in fs::list(&self.path)? {
-            if Some(name.as_os_str()) != own {
-                fs::rename(&self.path.join(&name), &old.join(&name))?;
-            }
+    /// What is to be renamed, in this order.
+    fn renames(&self) -> fs::Result<Vec<Rename>> {
+        let new = self.made.path().join("new");
+        let old = self.made.path().join("old");
+        if !self.inside {
+            let away = fs::exists(&self.path).map(|_| Rename::Away(self.path.clone(), old));
+            let into_place = Rename::IntoPlace(new, self.path.clone());
+            return Ok(away.into_iter().chain([into_place]).collect());
         }
-        for name in fs::list(new)? {
-            fs::rename(&new.join(&name), &self.path.join(&name))?;
+        fs::create_dir(&old)?;
+        let mut there = fs::list(&self.path)?;
+        there.retain(|name| Some(name.as_os_str()) != self.made.path().file_name());
+        let away = there
+            .into_iter()
+            .map(|name| Rename::Away(self.path.join(&name), old.join(&name)));
+        let coming = fs::list(&new)?;
+        let into_place = coming
+            .into_iter()
+            .map(|name| Rename::IntoPlace(new.join(&name), self.path.join(&name)));
+        Ok(away.chain(into_place).collect())
+    }
+}
+
+/// A rename from the first path to the second one.
+#[derive(Debug)]
+enum Rename {
+    Away(PathBuf, PathBuf),
+    IntoPlace(PathBuf, PathBuf),
+}
+
+impl Rename {
+    fn make(&self) -> fs::Result<()> {
+        match self {
+            Self::Away(from, to) => fs::rename_away(from, to),
+            Self::IntoPlace(from, to) => fs::rename(from, to),
         }
-        Ok(())
+    }
+
+    fn undo(&self) -> fs::Result<()> {
+        let (Self::Away(from, to) | Self::IntoPlace(from, to)) = self;
+        fs::rename(to, from)
+    }
+}
+
+/// Makes all these renames, or none. If one fails, says why, and whether one of those before it could
+/// not be undone.
+fn swap(renames: &[Rename]) -> Result<(), (fs::Error, bool)> {
+    for (count, rename) in renames.iter().enumerate() {
+        if let Err(error) = rename.make() {
+            // As many as can be: the last ones first, for they may be in the way of others.
+            let undone = renames[..count].iter().rev().map(Rename::undo);
+            let stranded = undone.filter(Result::is_err).count() > 0;
+            return Err((error, stranded));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder with the files `a`, `b` and `c`, which hold their names.
+    fn folder() -> TempDir {
+        let folder = fs::temp_dir(Path::new("/tmp"), "pack-test-").unwrap();
+        for name in ["a", "b", "c"] {
+            fs::write_new(&folder.path().join(name), name.as_bytes()).unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn renames_are_all_made_or_none() {
+        let folder = folder();
+        let at = |name: &str| folder.path().join(name);
+        let mut renames = vec![
+            Rename::Away(at("a"), at("old")),
+            Rename::IntoPlace(at("b"), at("a")),
+            Rename::IntoPlace(at("c"), at("nowhere/c")),
+        ];
+        let (error, stranded) = swap(&renames).unwrap_err();
+        assert_eq!(error.path(), at("nowhere/c"));
+        assert!(!stranded);
+        assert_eq!(fs::list(folder.path()).unwrap(), ["a", "b", "c"]);
+        assert_eq!(fs::read(&at("a")).unwrap(), b"a");
+        renames.pop();
+        swap(&renames).unwrap();
+        assert_eq!(fs::list(folder.path()).unwrap(), ["a", "c", "old"]);
+        assert_eq!(fs::read(&at("a")).unwrap(), b"b");
+    }
+
+    #[test]
+    fn what_cannot_be_undone_is_told() {
+        let folder = folder();
+        let at = |name: &str| folder.path().join(name);
+        // The second takes the place of what the first moved: there is no way back for that.
+        let renames = [
+            Rename::Away(at("a"), at("old")),
+            Rename::Away(at("b"), at("old")),
+            Rename::IntoPlace(at("c"), at("nowhere/c")),
+        ];
+        let (_, stranded) = swap(&renames).unwrap_err();
+        assert!(stranded);
+        assert_eq!(fs::list(folder.path()).unwrap(), ["b", "c"]);
     }
 }

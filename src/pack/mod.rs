@@ -79,6 +79,25 @@ pub enum Error {
     /// A folder that holds something already.
     #[error("the folder `{}` is not empty", .0.display())]
     NotEmpty(PathBuf),
+    /// A folder that cannot be replaced, or not without what is mounted in it.
+    #[error("the folder `{}` cannot be replaced: something is mounted on `{}`", path.display(), mount.display())]
+    Mounted {
+        /// The folder.
+        path: PathBuf,
+        /// Where in it.
+        mount: PathBuf,
+    },
+    /// A folder that was to be replaced, and neither got its new contents nor its old ones back.
+    #[error("the folder `{}` is incomplete; what is missing is in `{}`", path.display(), left.display())]
+    Stranded {
+        /// The folder.
+        path: PathBuf,
+        /// Where the rest of its old contents is, under `old`, and that of its new ones, under `new`.
+        left: PathBuf,
+        /// Why.
+        #[source]
+        source: fs::Error,
+    },
     /// Something that is neither a file nor a folder.
     #[error("`{}` is neither a file nor a folder", .0.display())]
     Special(PathBuf),
@@ -135,7 +154,11 @@ impl Error {
     pub fn is_request(&self) -> bool {
         matches!(
             self,
-            Self::NotEmpty(_) | Self::Special(_) | Self::Occupied { .. } | Self::Twice(_)
+            Self::NotEmpty(_)
+                | Self::Mounted { .. }
+                | Self::Special(_)
+                | Self::Occupied { .. }
+                | Self::Twice(_)
         )
     }
 
@@ -144,6 +167,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::NotEmpty(_) => "`--force` replaces what is in it",
+            Self::Mounted { .. } => "unmount it, or write elsewhere with `-o`",
             Self::Special(_) | Self::Occupied { .. } => "name another output with `-o`",
             Self::IgnoresCase { .. } => "write an archive instead",
             Self::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
@@ -178,7 +202,7 @@ pub fn check(outputs: &[Output], options: &Options) -> Result<(), Error> {
             (Some(_), Format::Directory) if !options.force && !fs::list(path)?.is_empty() => {
                 return Err(Error::NotEmpty(path.to_path_buf()));
             }
-            (Some(_), Format::Directory) => {}
+            (Some(_), Format::Directory) => directory::refuse_mounts(&real(path)?)?,
             (Some(found), _) if found.is_dir() => {
                 return Err(Error::Occupied {
                     path: path.to_path_buf(),

@@ -12,6 +12,7 @@ mod build;
 mod cache;
 mod engine;
 mod failures;
+mod mounts;
 mod pipeline;
 mod readers;
 mod requirements;

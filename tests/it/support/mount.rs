@@ -13,6 +13,11 @@ impl Mount {
         Self::new(&["-t", "tmpfs", "-o", &options, "tmpfs"], at)
     }
 
+    /// The folder or file `from` at another place too.
+    pub(crate) fn bind(from: &Path, at: &Path) -> Option<Self> {
+        Self::new(&["--bind", from.to_str().unwrap()], at)
+    }
+
     /// Takes the right to write from everyone.
     pub(crate) fn read_only(&self) {
         let done = Command::new("mount")
