@@ -212,6 +212,39 @@ pub(crate) fn list(path: &Path) -> Result<Vec<std::ffi::OsString>> {
     Ok(names)
 }
 
+/// What tells one state of a file from another without reading it; times in nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: i128,
+    changed: i128,
+}
+
+impl Stamp {
+    /// That of what is at `path`, links followed.
+    pub(crate) fn of(path: &Path) -> Result<Self> {
+        use std::os::unix::fs::MetadataExt;
+        let found = follow(path)?;
+        let nanoseconds =
+            |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+        Ok(Self {
+            device: found.dev(),
+            inode: found.ino(),
+            size: found.size(),
+            modified: nanoseconds(found.mtime(), found.mtime_nsec()),
+            changed: nanoseconds(found.ctime(), found.ctime_nsec()),
+        })
+    }
+
+    /// Whether it is older by two seconds than `later`, a file that was made just now. Within the
+    /// grain of a file system's clock, a file can change and keep its stamp.
+    pub(crate) fn has_settled(&self, later: &Self) -> bool {
+        later.changed - self.modified.max(self.changed) > 2_000_000_000
+    }
+}
+
 /// A new empty folder under `parent`, for this user only, removed with the value.
 pub(crate) fn temp_dir(parent: &Path, prefix: &str) -> Result<TempDir> {
     tempfile::Builder::new()

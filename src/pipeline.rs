@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::artifact::Artifact;
 use crate::audit::{Finding, audit};
-use crate::cache;
+use crate::cache::{self, Cache};
 use crate::error::Result;
 use crate::event::{Cancel, Event, Observer, Stage};
 use crate::install::{self, Installed};
@@ -73,6 +73,7 @@ struct Resolved {
     session: Box<dyn Session>,
     interpreter: Interpreter,
     requirements: Requirements,
+    cache: Cache,
 }
 
 /// Reads the requirements and decides what applies, in the builder; installs nothing.
@@ -111,6 +112,7 @@ pub fn build(
         mut session,
         interpreter,
         requirements,
+        cache,
     } = resolve(request, runner, &mut watch, cancel)?;
     let layout = Layout::new(
         &request.dest,
@@ -193,6 +195,7 @@ fn resolve(
     let mut requirements = Requirements::read(&request.inputs, &request.constraints, &context)?;
 
     watch.stage(Stage::Builder, "");
+    let cache = Cache::open(&request.cache, watch.observe, cancel)?;
     let mut session = runner.open(cancel)?;
     let env = request.pip.set.clone();
     let config = if session.inherits() {
@@ -200,7 +203,7 @@ fn resolve(
     } else {
         &request.pip.config
     };
-    let interpreter = Interpreter::ask(session.as_mut(), config, env)?;
+    let interpreter = Interpreter::ask(session.as_mut(), config, env, &cache)?;
     let driver = Driver::new(&interpreter, &request.pip, session.inherits())?;
     let told = format!("{}, {}", session.identity(), interpreter.target());
     watch.tell(&told);
@@ -233,6 +236,7 @@ fn resolve(
         session,
         interpreter,
         requirements,
+        cache,
     })
 }
 

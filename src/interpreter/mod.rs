@@ -1,10 +1,16 @@
 //! What the builder's interpreter says of itself: one question, one process, one answer.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cache::{Bucket, Cache, Lookup};
+use crate::digest::Digest;
 use crate::event::Stream;
+use crate::fs;
+use crate::requirements::hide_credentials;
 use crate::runner::{self, Exec, Session};
 use crate::target::{MarkerEnvironment, Target};
 use crate::tree::Tree;
@@ -62,10 +68,14 @@ pub struct Interpreter {
     pub prefix_map: Option<String>,
     /// The optimisation level that extension modules get by default.
     pub optimisation: String,
+    /// The paths that can change the answer while the interpreter stays.
+    #[serde(default)]
+    pub watched: Vec<PathBuf>,
 }
 
 impl Interpreter {
-    /// Asks the interpreter of an open builder.
+    /// What the interpreter of an open builder says, or said when it was the same: then no Python is
+    /// started.
     ///
     /// `config` holds the caller's pip configuration files (path and text) where the builder does
     /// not see them itself; `env` is set for the question.
@@ -73,32 +83,48 @@ impl Interpreter {
         session: &mut dyn Session,
         config: &[(String, String)],
         env: BTreeMap<String, String>,
+        cache: &Cache,
     ) -> Result<Self, Error> {
-        session.put("prebuild/ask", &Tree::of_file("probe.py", PROBE))?;
-        let exec = Exec::new(session.python())
-            .args([session.locate("prebuild/ask/probe.py")])
-            // With this, an interpreter may not even start.
-            .envs([("PYTHONHOME".to_owned(), String::new())])
-            .envs(env);
-        let question = serde_json::json!({ "config": config }).to_string();
-        let mut answer = String::new();
-        session
-            .run(&exec, question.as_bytes(), &mut |stream, line| {
-                if stream == Stream::Stdout {
-                    answer.push_str(line);
-                }
+        let python = session.python().to_owned();
+        let read = |answer: &str| {
+            serde_json::from_str(answer).map_err(|source| Error::Unreadable {
+                python: python.clone(),
+                source: Box::new(source),
             })
-            .map_err(|error| match error {
-                runner::Error::Failed { tail, .. } => Error::NoAnswer {
-                    python: session.python().to_owned(),
-                    reason: tail.last().cloned().unwrap_or_default(),
-                },
-                error => Error::Runner(error),
-            })?;
-        serde_json::from_str(&answer).map_err(|source| Error::Unreadable {
-            python: session.python().to_owned(),
-            source: Box::new(source),
-        })
+        };
+        let key = session.decides().map(|decides| {
+            // Hashed: the caller's configuration may hold secrets.
+            let all = format!("{decides} {config:?} {env:?} {PROBE}");
+            Digest::of(all.as_bytes())
+        });
+        if let Some(key) = &key
+            && let Some(answer) = known(cache, key)
+            && let Ok(known) = read(&answer)
+        {
+            return Ok(known);
+        }
+        let answer = question(session, config, env)?;
+        let interpreter: Self = read(&answer)?;
+        if let Some(key) = &key
+            && !interpreter.tells_secrets()
+        {
+            let watched = match session.inherits() {
+                true => interpreter.watched.as_slice(),
+                // An image does not change.
+                false => &[],
+            };
+            keep(cache, key, &answer, watched);
+        }
+        Ok(interpreter)
+    }
+
+    /// Whether a setting holds credentials, which must not be kept.
+    fn tells_secrets(&self) -> bool {
+        let settings = self.config.iter().chain(&self.caller_config);
+        let mut values = settings
+            .map(|(_, _, value)| value)
+            .chain(self.environment.values());
+        values.any(|value| hide_credentials(value) != *value)
     }
 
     /// What an artifact from here is for.
@@ -127,6 +153,78 @@ pub(crate) fn unset_python_variables() -> impl Iterator<Item = (String, String)>
     ]
     .into_iter()
     .map(|name| (name.to_owned(), String::new()))
+}
+
+/// Asks.
+fn question(
+    session: &mut dyn Session,
+    config: &[(String, String)],
+    env: BTreeMap<String, String>,
+) -> Result<String, Error> {
+    session.put("prebuild/ask", &Tree::of_file("probe.py", PROBE))?;
+    let exec = Exec::new(session.python())
+        .args([session.locate("prebuild/ask/probe.py")])
+        // With this, an interpreter may not even start.
+        .envs([("PYTHONHOME".to_owned(), String::new())])
+        .envs(env);
+    let question = serde_json::json!({ "config": config }).to_string();
+    let mut answer = String::new();
+    session
+        .run(&exec, question.as_bytes(), &mut |stream, line| {
+            if stream == Stream::Stdout {
+                answer.push_str(line);
+            }
+        })
+        .map_err(|error| match error {
+            runner::Error::Failed { tail, .. } => Error::NoAnswer {
+                python: session.python().to_owned(),
+                reason: tail.last().cloned().unwrap_or_default(),
+            },
+            error => Error::Runner(error),
+        })?;
+    Ok(answer)
+}
+
+const ANSWER: &str = "answer.json";
+const WATCHED: &str = "watched.json";
+
+/// What is watched, and what was there.
+type Watched = Vec<(PathBuf, Option<fs::Stamp>)>;
+
+/// The answer that was kept, if nothing that it depends on has changed since.
+fn known(cache: &Cache, key: &Digest) -> Option<String> {
+    let Lookup::Hit(entry) = cache.lookup(Bucket::Interpreters, key) else {
+        return None;
+    };
+    let read = |name| fs::read(&entry.path(name)?).ok();
+    let watched: Watched = serde_json::from_slice(&read(WATCHED)?).ok()?;
+    let same = |(path, stamp): &(PathBuf, Option<fs::Stamp>)| fs::Stamp::of(path).ok() == *stamp;
+    if !watched.iter().all(same) {
+        // The key is the same: what is there gives way to the new answer.
+        cache.evict(Bucket::Interpreters, key);
+        return None;
+    }
+    String::from_utf8(read(ANSWER)?).ok()
+}
+
+/// Keeps an answer. What cannot be kept is asked for again.
+fn keep(cache: &Cache, key: &Digest, answer: &str, watched: &[PathBuf]) {
+    let watched: Watched = watched
+        .iter()
+        .map(|path| (path.clone(), fs::Stamp::of(path).ok()))
+        .collect();
+    let kept = cache.insert(Bucket::Interpreters, key, |folder| -> io::Result<()> {
+        let path = folder.join(ANSWER);
+        fs::write_new(&path, answer.as_bytes()).map_err(io::Error::other)?;
+        let now = fs::Stamp::of(&path).map_err(io::Error::other)?;
+        let mut stamps = watched.iter().filter_map(|(_, stamp)| stamp.as_ref());
+        if !stamps.all(|stamp| stamp.has_settled(&now)) {
+            return Err(io::Error::other("it may still be changing"));
+        }
+        let watched = serde_json::to_vec(&watched)?;
+        fs::write_new(&folder.join(WATCHED), &watched).map_err(io::Error::other)
+    });
+    drop(kept);
 }
 
 const PROBE: &str = include_str!("probe.py");

@@ -131,6 +131,17 @@ def interpreters():
     return sorted(paths)
 
 
+def watched():
+    """What can change the answer while the interpreter stays: files and folders, there or not."""
+    yield os.path.join(sys.prefix, "pyvenv.cfg")
+    for path in config_files():
+        yield path
+    # An upgrade of pip makes its folder anew, and an installation changes the one above.
+    for folder in site.getsitepackages() + [site.getusersitepackages()]:
+        yield folder
+        yield os.path.join(folder, "pip")
+
+
 def main():
     given = json.load(sys.stdin)
     config, broken = read_config(own_config())
@@ -163,6 +174,7 @@ def main():
         "environment": {k: v for k, v in os.environ.items() if k.startswith(("PIP_", "PYTHON"))},
         "prefix_map": compiler(),
         "optimisation": optimisation(),
+        "watched": sorted(set(watched())),
     }
     json.dump(answer, sys.stdout)
 

@@ -3,6 +3,7 @@
 //! Whoever makes the bytes does not wait for either: full buffers go to a thread that writes and to
 //! one that hashes, in order. How many are under way is bounded, so memory does not grow.
 
+use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -32,6 +33,7 @@ pub(super) fn write(
         let hashing = scope.spawn(move || hash(&for_hash));
         let mut out = Sink {
             buffer: Vec::with_capacity(BUFFER),
+            sent: VecDeque::new(),
             to_file,
             to_hash,
         };
@@ -63,16 +65,25 @@ fn died() -> io::Error {
 /// Takes the bytes of one archive, in order.
 pub(super) struct Sink {
     buffer: Vec<u8>,
+    /// Buffers on their way, the oldest first: what both threads are done with is used again.
+    sent: VecDeque<Arc<Vec<u8>>>,
     to_file: SyncSender<Arc<Vec<u8>>>,
     to_hash: SyncSender<Arc<Vec<u8>>>,
 }
 
 impl Sink {
     fn send(&mut self) -> io::Result<()> {
-        let full = Arc::new(std::mem::replace(
-            &mut self.buffer,
-            Vec::with_capacity(BUFFER),
-        ));
+        let mut next = match self.sent.pop_front().map(Arc::try_unwrap) {
+            Some(Ok(buffer)) => buffer,
+            Some(Err(busy)) => {
+                self.sent.push_front(busy);
+                Vec::with_capacity(BUFFER)
+            }
+            None => Vec::with_capacity(BUFFER),
+        };
+        next.clear();
+        let full = Arc::new(std::mem::replace(&mut self.buffer, next));
+        self.sent.push_back(Arc::clone(&full));
         // A thread that is gone has left an error that says why.
         let gone = |_| io::Error::other("the file takes no more");
         self.to_hash.send(Arc::clone(&full)).map_err(gone)?;

@@ -311,6 +311,13 @@ impl Session for ContainerSession {
         false
     }
 
+    fn decides(&self) -> Option<String> {
+        // The image holds all of it but the kernel, which is the engine's.
+        let digest = self.identity.digest.as_ref()?;
+        let args = &self.container.engine_args;
+        Some(format!("{digest} {} {args:?}", self.container.python))
+    }
+
     fn put(&mut self, inside: &str, tree: &Tree) -> Result<(), Error> {
         let copy = self
             .container

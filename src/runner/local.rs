@@ -1,6 +1,7 @@
 //! This machine as a builder.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -99,6 +100,33 @@ impl Session for LocalSession {
 
     fn inherits(&self) -> bool {
         true
+    }
+
+    fn decides(&self) -> Option<String> {
+        let path = fs::canonicalize(Path::new(&self.python)).ok()?;
+        // A script, such as a version manager's shim, may start any interpreter.
+        let mut start = [0; 4];
+        fs::open(&path).ok()?.read_exact(&mut start).ok()?;
+        if &start != b"\x7fELF" {
+            return None;
+        }
+        let stamp = fs::Stamp::of(&path).ok()?;
+        let counts = |name: &str| {
+            name.starts_with("PIP_")
+                || name.starts_with("PYTHON")
+                || name.starts_with("XDG_CONFIG")
+                || ["PATH", "HOME", "CC"].contains(&name)
+        };
+        let env: Vec<_> = self.env.iter().filter(|(name, _)| counts(name)).collect();
+        let system = rustix::system::uname();
+        Some(format!(
+            "{} {} {stamp:?} {env:?} {:?} {:?} {:?}",
+            self.python,
+            path.display(),
+            system.release(),
+            system.version(),
+            system.machine(),
+        ))
     }
 
     fn put(&mut self, inside: &str, tree: &Tree) -> Result<(), Error> {

@@ -138,6 +138,12 @@ pub trait Session {
     /// On this machine: the caller's whole environment; in a container: nothing.
     fn inherits(&self) -> bool;
 
+    /// All that decides what this builder's interpreter says of itself, as text; `None` where only
+    /// asking it tells.
+    fn decides(&self) -> Option<String> {
+        None
+    }
+
     /// Puts `tree` into the folder `inside`, which is created with its parents.
     fn put(&mut self, inside: &str, tree: &Tree) -> Result<(), Error>;
 
