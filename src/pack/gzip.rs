@@ -242,10 +242,11 @@ impl Write for Contents<'_, '_, '_> {
     }
 }
 
-/// Whether a stream is no longer than its bytes in stored blocks would be: one that is was made to
-/// waste readers' time, or by mistake, and is deflated anew.
+/// Whether a stream is about as short as its bytes. Compressors store what does not compress in
+/// blocks of 16 KiB or so, each with five bytes of its own; a stream far longer than that was made
+/// to waste readers' time, or by mistake, and is deflated anew.
 pub(super) fn worth_joining(member: &Member) -> bool {
-    member.packed <= member.size + 5 * (member.size / 65_535 + 1) + 8
+    member.packed <= member.size + member.size / 256 + 64
 }
 
 /// One block as a part of a deflate stream that ends on a byte.
