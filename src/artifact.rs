@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::audit::Finding;
 use crate::event::Stage;
+use crate::install::Installer;
 use crate::layout::Layout;
 use crate::pack::Packed;
 use crate::pip::Setting;
@@ -30,6 +31,8 @@ pub struct Artifact {
     pub size: u64,
     /// What the audit found.
     pub findings: Vec<Finding>,
+    /// Who put the distributions into the prefix.
+    pub installer: Installer,
     /// Where pip ran.
     pub builder: Identity,
     /// The version of the builder's pip.

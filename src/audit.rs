@@ -1,6 +1,6 @@
 //! What the audit has to say of a tree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::tree::{Distribution, Node, RelPath, Tree};
@@ -16,6 +16,8 @@ pub enum Finding {
         path: RelPath,
         /// The distributions.
         distributions: Vec<Distribution>,
+        /// Whether each brought the same bytes.
+        equal: bool,
     },
     /// Two paths that differ only in case: a file system that ignores case holds one of them (H38).
     CaseCollision {
@@ -38,13 +40,16 @@ impl fmt::Display for Finding {
             Self::Conflict {
                 path,
                 distributions,
+                equal,
             } => {
                 let names: Vec<_> = distributions.iter().map(ToString::to_string).collect();
-                write!(
-                    f,
-                    "{} each bring `{path}`: one has overwritten the other",
-                    names.join(" and ")
-                )
+                let names = names.join(" and ");
+                let what = if *equal {
+                    "the files are equal"
+                } else {
+                    "one has overwritten the other"
+                };
+                write!(f, "{names} each bring `{path}`: {what}")
             }
             Self::CaseCollision { a, b } => write!(
                 f,
@@ -59,9 +64,18 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Looks at a tree as a whole.
+impl Finding {
+    /// Whether it may break something, rather than being good to know.
+    #[must_use]
+    pub fn is_warning(&self) -> bool {
+        !matches!(self, Self::Conflict { equal: true, .. })
+    }
+}
+
+/// Looks at a tree as a whole. Of the paths that several distributions brought, each brought those in
+/// `equal` with the same bytes.
 #[must_use]
-pub fn audit(tree: &Tree) -> Vec<Finding> {
+pub fn audit(tree: &Tree, equal: &BTreeSet<RelPath>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (path, entry) in tree.iter() {
         if entry.owners.len() > 1 && !matches!(entry.node, Node::Dir) {
@@ -71,6 +85,7 @@ pub fn audit(tree: &Tree) -> Vec<Finding> {
             findings.push(Finding::Conflict {
                 path: path.clone(),
                 distributions,
+                equal: equal.contains(path),
             });
         }
     }
@@ -140,14 +155,19 @@ mod tests {
             ("B/one", &["x"]),
             ("b/one", &["x"]),
             ("c", &["y", "x"]),
+            ("d", &["y", "x"]),
         ] {
             tree.insert_entry(path(name), file(owners)).unwrap();
         }
-        let shown: Vec<_> = audit(&tree).iter().map(ToString::to_string).collect();
+        let shown: Vec<_> = audit(&tree, &BTreeSet::from([path("d")]))
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         assert_eq!(
             shown,
             [
                 "x 1 and y 1 each bring `c`: one has overwritten the other",
+                "x 1 and y 1 each bring `d`: the files are equal",
                 "`a/Foo.py` and `a/foo.py` differ only in case: not every file system holds both",
                 "`B` and `b` differ only in case: not every file system holds both",
             ]

@@ -1,6 +1,8 @@
 //! Why a build failed.
 
-use crate::{cache, fs, install, interpreter, layout, pack, pip, requirements, runner};
+use crate::{
+    cache, fs, install, interpreter, layout, pack, pip, requirements, resolve, runner, wheel,
+};
 
 /// Why a build failed: one variant a stage.
 ///
@@ -24,6 +26,12 @@ pub enum Error {
     /// pip did not deliver.
     #[error(transparent)]
     Pip(#[from] pip::Error),
+    /// What was asked for cannot be installed.
+    #[error(transparent)]
+    Resolve(#[from] resolve::Error),
+    /// A wheel cannot be used.
+    #[error(transparent)]
+    Wheel(#[from] wheel::Error),
     /// The prefix cannot be used.
     #[error(transparent)]
     Install(#[from] install::Error),
@@ -56,7 +64,9 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Requirements(_) | Self::Layout(_) => Kind::Request,
+            Self::Requirements(_)
+            | Self::Layout(_)
+            | Self::Resolve(resolve::Error::Requirements(_)) => Kind::Request,
             Self::Runner(error) | Self::Interpreter(interpreter::Error::Runner(error)) => {
                 runner_kind(error)
             }
@@ -69,9 +79,15 @@ impl Error {
             },
             Self::Pack(error) if error.is_cancelled() => Kind::Cancelled,
             Self::Pack(error) if error.is_request() => Kind::Request,
+            Self::Wheel(error) if error.is_cancelled() => Kind::Cancelled,
             Self::Cache(error) if error.is_cancelled() => Kind::Cancelled,
             Self::Cache(error) if error.is_request() => Kind::Request,
-            Self::Install(_) | Self::Pack(_) | Self::Cache(_) | Self::Fs(_) => Kind::Build,
+            Self::Resolve(_)
+            | Self::Wheel(_)
+            | Self::Install(_)
+            | Self::Pack(_)
+            | Self::Cache(_)
+            | Self::Fs(_) => Kind::Build,
         }
     }
 
@@ -89,7 +105,8 @@ impl Error {
             Self::Pip(error) => error.hint(),
             Self::Pack(error) => error.hint(),
             Self::Cache(error) => error.hint().map(str::to_owned),
-            Self::Layout(_) | Self::Install(_) | Self::Fs(_) => None,
+            Self::Wheel(error) => error.hint().map(str::to_owned),
+            Self::Layout(_) | Self::Resolve(_) | Self::Install(_) | Self::Fs(_) => None,
         }
     }
 

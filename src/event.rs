@@ -59,8 +59,19 @@ pub enum Event<'a> {
         /// What, without its newline.
         text: &'a str,
     },
+    /// Why pip must be asked what will be installed.
+    Asking(&'a str),
+    /// A wheel is ready.
+    Wheel {
+        /// Its distribution.
+        name: &'a str,
+        /// Why it could not be taken from the cache as it was.
+        made: Option<&'a str>,
+    },
     /// What it waits for.
     Waiting(&'a str),
+    /// Something that is good to know.
+    Note(&'a str),
     /// Something that the user should know of and that stops nothing.
     Warning(&'a str),
     /// How far packing is, in bytes before compression.

@@ -10,7 +10,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata, Permissions};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Read as _, Seek, SeekFrom, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -182,6 +182,26 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
     create_new(path)?
         .write_all(bytes)
         .map_err(at("write", path))
+}
+
+/// Copies a file's bytes, or lets the file system share them.
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
+    let mut reader = open(from)?;
+    let mut writer = create_new(to)?;
+    io::copy(&mut reader, &mut writer)
+        .map(drop)
+        .map_err(at("copy", from))
+}
+
+/// Copies a part of a file, which must have it.
+pub(crate) fn copy_part(from: &Path, offset: u64, size: u64, to: &mut File) -> Result<()> {
+    let mut part = open_at(from, offset)?.take(size);
+    let copied = io::copy(&mut part, to).map_err(at("copy", from))?;
+    if copied < size {
+        let shrank = io::Error::other("the file shrank while it was read");
+        return Err(Error::new("read", from, shrank));
+    }
+    Ok(())
 }
 
 pub(crate) fn symlink(target: &str, path: &Path) -> Result<()> {

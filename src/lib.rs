@@ -117,6 +117,7 @@ pub mod pip;
 pub mod pipeline;
 pub mod plan;
 pub mod requirements;
+pub mod resolve;
 pub mod runner;
 pub mod target;
 pub mod tree;

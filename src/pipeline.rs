@@ -1,22 +1,28 @@
 //! The stages in their order. Read this file first.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use rayon::prelude::*;
 
 use crate::artifact::Artifact;
 use crate::audit::{Finding, audit};
 use crate::cache::{self, Cache};
+use crate::digest::Digest;
 use crate::error::Result;
 use crate::event::{Cancel, Event, Observer, Stage};
-use crate::install::{self, Installed};
+use crate::install::{self, Installed, Installer, Placed};
 use crate::interpreter::Interpreter;
 use crate::layout::Layout;
 use crate::pack::{self, Output};
 use crate::pip::{self, Driver};
 use crate::plan::Plan;
 use crate::requirements::{Context, Input, Requirements};
-use crate::runner::{Runner, Session};
+use crate::resolve::{self, Given};
+use crate::runner::{self, Runner, Session};
 use crate::tree::Node;
+use crate::wheel::{Leniency, Limits, Store};
 
 /// What is asked for: all that decides a build, as values.
 #[derive(Debug)]
@@ -35,6 +41,12 @@ pub struct Request {
     pub script_python: Option<String>,
     /// Whether bytecode is written.
     pub compile: bool,
+    /// Who puts distributions into the prefix.
+    pub installer: Installer,
+    /// What a wheel may take up.
+    pub limits: Limits,
+    /// What a wheel's `RECORD` may lack.
+    pub leniency: Leniency,
     /// What to write.
     pub outputs: Vec<Output>,
     /// How.
@@ -60,6 +72,9 @@ impl Request {
             dest: "/usr/local".to_owned(),
             script_python: None,
             compile: false,
+            installer: Installer::default(),
+            limits: Limits::default(),
+            leniency: Leniency::default(),
             outputs: Vec::new(),
             pack: pack::Options::default(),
             cache: cache::Place::temporary("/tmp"),
@@ -121,37 +136,48 @@ pub fn build(
     )?;
     let driver = Driver::new(&interpreter, &request.pip, session.inherits())?;
 
-    watch.stage(Stage::Install, &format!("pip {}", driver.version()));
-    let outcome = driver.install(session.as_mut(), &requirements, observe)?;
-
-    watch.stage(Stage::Collect, &layout.dest);
-    if request.compile {
-        install::compile(session.as_mut(), pip::prefix(), &layout)?;
-    }
-    let root = session.locate(pip::prefix());
-    let prefix = session.get(pip::prefix())?;
-    let installed = install::install(prefix, &root, &interpreter, &layout)?;
-    let identity = session.identity().clone();
-    // What is needed of it is in the tree now.
-    drop(session);
-    let findings = findings(&installed, outcome.built);
-    for finding in &findings {
-        observe(&Event::Warning(&finding.to_string()));
-    }
-
-    let names: Vec<_> = request
-        .outputs
-        .iter()
-        .map(|output| output.path().display().to_string())
-        .collect();
-    watch.stage(Stage::Pack, &names.join(", "));
-    let outputs = pack::pack(
-        &installed.tree,
-        &request.outputs,
-        &request.pack,
+    let mut building = Building {
+        request,
+        layout: &layout,
+        driver: &driver,
+        interpreter: &interpreter,
+        requirements: &requirements,
+        store: Store::new(&cache, request.limits, request.leniency, cancel),
+        forgotten: BTreeSet::new(),
         observe,
         cancel,
-    )?;
+    };
+    let identity = session.identity().clone();
+    let (installed, findings, done_by, outputs) = loop {
+        let made = building.install(session.as_mut(), &mut watch)?;
+        let findings = findings(&made.installed, made.built.clone());
+        let names: Vec<_> = request
+            .outputs
+            .iter()
+            .map(|output| output.path().display().to_string())
+            .collect();
+        watch.stage(Stage::Pack, &names.join(", "));
+        let tree = &made.installed.tree;
+        match pack::pack(tree, &request.outputs, &request.pack, observe, cancel) {
+            Ok(outputs) => break (made.installed, findings, made.installer, outputs),
+            // A kept wheel that was damaged since it was checked is taken anew, once.
+            Err(pack::Error::Damaged(path)) if building.forget(&made, &path) => {}
+            Err(error) => return Err(error.into()),
+        }
+    };
+    // What is needed of it is in the artifacts now.
+    drop(session);
+    for finding in &findings {
+        let text = finding.to_string();
+        observe(&if finding.is_warning() {
+            Event::Warning(&text)
+        } else {
+            Event::Note(&text)
+        });
+    }
+    for warning in cache.warnings() {
+        watch.warn(&warning);
+    }
     let is_file = |node: &Node| !matches!(node, Node::Dir);
     Ok(Artifact {
         version: 1,
@@ -169,14 +195,121 @@ pub fn build(
             .map(|one| (**one).clone())
             .collect(),
         findings,
+        installer: done_by,
         builder: identity,
         pip: driver.version().to_owned(),
         target: interpreter.target(),
-        layout,
+        layout: layout.clone(),
         settings: driver.settings().to_vec(),
         inputs: requirements.files().to_vec(),
         seconds: watch.finish(),
     })
+}
+
+/// A build whose requirements were read.
+struct Building<'a> {
+    request: &'a Request,
+    layout: &'a Layout,
+    driver: &'a Driver<'a>,
+    interpreter: &'a Interpreter,
+    requirements: &'a Requirements,
+    store: Store<'a>,
+    /// The wheels that were damaged in the cache.
+    forgotten: BTreeSet<Digest>,
+    observe: &'a Observer<'a>,
+    cancel: &'a Cancel,
+}
+
+/// What was put into the prefix, and how.
+struct Made {
+    installed: Installed,
+    installer: Installer,
+    /// The distributions that were built from source, by name.
+    built: Vec<String>,
+    /// The wheels that it was made of: where they are, and what.
+    wheels: Vec<(PathBuf, Digest)>,
+}
+
+impl Building<'_> {
+    /// Installs by the wheels where that can be, else by pip.
+    fn install(&self, session: &mut dyn Session, watch: &mut Watch<'_>) -> Result<Made> {
+        if self.request.installer == Installer::Wheel && !self.request.compile {
+            match resolve::given(self.requirements, self.interpreter, self.driver)? {
+                Ok(given) => return self.install_wheels(&given, watch),
+                Err(why) => (self.observe)(&Event::Asking(why)),
+            }
+        }
+        self.install_by_pip(session, watch)
+    }
+
+    fn install_wheels(&self, given: &[Given<'_>], watch: &mut Watch<'_>) -> Result<Made> {
+        watch.stage(Stage::Install, &format!("{} wheels", given.len()));
+        let placed = given
+            .par_iter()
+            .map(|given| {
+                let (wheel, why) = self.store.at(given.path, &given.expected)?;
+                given.check(&wheel.facts, self.interpreter)?;
+                let why = why.map(|why| why.to_string());
+                (self.observe)(&Event::Wheel {
+                    name: &wheel.facts.distribution.to_string(),
+                    made: why.as_deref(),
+                });
+                Ok(Placed {
+                    wheel,
+                    requested: true,
+                    direct_url: None,
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        if self.cancel.is_cancelled() {
+            return Err(runner::Error::Cancelled.into());
+        }
+        Ok(Made {
+            installed: install::install_wheels(&placed, self.interpreter, self.layout)?,
+            installer: Installer::Wheel,
+            built: Vec::new(),
+            wheels: placed
+                .iter()
+                .map(|placed| {
+                    let wheel = &placed.wheel;
+                    (wheel.archive.path().to_path_buf(), wheel.digest)
+                })
+                .collect(),
+        })
+    }
+
+    fn install_by_pip(&self, session: &mut dyn Session, watch: &mut Watch<'_>) -> Result<Made> {
+        watch.stage(Stage::Install, &format!("pip {}", self.driver.version()));
+        let outcome = self
+            .driver
+            .install(session, self.requirements, self.observe)?;
+        watch.stage(Stage::Collect, &self.layout.dest);
+        if self.request.compile {
+            install::compile(session, pip::prefix(), self.layout)?;
+        }
+        let root = session.locate(pip::prefix());
+        let prefix = session.get(pip::prefix())?;
+        Ok(Made {
+            installed: install::install_prefix(prefix, &root, self.interpreter, self.layout)?,
+            installer: Installer::Pip,
+            built: outcome.built,
+            wheels: Vec::new(),
+        })
+    }
+
+    /// Forgets the wheel at `path`, unless that was done before.
+    fn forget(&mut self, made: &Made, path: &Path) -> bool {
+        let Some((_, digest)) = made.wheels.iter().find(|(wheel, _)| wheel == path) else {
+            return false;
+        };
+        self.store.evict(digest);
+        let text = format!(
+            "`{}` was damaged in the cache and is taken anew",
+            path.display()
+        );
+        (self.observe)(&Event::Warning(&text));
+        self.forgotten.insert(*digest)
+    }
 }
 
 /// Opens the builder, asks it, and reads the requirements with what it and the caller say.
@@ -241,7 +374,7 @@ fn resolve(
 }
 
 fn findings(installed: &Installed, mut built: Vec<String>) -> Vec<Finding> {
-    let mut findings = audit(&installed.tree);
+    let mut findings = audit(&installed.tree, &installed.equal);
     built.extend(installed.compiled_here.iter().map(|one| one.name.clone()));
     built.sort();
     built.dedup();

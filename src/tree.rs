@@ -109,7 +109,9 @@ pub struct UnsafePath {
 }
 
 /// A distribution, as its metadata names it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub struct Distribution {
     /// The name, normalised: lower case, runs of `-`, `_` and `.` become one `-`.
     pub name: String,

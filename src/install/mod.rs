@@ -1,32 +1,37 @@
-//! The prefix as pip left it becomes the prefix as it must be in the runtime.
-//!
-//! pip's version and the builder's distribution decide where things lie and what is in them; here
-//! they are put where the runtime's Python looks ([`Layout`]), scripts name the runtime's
-//! interpreter, `direct_url.json` names no local path, and each `RECORD` is made true again.
+//! Into a tree: wheels by the binary distribution format ([`install_wheels`]), or the prefix that
+//! pip left in the builder ([`install_prefix`]). Both promise the same tree.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use rayon::prelude::*;
-
-use crate::digest::{Digest, Hashing};
+use crate::digest::Digest;
 use crate::fs;
 use crate::interpreter::{Interpreter, unset_python_variables};
 use crate::layout::Layout;
-use crate::requirements::Name;
 use crate::runner::{self, Exec, Session};
 use crate::tree::{Content, Distribution, Entry, Node, RelPath, Tree, UnsafePath};
+use crate::wheel::record::{self, Row};
 
-mod record;
+mod prefix;
 mod relocate;
 mod scripts;
+mod wheels;
 
-use record::Row;
-use relocate::Relocation;
+pub use prefix::install_prefix;
+pub use wheels::{Placed, install_wheels};
 
-/// What tools leave at the top of a prefix for their own use.
-const DROPPINGS: [&str; 3] = [".lock", ".gitignore", "CACHEDIR.TAG"];
+/// Who puts distributions into the prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Installer {
+    /// prebuild: pip resolves and builds, wheels are installed here.
+    #[default]
+    Wheel,
+    /// pip, in the builder: the reference.
+    Pip,
+}
 
 /// A prefix, ready for the runtime.
 #[derive(Debug)]
@@ -40,6 +45,8 @@ pub struct Installed {
     pub compiled_here: Vec<Arc<Distribution>>,
     /// How many files are native code (ELF).
     pub native: usize,
+    /// The paths that several distributions bring, each with the same bytes.
+    pub equal: BTreeSet<RelPath>,
 }
 
 /// Why the prefix cannot be used.
@@ -64,6 +71,16 @@ pub enum Error {
         target: String,
         /// What is wrong with it.
         problem: &'static str,
+    },
+    /// A file in a wheel's `.data` folder that can go nowhere.
+    #[error("`{}` is refused for `{}`: it {reason}", wheel.display(), path.escape_debug())]
+    Scheme {
+        /// The wheel.
+        wheel: PathBuf,
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        reason: &'static str,
     },
     /// A distribution whose metadata does not say what it is.
     #[error("`{path}` names no distribution and version")]
@@ -96,115 +113,54 @@ pub fn compile(
     session.run(&exec, question.to_string().as_bytes(), &mut |_, _| {})
 }
 
-/// Puts what pip left into the shape that the runtime needs.
+/// The script with the runtime's interpreter in its first line, if it lies where scripts do and
+/// named the builder's.
+fn rewritten(
+    path: &RelPath,
+    content: &Content,
+    interpreter: &Interpreter,
+    layout: &Layout,
+) -> Result<Option<Vec<u8>>, fs::Error> {
+    if !matches!(path.as_str().split_once('/'), Some(("bin", name)) if !name.contains('/')) {
+        return Ok(None);
+    }
+    let mut start = [0; 2];
+    let read = io::Read::read(&mut content.open()?, &mut start)
+        .map_err(|source| fs::Error::new("read", content.path(), source))?;
+    if &start[..read] != b"#!" {
+        return Ok(None);
+    }
+    let python = &layout.script_python;
+    Ok(scripts::rewrite(
+        &content.read()?,
+        &interpreter.interpreters,
+        python,
+    ))
+}
+
+/// Whether a `direct_url.json` names a path of the builder, or cannot be read and so may name one.
 ///
-/// `root` is the prefix's absolute path in the builder: links that name it become relative.
-pub fn install(
-    prefix: Tree,
-    root: &str,
-    interpreter: &Interpreter,
-    layout: &Layout,
-) -> Result<Installed, Error> {
-    let relocation = Relocation::new(&prefix, layout);
-    let mut tree = move_nodes(prefix, root, &relocation, layout)?;
-    rewrite_scripts(&mut tree, interpreter, layout)?;
-    let infos = find_infos(&tree)?;
-    own(&mut tree, &infos, &relocation);
-    drop_local_urls(&mut tree, &infos)?;
-    let digests = digest_all(&tree)?;
-    write_records(&mut tree, &infos, &digests)?;
-    let native = digests.values().filter(|file| file.native).count();
-    let mut distributions: Vec<_> = infos
-        .iter()
-        .map(|info| Arc::clone(&info.distribution))
+/// <https://packaging.python.org/en/latest/specifications/direct-url/>
+fn is_local(direct_url: &[u8]) -> bool {
+    serde_json::from_slice::<serde_json::Value>(direct_url)
+        .ok()
+        .and_then(|json| json.get("url")?.as_str().map(str::to_owned))
+        .is_none_or(|url| url.starts_with("file:"))
+}
+
+/// The text of a `RECORD` that lies at `own`, whose paths are relative to `base`: H18.
+fn write_record(
+    own: &RelPath,
+    base: &RelPath,
+    files: impl Iterator<Item = (RelPath, Option<(Digest, u64)>)>,
+) -> Vec<u8> {
+    let rows = files
+        .map(|(path, file)| Row {
+            file: file.filter(|_| path != *own),
+            path: relocate::relative(base, &path),
+        })
         .collect();
-    distributions.sort();
-    let mut compiled_here: Vec<_> = infos
-        .iter()
-        .filter(|info| info.compiled_here)
-        .map(|info| Arc::clone(&info.distribution))
-        .collect();
-    compiled_here.sort();
-    Ok(Installed {
-        tree,
-        distributions,
-        compiled_here,
-        native,
-    })
-}
-
-/// Every node at its place in the runtime.
-fn move_nodes(
-    prefix: Tree,
-    root: &str,
-    relocation: &Relocation,
-    layout: &Layout,
-) -> Result<Tree, Error> {
-    let mut tree = Tree::new();
-    for (path, entry) in prefix.into_entries() {
-        if DROPPINGS.contains(&path.as_str()) {
-            continue;
-        }
-        let Some(to) = relocation.of(&path)? else {
-            continue;
-        };
-        let node = match entry.node {
-            Node::Symlink { target } => Node::Symlink {
-                target: relocation.link(&path, &to, &target, &[root, &layout.dest])?,
-            },
-            node => node,
-        };
-        if let Some(there) = tree.get(&to)
-            && same(&there.node, &node)?
-        {
-            continue;
-        }
-        tree.insert(to, node)
-            .map_err(|occupied| Error::Merge(occupied.0))?;
-    }
-    relocate::refuse_loops(&tree)?;
-    Ok(tree)
-}
-
-/// Whether two files are one: distributions that lie in `lib` and `lib64` share some.
-fn same(a: &Node, b: &Node) -> Result<bool, fs::Error> {
-    Ok(match (a, b) {
-        (Node::File { content: a, .. }, Node::File { content: b, .. }) => {
-            a.size() == b.size() && a.read()? == b.read()?
-        }
-        (Node::Symlink { target: a }, Node::Symlink { target: b }) => a == b,
-        _ => false,
-    })
-}
-
-fn rewrite_scripts(
-    tree: &mut Tree,
-    interpreter: &Interpreter,
-    layout: &Layout,
-) -> Result<(), Error> {
-    let mut rewritten = Vec::new();
-    for (path, entry) in tree.iter() {
-        let Node::File { content, .. } = &entry.node else {
-            continue;
-        };
-        if !matches!(path.as_str().split_once('/'), Some(("bin", name)) if !name.contains('/')) {
-            continue;
-        }
-        let mut start = [0; 2];
-        let read = io::Read::read(&mut content.open()?, &mut start)
-            .map_err(|source| fs::Error::new("read", content.path(), source))?;
-        if &start[..read] != b"#!" {
-            continue;
-        }
-        let python = &layout.script_python;
-        if let Some(bytes) = scripts::rewrite(&content.read()?, &interpreter.interpreters, python) {
-            rewritten.push((path.clone(), bytes));
-        }
-    }
-    for (path, bytes) in rewritten {
-        set_content(tree, &path, bytes);
-    }
-    Ok(())
+    record::write(rows).into_bytes()
 }
 
 fn set_content(tree: &mut Tree, path: &RelPath, bytes: Vec<u8>) {
@@ -216,235 +172,3 @@ fn set_content(tree: &mut Tree, path: &RelPath, bytes: Vec<u8>) {
         *content = bytes.into();
     }
 }
-
-/// A distribution's metadata folder.
-struct Info {
-    distribution: Arc<Distribution>,
-    /// `…/name-version.dist-info`, or `….egg-info` of installers before wheels.
-    folder: RelPath,
-    /// The paths that it lists, relative to `base`.
-    listed: Vec<String>,
-    /// What `listed` is relative to.
-    base: RelPath,
-    has_record: bool,
-    compiled_here: bool,
-}
-
-/// Every distribution that has metadata in the tree.
-fn find_infos(tree: &Tree) -> Result<Vec<Info>, Error> {
-    let read = |folder: &RelPath, name: &str| -> Result<Option<String>, Error> {
-        match tree.get(&folder.join(name)?).map(|entry| &entry.node) {
-            Some(Node::File { content, .. }) => {
-                Ok(Some(String::from_utf8_lossy(&content.read()?).into_owned()))
-            }
-            _ => Ok(None),
-        }
-    };
-    let mut infos = Vec::new();
-    for (folder, entry) in tree.iter() {
-        if !matches!(entry.node, Node::Dir) {
-            continue;
-        }
-        let Some(site) = folder.parent() else {
-            continue;
-        };
-        let wheel = folder.as_str().ends_with(".dist-info");
-        if !relocate::is_metadata(folder) {
-            continue;
-        }
-        let name = if wheel { "METADATA" } else { "PKG-INFO" };
-        let Some(metadata) = read(folder, name)? else {
-            continue;
-        };
-        let distribution = distribution(&metadata).ok_or_else(|| Error::Metadata {
-            path: folder.join(name).unwrap_or_else(|_| folder.clone()),
-        })?;
-        let record = read(folder, "RECORD")?;
-        let has_record = wheel && record.is_some();
-        let (listed, base) = match record {
-            Some(record) if wheel => (record::paths(&record), site),
-            _ => {
-                let files = read(folder, "installed-files.txt")?.unwrap_or_default();
-                (files.lines().map(str::to_owned).collect(), folder.clone())
-            }
-        };
-        let tags = read(folder, "WHEEL")?.unwrap_or_default();
-        infos.push(Info {
-            distribution: Arc::new(distribution),
-            folder: folder.clone(),
-            listed,
-            base,
-            has_record,
-            compiled_here: tags
-                .lines()
-                .filter_map(|line| line.strip_prefix("Tag:"))
-                .any(|tag| tag.contains("-linux_")),
-        });
-    }
-    Ok(infos)
-}
-
-/// The name and version of core metadata.
-///
-/// <https://packaging.python.org/en/latest/specifications/core-metadata/>
-fn distribution(metadata: &str) -> Option<Distribution> {
-    let field = |name: &str| {
-        metadata
-            .lines()
-            .take_while(|line| !line.is_empty())
-            .filter_map(|line| line.split_once(':'))
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.trim())
-            .filter(|value| !value.is_empty())
-    };
-    Some(Distribution {
-        name: Name::new(field("Name")?).as_str().to_owned(),
-        version: field("Version")?.to_owned(),
-    })
-}
-
-/// Marks every node with the distributions that list it.
-fn own(tree: &mut Tree, infos: &[Info], relocation: &Relocation) {
-    for info in infos {
-        let mut paths = BTreeSet::new();
-        for listed in &info.listed {
-            if let Some(path) = relocation.listed(&info.base, listed) {
-                paths.insert(path);
-            }
-        }
-        paths.extend(tree.below(&info.folder).cloned());
-        // Bytecode that pip did not write is listed nowhere; it goes with its source.
-        let compiled: Vec<_> = paths.iter().flat_map(|path| bytecode(tree, path)).collect();
-        paths.extend(compiled);
-        for path in paths {
-            if let Some(entry) = tree.get_mut(&path)
-                && !matches!(entry.node, Node::Dir)
-                && !entry.owners.contains(&info.distribution)
-            {
-                entry.owners.push(Arc::clone(&info.distribution));
-            }
-        }
-    }
-}
-
-/// The bytecode of a source file: `__pycache__/name.*.pyc` beside it.
-fn bytecode(tree: &Tree, source: &RelPath) -> Vec<RelPath> {
-    let Some(stem) = source.name().strip_suffix(".py") else {
-        return Vec::new();
-    };
-    let folder = source
-        .parent()
-        .map_or_else(String::new, |parent| format!("{parent}/"));
-    let start = format!("{folder}__pycache__/{stem}.");
-    let Ok(cache) = RelPath::new(&format!("{folder}__pycache__")) else {
-        return Vec::new();
-    };
-    tree.below(&cache)
-        .filter(|path| path.as_str().starts_with(&start))
-        .cloned()
-        .collect()
-}
-
-/// Takes out each `direct_url.json` that names a path of the builder.
-///
-/// <https://packaging.python.org/en/latest/specifications/direct-url/>
-fn drop_local_urls(tree: &mut Tree, infos: &[Info]) -> Result<(), Error> {
-    for info in infos {
-        let path = info.folder.join("direct_url.json")?;
-        let Some(Entry {
-            node: Node::File { content, .. },
-            ..
-        }) = tree.get(&path)
-        else {
-            continue;
-        };
-        let url = serde_json::from_slice::<serde_json::Value>(&content.read()?)
-            .ok()
-            .and_then(|json| json.get("url")?.as_str().map(str::to_owned));
-        // What cannot be read may name anything.
-        if url.is_none_or(|url| url.starts_with("file:")) {
-            tree.remove(&path);
-        }
-    }
-    Ok(())
-}
-
-/// What was learnt of a file when it was read.
-#[derive(Clone, Copy)]
-struct Digested {
-    digest: Digest,
-    size: u64,
-    native: bool,
-}
-
-/// Reads every file once, on all cores.
-fn digest_all(tree: &Tree) -> Result<BTreeMap<RelPath, Digested>, Error> {
-    let files: Vec<(&RelPath, &Content)> = tree
-        .iter()
-        .filter_map(|(path, entry)| match &entry.node {
-            Node::File { content, .. } => Some((path, content)),
-            _ => None,
-        })
-        .collect();
-    files
-        .into_par_iter()
-        .map(|(path, content)| Ok((path.clone(), digest_one(content)?)))
-        .collect()
-}
-
-fn digest_one(content: &Content) -> Result<Digested, fs::Error> {
-    let failed = |source| fs::Error::new("read", content.path(), source);
-    let mut reader = content.open()?;
-    let mut start = [0; 4];
-    let mut filled = 0;
-    while filled < start.len() {
-        match io::Read::read(&mut reader, &mut start[filled..]).map_err(failed)? {
-            0 => break,
-            count => filled += count,
-        }
-    }
-    let mut hashing = Hashing::new(io::sink());
-    io::Write::write_all(&mut hashing, &start[..filled]).map_err(failed)?;
-    io::copy(&mut reader, &mut hashing).map_err(failed)?;
-    let (_, digest, size) = hashing.finish();
-    Ok(Digested {
-        digest,
-        size,
-        native: &start == b"\x7fELF",
-    })
-}
-
-/// Makes each `RECORD` say what is there: H18.
-fn write_records(
-    tree: &mut Tree,
-    infos: &[Info],
-    digests: &BTreeMap<RelPath, Digested>,
-) -> Result<(), Error> {
-    let mut rows: HashMap<Arc<Distribution>, Vec<RelPath>> = HashMap::new();
-    for (path, entry) in tree.iter() {
-        for owner in &entry.owners {
-            rows.entry(Arc::clone(owner))
-                .or_default()
-                .push(path.clone());
-        }
-    }
-    for info in infos.iter().filter(|info| info.has_record) {
-        let record = info.folder.join("RECORD")?;
-        let paths = rows.remove(&info.distribution).unwrap_or_default();
-        let rows = paths
-            .into_iter()
-            .map(|path| Row {
-                file: match digests.get(&path) {
-                    Some(file) if path != record => Some((file.digest, file.size)),
-                    _ => None,
-                },
-                path: relocate::relative(&info.base, &path),
-            })
-            .collect();
-        set_content(tree, &record, record::write(rows).into_bytes());
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests;

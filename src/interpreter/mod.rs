@@ -68,6 +68,9 @@ pub struct Interpreter {
     pub prefix_map: Option<String>,
     /// The optimisation level that extension modules get by default.
     pub optimisation: String,
+    /// The tags of the wheels that its pip would install, the best first; none if it has no pip.
+    #[serde(default)]
+    pub tags: Vec<String>,
     /// The paths that can change the answer while the interpreter stays.
     #[serde(default)]
     pub watched: Vec<PathBuf>,
@@ -108,10 +111,11 @@ impl Interpreter {
         if let Some(key) = &key
             && !interpreter.tells_secrets()
         {
-            let watched = match session.inherits() {
-                true => interpreter.watched.as_slice(),
-                // An image does not change.
-                false => &[],
+            // An image does not change.
+            let watched = if session.inherits() {
+                interpreter.watched.as_slice()
+            } else {
+                &[]
             };
             keep(cache, key, &answer, watched);
         }

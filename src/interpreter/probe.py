@@ -55,6 +55,15 @@ def pip():
     }
 
 
+def tags():
+    """The wheels that pip would install, by their tags, the best first."""
+    try:
+        from pip._vendor.packaging.tags import sys_tags
+    except ImportError:
+        return []
+    return [str(tag) for tag in sys_tags()]
+
+
 def config_files():
     """pip's configuration files, in the order in which later ones win.
 
@@ -174,6 +183,7 @@ def main():
         "environment": {k: v for k, v in os.environ.items() if k.startswith(("PIP_", "PYTHON"))},
         "prefix_map": compiler(),
         "optimisation": optimisation(),
+        "tags": tags(),
         "watched": sorted(set(watched())),
     }
     json.dump(answer, sys.stdout)

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use tempfile::TempDir;
 
-use super::{Error, Meter, Options, refuse_collisions};
+use super::{Error, Meter, Options, groups, refuse_collisions};
 use crate::fs;
-use crate::tree::{Node, Tree};
+use crate::tree::{Content, Node, Tree};
 
 /// A folder that is whole and does not have its name yet.
 pub(super) struct Staged {
@@ -65,12 +65,18 @@ fn write(tree: &Tree, root: &Path, mtime: u64, meter: &Meter<'_>) -> io::Result<
                 executable,
             } => {
                 let mut file = fs::create_new(&to).map_err(own)?;
-                let mut reader = content.open().map_err(own)?;
-                io::copy(&mut reader, &mut file)
-                    .map_err(|source| own(fs::Error::new("write", &to, source)))?;
+                match content {
+                    // The file system may let both share their bytes.
+                    Content::File {
+                        path, offset, size, ..
+                    } => {
+                        fs::copy_part(path, *offset, *size, &mut file).map_err(own)?;
+                        meter.advance(*size)?;
+                    }
+                    content => groups::copy(content, &mut file, meter)?,
+                }
                 fs::set_mode(&to, if *executable { 0o755 } else { 0o644 }).map_err(own)?;
-                fs::set_mtime(&file, &to, mtime).map_err(own)?;
-                meter.advance(content.size())
+                fs::set_mtime(&file, &to, mtime).map_err(own)
             }
         }
     })?;

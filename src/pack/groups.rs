@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use rayon::prelude::*;
 
 use super::sink::Sink;
-use super::{Meter, tar};
+use super::{Meter, members, tar};
 use crate::fs;
 use crate::tree::Content;
 
@@ -105,8 +105,12 @@ pub(super) fn copy(
 ) -> io::Result<()> {
     let mut reader = content.open().map_err(io::Error::other)?;
     loop {
-        let bytes = io::BufRead::fill_buf(&mut reader)
-            .map_err(|source| io::Error::other(fs::Error::new("read", content.path(), source)))?;
+        let bytes = io::BufRead::fill_buf(&mut reader).map_err(|source| match content {
+            Content::Member(member) if source.kind() == io::ErrorKind::InvalidData => {
+                members::damaged(member)
+            }
+            content => io::Error::other(fs::Error::new("read", content.path(), source)),
+        })?;
         if bytes.is_empty() {
             return Ok(());
         }

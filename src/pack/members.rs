@@ -80,7 +80,8 @@ impl Members {
     }
 }
 
-fn damaged(member: &Member) -> io::Error {
+/// What a member is that holds other bytes than it should.
+pub(super) fn damaged(member: &Member) -> io::Error {
     io::Error::other(Damaged(member.archive.path.clone()))
 }
 

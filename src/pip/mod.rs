@@ -125,6 +125,18 @@ impl<'a> Driver<'a> {
         &self.settings.ignored
     }
 
+    /// Whether a setting that is a switch, such as `no-deps`, is on.
+    #[must_use]
+    pub fn is_on(&self, setting: &str) -> bool {
+        let given = format!("--{setting}");
+        self.options.args.contains(&given)
+            || self.settings.pass.get(setting).is_some_and(|(value, _)| {
+                // As pip reads the value of a switch.
+                let value = value.to_ascii_lowercase();
+                ["y", "yes", "t", "true", "on", "1"].contains(&value.as_str())
+            })
+    }
+
     /// The files of constraints that the caller's settings name: inputs like any other.
     #[must_use]
     pub fn constraints(&self) -> Vec<Input> {

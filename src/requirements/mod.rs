@@ -72,6 +72,8 @@ pub use marker::{Marker, Undefined};
 pub use options::{FindLinks, FormatControl, Located, Options, ReleaseControl};
 pub use specifier::{Name, Operator, Specifier, Specifiers};
 pub use text::{LocalPath, Location, Text};
+pub(crate) use version::is_version;
+pub use version::same_version;
 
 use crate::digest::Digest;
 use crate::target::MarkerEnvironment;

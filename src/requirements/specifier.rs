@@ -240,6 +240,21 @@ pub(super) fn parse(text: &str) -> Result<Parsed> {
     })
 }
 
+impl Specifiers {
+    /// Whether a `Requires-Python` admits this version of Python, pre-releases too. What cannot be read
+    /// admits all, as with pip.
+    #[must_use]
+    pub fn python_admitted(requires_python: &str, python: &str) -> bool {
+        let scanner = &mut Scanner::new(requires_python.trim());
+        match clauses(scanner) {
+            Ok(read) if scanner.is_at_end() => {
+                read.clauses.iter().all(|clause| clause.admits(python))
+            }
+            _ => true,
+        }
+    }
+}
+
 /// The extras in brackets behind a path: `[a,b]`.
 pub(super) fn parse_extras(text: &str) -> Result<BTreeSet<Name>> {
     let scanner = &mut Scanner::new(text);

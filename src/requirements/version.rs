@@ -101,11 +101,20 @@ fn after(base: &Version, release: &[u64]) -> Option<Version> {
 }
 
 /// Whether the text is a version.
-pub(super) fn is_version(text: &str) -> bool {
+pub(crate) fn is_version(text: &str) -> bool {
     version(text).is_some()
 }
 
 /// Parses a version as `packaging` does. Numbers end at 2⁶⁴ − 1.
+/// Whether two versions are one, however they are written: `1.0` is `1.0.0`.
+#[must_use]
+pub fn same_version(a: &str, b: &str) -> bool {
+    match (version(a), version(b)) {
+        (Some(a), Some(b)) => a == b,
+        _ => a == b,
+    }
+}
+
 fn version(text: &str) -> Option<Version> {
     let text = trim_start(trim_end(text));
     text.is_ascii()

@@ -101,21 +101,26 @@ impl Content {
             let room = usize::try_from(file.left).map_or(BUFFER, |left| left.min(BUFFER));
             Source::File(BufReader::with_capacity(room, file))
         };
-        Ok(Reader(match self {
+        let source = match self {
             Self::Bytes(bytes) => Source::Bytes(Cursor::new(bytes)),
             Self::File {
                 path, offset, size, ..
             } => buffered(limited(path, *offset, *size)?),
             Self::Member(member) => {
                 let packed = limited(&member.archive.path, member.offset, member.packed)?;
-                match member.method {
+                let source = match member.method {
                     Method::Stored => buffered(packed),
                     Method::Deflated(_) => {
                         Source::Deflated(Box::new(Inflater::new(packed, member.size)))
                     }
-                }
+                };
+                return Ok(Reader {
+                    source,
+                    sum: Some((crc32fast::Hasher::new(), member.crc)),
+                });
             }
-        }))
+        };
+        Ok(Reader { source, sum: None })
     }
 
     /// Reads all bytes into memory.
@@ -148,7 +153,11 @@ const BUFFER: usize = 1 << 17;
 
 /// The bytes of a [`Content`].
 #[derive(Debug)]
-pub struct Reader<'a>(Source<'a>);
+pub struct Reader<'a> {
+    source: Source<'a>,
+    /// The checksum of what was read, and what it must be in the end.
+    sum: Option<(crc32fast::Hasher, u32)>,
+}
 
 #[derive(Debug)]
 enum Source<'a> {
@@ -157,31 +166,48 @@ enum Source<'a> {
     Deflated(Box<Inflater<Limited>>),
 }
 
+impl Source<'_> {
+    fn reader(&mut self) -> &mut dyn BufRead {
+        match self {
+            Self::Bytes(cursor) => cursor,
+            Self::File(file) => file,
+            Self::Deflated(inflater) => inflater,
+        }
+    }
+}
+
 impl BufRead for Reader<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        match &mut self.0 {
-            Source::Bytes(cursor) => cursor.fill_buf(),
-            Source::File(file) => file.fill_buf(),
-            Source::Deflated(inflater) => inflater.fill_buf(),
+        let bytes = self.source.reader().fill_buf()?;
+        match &self.sum {
+            Some((sum, expected)) if bytes.is_empty() && sum.clone().finalize() != *expected => {
+                Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "the checksum is wrong",
+                ))
+            }
+            _ => Ok(bytes),
         }
     }
 
     fn consume(&mut self, count: usize) {
-        match &mut self.0 {
-            Source::Bytes(cursor) => cursor.consume(count),
-            Source::File(file) => file.consume(count),
-            Source::Deflated(inflater) => inflater.consume(count),
+        let reader = self.source.reader();
+        if let Some((sum, _)) = &mut self.sum
+            && let Ok(bytes) = reader.fill_buf()
+        {
+            sum.update(&bytes[..count]);
         }
+        reader.consume(count);
     }
 }
 
 impl Read for Reader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &mut self.0 {
-            Source::Bytes(cursor) => cursor.read(buffer),
-            Source::File(file) => file.read(buffer),
-            Source::Deflated(inflater) => inflater.read(buffer),
-        }
+        let bytes = self.fill_buf()?;
+        let count = bytes.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&bytes[..count]);
+        self.consume(count);
+        Ok(count)
     }
 }
 

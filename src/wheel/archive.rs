@@ -365,6 +365,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// The same error about the file that was copied.
+    pub(super) fn about(self, path: &Path) -> Self {
+        match self {
+            Self::Refused { entry, problem, .. } => Self::refused(path, entry, problem),
+            error => error,
+        }
+    }
+
     fn refused(wheel: &Path, entry: Option<String>, problem: Problem) -> Self {
         Self::Refused {
             wheel: wheel.to_path_buf(),

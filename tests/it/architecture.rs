@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules in the order of the pipeline.
-const ORDER: [&str; 20] = [
+const ORDER: [&str; 21] = [
     "digest",
     "inflate",
     "fs",
@@ -18,6 +18,7 @@ const ORDER: [&str; 20] = [
     "interpreter",
     "layout",
     "pip",
+    "resolve",
     "install",
     "audit",
     "pack",

@@ -71,6 +71,28 @@ pub(crate) struct Build {
     /// The interpreter that scripts name in their first line [default: follows from --dest]
     #[arg(long, value_name = "PATH", help_heading = "Output")]
     pub(crate) script_python: Option<String>,
+    /// Who puts distributions into the prefix: prebuild, from wheels, or pip in the builder
+    #[arg(long, value_enum, default_value_t = Installer::Wheel, help_heading = "Wheels")]
+    pub(crate) installer: Installer,
+    /// Take wheels whose RECORD lacks files or hashes, as pip does
+    #[arg(long, help_heading = "Wheels")]
+    pub(crate) allow_unlisted: bool,
+    /// Refuse wheels that unpack to more
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value = "32GiB",
+        help_heading = "Wheels"
+    )]
+    pub(crate) max_wheel_size: ByteSize,
+    /// Refuse wheels that unpack to more than 64 MiB and so many times their own size
+    #[arg(
+        long,
+        value_name = "TIMES",
+        default_value_t = 100,
+        help_heading = "Wheels"
+    )]
+    pub(crate) max_wheel_ratio: u64,
     /// Write bytecode too: unchecked-hash, with the destination's paths
     #[arg(long, help_heading = "Output")]
     pub(crate) compile: bool,
@@ -245,6 +267,15 @@ pub(crate) enum Builder {
     Local,
     Docker,
     Podman,
+}
+
+/// Who puts distributions into the prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Installer {
+    /// prebuild: pip resolves and builds
+    Wheel,
+    /// pip, in the builder: the reference
+    Pip,
 }
 
 /// How results are printed.

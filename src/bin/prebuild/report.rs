@@ -111,6 +111,14 @@ impl Report {
                         .set_message(text.chars().take(70).collect::<String>());
                 }
             }
+            Event::Asking(why) if self.verbose => {
+                self.stage("resolve", &format!("pip is asked: {why}"));
+            }
+            Event::Wheel {
+                name,
+                made: Some(why),
+            } if self.verbose => self.stage("wheel", &format!("{name}: {why}")),
+            Event::Note(text) => self.stage("note", text),
             Event::Waiting(what) => self.stage("wait", what),
             Event::Warning(text) => self.warning(text),
             Event::Packed { done, total } => {

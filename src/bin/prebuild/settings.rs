@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use prebuild::cache::Place;
 use prebuild::event::Cancel;
+use prebuild::install::Installer;
 use prebuild::pack::DEFAULT_MTIME;
 use prebuild::pipeline::Request;
 use prebuild::requirements::Input;
 use prebuild::runner::{Container, Engine, Local, Runner};
+use prebuild::wheel::Leniency;
 
 use crate::args::{self, Builder, BuilderArgs, CacheArgs, Common, PipArgs};
 
@@ -77,6 +79,10 @@ impl Settings {
             force,
             dest,
             script_python,
+            installer,
+            allow_unlisted,
+            max_wheel_size,
+            max_wheel_ratio,
             compile,
         } = args;
         let mut settings = Self::common(common, environment, cancel)?;
@@ -86,6 +92,15 @@ impl Settings {
         request.dest = dest;
         request.script_python = script_python;
         request.compile = compile;
+        request.installer = match installer {
+            args::Installer::Wheel => Installer::Wheel,
+            args::Installer::Pip => Installer::Pip,
+        };
+        request.limits.size = max_wheel_size.as_u64();
+        request.limits.ratio = max_wheel_ratio;
+        if allow_unlisted {
+            request.leniency = Leniency::Unlisted;
+        }
         Ok(settings)
     }
 

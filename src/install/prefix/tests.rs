@@ -50,7 +50,7 @@ fn put(tree: &mut Tree, name: &str, text: &str) {
 
 fn installed(prefix: Tree, interpreter: &Interpreter) -> Result<Installed, Error> {
     let layout = Layout::new("/usr/local", interpreter, None).unwrap();
-    install(prefix, "/install", interpreter, &layout)
+    install_prefix(prefix, "/install", interpreter, &layout)
 }
 
 fn read(tree: &Tree, name: &str) -> String {

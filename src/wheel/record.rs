@@ -6,33 +6,47 @@ use crate::digest::Digest;
 
 /// One row: a path as it is written, and the hash and size unless the file has none.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Row {
-    pub(super) path: String,
-    pub(super) file: Option<(Digest, u64)>,
+pub(crate) struct Row {
+    pub(crate) path: String,
+    pub(crate) file: Option<(Digest, u64)>,
 }
 
 /// The paths of a `RECORD`. What cannot be a row is passed over: the file is only believed about
 /// which paths there are, and those are looked for in the tree.
-pub(super) fn paths(text: &str) -> Vec<String> {
-    let mut paths = Vec::new();
-    let mut rest = text;
+pub(crate) fn paths(text: &str) -> Vec<String> {
+    let rows = rows(text).into_iter();
+    rows.filter_map(|fields| fields.into_iter().next())
+        .filter(|path| !path.is_empty())
+        .collect()
+}
+
+/// The rows, each with its fields, as Python's `csv` reads them; empty lines are none.
+pub(super) fn rows(text: &str) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    let mut rest = text.trim_start_matches(['\r', '\n']);
     while !rest.is_empty() {
-        let (path, after) = field(rest);
-        // The path is all that is wanted of the row, but its other fields may be quoted too.
-        let mut after = after;
-        while let Some(next) = after.strip_prefix(',') {
-            (_, after) = field(next);
+        let (first, mut after) = field(rest);
+        let mut fields = vec![first];
+        loop {
+            if let Some(next) = after.strip_prefix(',') {
+                let (value, behind) = field(next);
+                fields.push(value);
+                after = behind;
+            } else if after.is_empty() || after.starts_with(['\r', '\n']) {
+                break;
+            } else {
+                // What stands behind a closing quote belongs to the field all the same.
+                let (value, behind) = field(after);
+                if let Some(last) = fields.last_mut() {
+                    last.push_str(&value);
+                }
+                after = behind;
+            }
         }
+        rows.push(fields);
         rest = after.trim_start_matches(['\r', '\n']);
-        if !path.is_empty() {
-            paths.push(path);
-        }
-        if rest.len() == after.len() && !rest.is_empty() {
-            // Something stands behind a closing quote: go on at the next line.
-            rest = rest.find('\n').map_or("", |end| &rest[end + 1..]);
-        }
     }
-    paths
+    rows
 }
 
 /// One field as Python's `csv` reads it, and what follows it.
@@ -60,7 +74,7 @@ fn field(text: &str) -> (String, &str) {
 }
 
 /// The text of a `RECORD`, rows sorted as pip sorts them.
-pub(super) fn write(mut rows: Vec<Row>) -> String {
+pub(crate) fn write(mut rows: Vec<Row>) -> String {
     rows.sort_by(|a, b| a.path.cmp(&b.path));
     let mut text = String::new();
     for Row { path, file } in rows {
@@ -83,7 +97,7 @@ pub(super) fn write(mut rows: Vec<Row>) -> String {
 }
 
 /// Base64 with the URL's alphabet and without padding, as `RECORD` writes hashes.
-fn base64(bytes: &[u8]) -> String {
+pub(super) fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
@@ -125,7 +139,7 @@ mod tests {
     #[test]
     fn paths_are_read_as_csv() {
         let text = "a.py,sha256=x,1\r\n\"b \"\"q\"\", c.py\",,\n\nd,\"x\ny\",2\n\"e\"junk,,\nf";
-        assert_eq!(paths(text), ["a.py", "b \"q\", c.py", "d", "e", "f"]);
+        assert_eq!(paths(text), ["a.py", "b \"q\", c.py", "d", "ejunk", "f"]);
     }
 
     #[test]

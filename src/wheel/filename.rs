@@ -1,0 +1,133 @@
+//! The name of a wheel's file, which says what it is.
+//!
+//! <https://packaging.python.org/en/latest/specifications/binary-distribution-format/#file-name-convention>
+
+use serde::{Deserialize, Serialize};
+
+use crate::requirements::{Name, is_version};
+
+/// `NAME-VERSION[-BUILD]-PYTHON-ABI-PLATFORM.whl`, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filename {
+    /// The distribution's name, normalised.
+    pub name: String,
+    /// Its version, as it is written there.
+    pub version: String,
+    /// The build tag.
+    pub build: Option<String>,
+    /// The tags of Pythons, such as `py2.py3`.
+    pub python: String,
+    /// The tags of ABIs.
+    pub abi: String,
+    /// The tags of platforms.
+    pub platform: String,
+}
+
+/// A name that no wheel can have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{name}` is no name of a wheel: {reason}")]
+pub struct ParseFilenameError {
+    name: String,
+    reason: &'static str,
+}
+
+impl Filename {
+    /// Takes a name apart, as pip does.
+    pub fn parse(filename: &str) -> Result<Self, ParseFilenameError> {
+        let refuse = |reason| ParseFilenameError {
+            name: filename.to_owned(),
+            reason,
+        };
+        let stem = filename
+            .strip_suffix(".whl")
+            .ok_or_else(|| refuse("it does not end in `.whl`"))?;
+        let parts: Vec<&str> = stem.split('-').collect();
+        let (name, version, build, tags) = match *parts.as_slice() {
+            [name, version, python, abi, platform] => {
+                (name, version, None, [python, abi, platform])
+            }
+            [name, version, build, python, abi, platform] => {
+                (name, version, Some(build), [python, abi, platform])
+            }
+            _ => return Err(refuse("it does not have five or six parts")),
+        };
+        let plain = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
+        if name.is_empty() || name.contains("__") || !name.chars().all(plain) {
+            return Err(refuse("its first part is no name"));
+        }
+        // Some tools write `_` for the `+` or `-` that a version has.
+        let version = version.replace('_', "-");
+        if !is_version(&version) {
+            return Err(refuse("its second part is no version"));
+        }
+        if build.is_some_and(|build| !build.starts_with(|c: char| c.is_ascii_digit())) {
+            return Err(refuse("its build tag does not begin with a digit"));
+        }
+        if tags.iter().any(|tag| tag.is_empty()) {
+            return Err(refuse("one of its tags is empty"));
+        }
+        let [python, abi, platform] = tags.map(str::to_owned);
+        Ok(Self {
+            name: Name::new(name).as_str().to_owned(),
+            version,
+            build: build.map(str::to_owned),
+            python,
+            abi,
+            platform,
+        })
+    }
+
+    /// Every tag that the name stands for, such as `cp311-cp311-linux_x86_64`.
+    ///
+    /// <https://packaging.python.org/en/latest/specifications/platform-compatibility-tags/>
+    pub fn tags(&self) -> impl Iterator<Item = String> {
+        self.python.split('.').flat_map(move |python| {
+            self.abi.split('.').flat_map(move |abi| {
+                let platforms = self.platform.split('.');
+                platforms.map(move |platform| format!("{python}-{abi}-{platform}"))
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_taken_apart() {
+        let name = "Zope.Interface-1.0.post1-2b-py2.py3-none-any.whl";
+        let parsed = Filename::parse(name).unwrap();
+        assert_eq!(
+            (
+                parsed.name.as_str(),
+                parsed.version.as_str(),
+                parsed.build.as_deref()
+            ),
+            ("zope-interface", "1.0.post1", Some("2b"))
+        );
+        let tags: Vec<_> = parsed.tags().collect();
+        assert_eq!(tags, ["py2-none-any", "py3-none-any"]);
+        let local = Filename::parse("torch-2.1.0+cpu-cp311-cp311-linux_x86_64.whl").unwrap();
+        assert_eq!(local.version, "2.1.0+cpu");
+    }
+
+    #[test]
+    fn what_is_no_name_is_refused() {
+        for name in [
+            "",
+            ".whl",
+            "a-1.0-py3-none-any.zip",
+            "a-1.0-none-any.whl",
+            "a-1.0-1-2-py3-none-any.whl",
+            "-1.0-py3-none-any.whl",
+            "a__b-1.0-py3-none-any.whl",
+            "a/b-1.0-py3-none-any.whl",
+            "a-one-py3-none-any.whl",
+            "a-1.0-x1-py3-none-any.whl",
+            "a-1.0---any.whl",
+        ] {
+            assert!(Filename::parse(name).is_err(), "{name}");
+        }
+    }
+}

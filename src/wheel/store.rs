@@ -1,0 +1,208 @@
+//! Wheels that were checked, kept in the cache.
+//!
+//! A wheel is copied there and looked at once, to its last byte; what was found is kept beside it. From
+//! then on its bytes come from the cache and never from where it was, and nothing of it is read but
+//! what is packed.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Archive, Entry, Error, Facts, Filename, Leniency, Limits, Wheel};
+use crate::cache::{Bucket, Cache, Lookup, Why};
+use crate::digest::Digest;
+use crate::event::Cancel;
+use crate::fs;
+
+/// What was found in a wheel, by a version of this program.
+#[derive(Serialize, Deserialize)]
+struct Index {
+    facts: Facts,
+    entries: Vec<Entry>,
+}
+
+const INDEX: &str = "index";
+const SEEN: &str = "digest";
+
+/// What a wheel must be.
+#[derive(Debug, Clone, Default)]
+pub struct Expected {
+    /// Its SHA-256 must be one of these, if there are any.
+    pub sha256: Vec<Digest>,
+}
+
+/// Wheels, by what they are.
+#[derive(Debug)]
+pub struct Store<'a> {
+    cache: &'a Cache,
+    limits: Limits,
+    leniency: Leniency,
+    cancel: &'a Cancel,
+}
+
+impl<'a> Store<'a> {
+    /// The wheels in `cache`; what comes in is held against `limits`.
+    #[must_use]
+    pub fn new(cache: &'a Cache, limits: Limits, leniency: Leniency, cancel: &'a Cancel) -> Self {
+        Self {
+            cache,
+            limits,
+            leniency,
+            cancel,
+        }
+    }
+
+    /// The wheel with this SHA-256, if it was checked before; else why not.
+    pub fn get(&self, digest: &Digest) -> Result<Wheel, Why> {
+        let entry = match self.cache.lookup(Bucket::Wheels, digest) {
+            Lookup::Hit(entry) => entry,
+            Lookup::Miss(why) => return Err(why),
+        };
+        let wheel = entry
+            .files()
+            .find(|(name, _)| *name != INDEX)
+            .and_then(|(name, _)| entry.path(name));
+        let index = entry.path(INDEX).and_then(|path| read_index(&path));
+        let (Some(path), Some(Index { facts, entries })) = (wheel, index) else {
+            self.cache.evict(Bucket::Wheels, digest);
+            return Err(Why::Damaged("its index cannot be read".to_owned()));
+        };
+        Ok(Wheel {
+            digest: *digest,
+            facts,
+            archive: Archive::known(path, None, entries),
+        })
+    }
+
+    /// The wheel at `path`, which may be anyone's: from the cache if it was there in this state
+    /// before, else copied there and checked. Also tells why it had to be.
+    pub fn at(&self, path: &Path, expected: &Expected) -> Result<(Wheel, Option<Why>), Error> {
+        let filename = path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        Filename::parse(&filename)?;
+        let before = fs::Stamp::of(path)?;
+        let seen = Self::seen_key(path, &before)?;
+        let known = self.seen(&seen);
+        let digest = if let Some(digest) = known {
+            digest
+        } else {
+            let file = fs::open(path)?;
+            let (digest, _) =
+                Digest::read(file).map_err(|source| fs::Error::new("read", path, source))?;
+            digest
+        };
+        if !expected.sha256.is_empty() && !expected.sha256.contains(&digest) {
+            let expected: Vec<_> = expected.sha256.iter().map(Digest::hex).collect();
+            return Err(Error::Hash {
+                wheel: path.to_path_buf(),
+                algorithm: "sha256",
+                found: digest.hex(),
+                expected: expected.join(" or "),
+            });
+        }
+        let (wheel, why) = match self.get(&digest) {
+            Ok(wheel) => (wheel, None),
+            Err(why) => (self.insert(path, &filename, &digest, &before)?, Some(why)),
+        };
+        if known.is_none() {
+            self.see(&seen, &digest, &before);
+        }
+        if wheel.facts.filename != Filename::parse(&filename)? {
+            // The same bytes under another name.
+            Wheel::check(&filename, digest, wheel.archive.clone(), self.leniency)?;
+        }
+        wheel.admit(self.leniency)?;
+        Ok((wheel, why))
+    }
+
+    /// Forgets a wheel whose bytes are not what they were.
+    pub fn evict(&self, digest: &Digest) {
+        self.cache.evict(Bucket::Wheels, digest);
+    }
+
+    fn insert(
+        &self,
+        path: &Path,
+        filename: &str,
+        digest: &Digest,
+        before: &fs::Stamp,
+    ) -> Result<Wheel, Error> {
+        let entry = self.cache.insert(Bucket::Wheels, digest, |folder| {
+            let copy = folder.join(filename);
+            fs::copy(path, &copy)?;
+            // It was hashed where it is; what was copied is what was hashed.
+            if fs::Stamp::of(path)? != *before {
+                return Err(Error::Changed(path.to_path_buf()));
+            }
+            let archive = Archive::open(&copy, None, &self.limits, self.cancel)
+                .map_err(|error| error.about(path))?;
+            let wheel = Wheel::check(filename, *digest, archive, Leniency::Unlisted)
+                .map_err(|error| error.about(path))?;
+            wheel
+                .admit(self.leniency)
+                .map_err(|error| error.about(path))?;
+            write_index(&folder.join(INDEX), &wheel)
+        })?;
+        drop(entry);
+        // As it will be found from now on.
+        self.get(digest)
+            .map_err(|_| Error::Changed(path.to_path_buf()))
+    }
+
+    fn seen_key(path: &Path, stamp: &fs::Stamp) -> Result<Digest, Error> {
+        let path = fs::canonicalize(path)?;
+        Ok(Digest::of(
+            format!("{} {stamp:?}", path.display()).as_bytes(),
+        ))
+    }
+
+    /// Which wheel a path was in this state.
+    fn seen(&self, key: &Digest) -> Option<Digest> {
+        let Lookup::Hit(entry) = self.cache.lookup(Bucket::Seen, key) else {
+            return None;
+        };
+        let text = fs::read_at_most(&entry.path(SEEN)?, 100).ok()?;
+        str::from_utf8(&text).ok()?.parse().ok()
+    }
+
+    fn see(&self, key: &Digest, digest: &Digest, stamp: &fs::Stamp) {
+        let seen = self.cache.insert(Bucket::Seen, key, |folder| {
+            let path = folder.join(SEEN);
+            fs::write_new(&path, digest.to_string().as_bytes())?;
+            if !stamp.has_settled(&fs::Stamp::of(&path)?) {
+                return Err(Error::Changed(path));
+            }
+            Ok(())
+        });
+        // It is looked at again next time.
+        drop(seen);
+    }
+}
+
+/// Writes what was found, with a checksum before it.
+fn write_index(path: &Path, wheel: &Wheel) -> Result<(), Error> {
+    let failed = |source| fs::Error::new("write", path, source);
+    let index = Index {
+        facts: wheel.facts.clone(),
+        entries: wheel.archive.entries().to_vec(),
+    };
+    let bytes =
+        postcard::to_stdvec(&index).map_err(|error| failed(std::io::Error::other(error)))?;
+    let mut file = fs::create_new(path)?;
+    file.write_all(&crc32fast::hash(&bytes).to_le_bytes())
+        .and_then(|()| file.write_all(&bytes))
+        .map_err(failed)?;
+    Ok(())
+}
+
+fn read_index(path: &Path) -> Option<Index> {
+    let bytes = fs::read(path).ok()?;
+    let (sum, bytes) = bytes.split_first_chunk::<4>()?;
+    if u32::from_le_bytes(*sum) != crc32fast::hash(bytes) {
+        return None;
+    }
+    postcard::from_bytes(bytes).ok()
+}
