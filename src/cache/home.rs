@@ -188,7 +188,10 @@ pub(super) fn is_cache(root: &Path) -> Result<bool, Error> {
         Ok(found) if !found.is_dir() => return Err(Error::NotAFolder(root.to_path_buf())),
         Ok(_) => {}
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-        Err(_) if fs::metadata(root).is_ok() => return Err(Error::Dangling(root.to_path_buf())),
+        // Not just anything: another process may make the folder between the two looks.
+        Err(_) if fs::metadata(root).is_ok_and(|found| found.is_symlink()) => {
+            return Err(Error::Dangling(root.to_path_buf()));
+        }
         Err(_) => return Ok(false),
     }
     let tag = fs::read_at_most(&root.join(TAG), 1 << 10).unwrap_or_default();

@@ -13,7 +13,7 @@ use crate::fs;
 use crate::tree::{Archive, Member};
 
 /// How much is read at a time, at most.
-const CHUNK: u64 = 1 << 18;
+const CHUNK: u64 = 1 << 17;
 
 /// Copies members as they are packed. Those of one archive come together, so one file is open.
 #[derive(Default)]
