@@ -1,6 +1,6 @@
 //! The stages in their order. Read this file first.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use crate::artifact::Artifact;
 use crate::audit::{Finding, audit};
-use crate::cache::{self, Cache};
+use crate::cache::{self, Cache, Why};
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::event::{Cancel, Event, Observer, Stage};
@@ -16,13 +16,13 @@ use crate::install::{self, Installed, Installer, Placed};
 use crate::interpreter::Interpreter;
 use crate::layout::Layout;
 use crate::pack::{self, Output};
-use crate::pip::{self, Driver};
+use crate::pip::{self, Driver, Item, Source};
 use crate::plan::Plan;
-use crate::requirements::{Context, Input, Requirements};
+use crate::requirements::{Context, Input, Name, Requirements, same_version};
 use crate::resolve::{self, Given};
 use crate::runner::{self, Runner, Session};
-use crate::tree::Node;
-use crate::wheel::{Leniency, Limits, Store};
+use crate::tree::{Node, Tree};
+use crate::wheel::{Expected, Filename, Leniency, Limits, Store, Wheel};
 
 /// What is asked for: all that decides a build, as values.
 #[derive(Debug)]
@@ -238,6 +238,13 @@ impl Building<'_> {
                 Ok(given) => return self.install_wheels(&given, watch),
                 Err(why) => (self.observe)(&Event::Asking(why)),
             }
+            if self.driver.can_resolve() {
+                return self.install_resolved(session, watch);
+            }
+            let version = self.driver.version();
+            (self.observe)(&Event::Note(&format!(
+                "pip {version} cannot say what it would install (22.2 and later can): it installs itself"
+            )));
         }
         self.install_by_pip(session, watch)
     }
@@ -261,19 +268,121 @@ impl Building<'_> {
                 })
             })
             .collect::<Result<Vec<_>>>()?;
+        self.install_placed(&placed, Vec::new())
+    }
+
+    /// Has pip choose, and get or build what is not known yet.
+    fn install_resolved(&self, session: &mut dyn Session, watch: &mut Watch<'_>) -> Result<Made> {
+        let Self {
+            driver,
+            requirements,
+            store,
+            ..
+        } = self;
+        watch.stage(Stage::Install, &format!("pip {}", driver.version()));
+        let resolution = driver.resolve(session, requirements, self.observe)?;
+        let mut wheels: Vec<Option<Wheel>> = Vec::new();
+        let mut built = Vec::new();
+        for item in &resolution.items {
+            let found = match &item.source {
+                Source::Wheel(Some(digest)) => store.get(digest),
+                _ => match driver.built_key(session, requirements, item) {
+                    Some(key) => {
+                        built.push(item.name.as_str().to_owned());
+                        store.built(&key)
+                    }
+                    None => Err(Why::Absent),
+                },
+            };
+            let why = found.as_ref().err().map(ToString::to_string);
+            let name = format!("{} {}", item.name, item.version);
+            (self.observe)(&Event::Wheel {
+                name: &name,
+                made: why.as_deref(),
+            });
+            wheels.push(found.ok());
+        }
+        let missing: Vec<&Item> = resolution
+            .items
+            .iter()
+            .zip(&wheels)
+            .filter(|(_, wheel)| wheel.is_none())
+            .map(|(item, _)| item)
+            .collect();
+        if !missing.is_empty() {
+            let about = format!("{} of {} wheels", missing.len(), wheels.len());
+            (self.observe)(&Event::Stage(Stage::Install, &about));
+            let (folder, outcome) = driver.wheels(session, requirements, &missing, self.observe)?;
+            built.extend(outcome.built);
+            let mut got = self.take(&folder, &missing)?;
+            for (item, wheel) in resolution.items.iter().zip(&mut wheels) {
+                if wheel.is_some() {
+                    continue;
+                }
+                *wheel = got.remove(&item.name);
+                if let (Some(wheel), Some(key)) =
+                    (&wheel, driver.built_key(session, requirements, item))
+                {
+                    store.keep_built(&key, wheel);
+                }
+            }
+        }
+        let mut placed = Vec::new();
+        for (item, wheel) in resolution.items.into_iter().zip(wheels) {
+            let wheel = wheel.ok_or_else(|| pip::Error::NoWheel {
+                distribution: format!("{} {}", item.name, item.version),
+            })?;
+            wheel.admit(self.request.leniency)?;
+            placed.push(Placed {
+                wheel,
+                requested: item.requested,
+                direct_url: item.direct_url,
+            });
+        }
+        self.install_placed(&placed, built)
+    }
+
+    /// Takes the wheels that pip got out of a folder into the store, by the names of their
+    /// distributions.
+    fn take(&self, folder: &Tree, missing: &[&Item]) -> Result<BTreeMap<Name, Wheel>> {
+        let files: Vec<_> = folder
+            .iter()
+            .filter_map(|(path, entry)| match &entry.node {
+                Node::File { content, .. } => Some((path.as_str(), content)),
+                _ => None,
+            })
+            .collect();
+        files
+            .into_par_iter()
+            .filter_map(|(name, content)| {
+                let filename = Filename::parse(name).ok()?;
+                let item = missing.iter().find(|item| {
+                    item.name.as_str() == filename.name
+                        && same_version(&item.version, &filename.version)
+                })?;
+                // What was built has no hash to be held against.
+                let sha256 = match &item.source {
+                    Source::Wheel(Some(digest)) => vec![*digest],
+                    _ => Vec::new(),
+                };
+                let taken = self.store.take(name, content, &Expected { sha256 });
+                Some(taken.map(|(wheel, _)| (item.name.clone(), wheel)))
+            })
+            .collect::<std::result::Result<_, _>>()
+            .map_err(Into::into)
+    }
+
+    fn install_placed(&self, placed: &[Placed], built: Vec<String>) -> Result<Made> {
         if self.cancel.is_cancelled() {
             return Err(runner::Error::Cancelled.into());
         }
+        let wheels = placed.iter().map(|placed| &placed.wheel);
         Ok(Made {
-            installed: install::install_wheels(&placed, self.interpreter, self.layout)?,
+            installed: install::install_wheels(placed, self.interpreter, self.layout)?,
             installer: Installer::Wheel,
-            built: Vec::new(),
-            wheels: placed
-                .iter()
-                .map(|placed| {
-                    let wheel = &placed.wheel;
-                    (wheel.archive.path().to_path_buf(), wheel.digest)
-                })
+            built,
+            wheels: wheels
+                .map(|wheel| (wheel.archive.path().to_path_buf(), wheel.digest))
                 .collect(),
         })
     }

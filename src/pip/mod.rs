@@ -3,30 +3,38 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::digest::Digest;
 use crate::event::{Event, Observer};
 use crate::fs;
 use crate::interpreter::{Interpreter, Pip};
 use crate::requirements::{self, Input, Location, Name, Requirements, hide_credentials};
 use crate::runner::{self, Exec, Session};
-use crate::tree::{Content, Node, ReadError, RelPath, Tree, UnsafePath};
+use crate::tree::{Content, Entry, Node, ReadError, RelPath, Tree, UnsafePath};
 
 pub mod explain;
+mod order;
 pub mod packages;
 mod render;
+mod report;
 mod settings;
 
+pub use report::{Item, ReportError, Resolution, Source};
 pub use settings::Setting;
 
 use explain::{Cause, Failure};
-use render::Line;
+use render::{Line, Rendered};
 
 use settings::{Origin, Settings};
 
 /// Where things lie in the builder, below the session's root.
 const PREFIX: &str = "install";
-const WORK: &str = "prebuild/work";
 const TEMP: &str = "prebuild/tmp";
 const LOG: &str = "prebuild/log";
+const REPORT: &str = "prebuild/report";
+const WHEELS: &str = "prebuild/wheels";
+
+/// The largest report that is read, in bytes: a thousand distributions with long metadata.
+const MAX_REPORT: u64 = 256 << 20;
 
 /// How many of pip's last lines an error shows.
 const TAIL: usize = 15;
@@ -57,6 +65,27 @@ pub struct Driver<'a> {
     settings: Settings,
     options: &'a Options,
     inherits: bool,
+}
+
+/// What pip is run for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Task {
+    /// To install.
+    Install,
+    /// To say what it would install.
+    Resolve,
+    /// To download or build wheels.
+    Wheels,
+}
+
+impl Task {
+    /// Where its files lie in the builder, below the session's root: one run leaves its own.
+    fn work(self) -> &'static str {
+        match self {
+            Self::Install | Self::Resolve => "prebuild/work",
+            Self::Wheels => "prebuild/wheels-work",
+        }
+    }
 }
 
 /// What pip said and did.
@@ -156,15 +185,126 @@ impl<'a> Driver<'a> {
         requirements: &Requirements,
         observe: &Observer<'_>,
     ) -> Result<Outcome, Error> {
-        let root = session.locate(WORK);
+        session.put(PREFIX, &Tree::new())?;
+        let rendered = self.render(session, Task::Install, requirements)?;
+        let lines = self.run(session, Task::Install, rendered, observe)?;
+        Ok(Outcome {
+            built: built(&lines),
+        })
+    }
+
+    /// Whether this pip can say what it would install (from 22.2 on).
+    #[must_use]
+    pub fn can_resolve(&self) -> bool {
+        self.pip.takes("--report") && self.pip.takes("--dry-run")
+    }
+
+    /// Asks pip what it would install, and installs nothing.
+    pub fn resolve(
+        &self,
+        session: &mut dyn Session,
+        requirements: &Requirements,
+        observe: &Observer<'_>,
+    ) -> Result<Resolution, Error> {
+        session.put(REPORT, &Tree::new())?;
+        let rendered = self.render(session, Task::Resolve, requirements)?;
+        self.run(session, Task::Resolve, rendered, observe)?;
+        let tree = session.get(REPORT)?;
+        let report = match tree.get(&RelPath::new("report.json")?) {
+            Some(Entry {
+                node: Node::File { content, .. },
+                ..
+            }) if content.size() <= MAX_REPORT => content.read()?,
+            _ => return Err(ReportError::Missing.into()),
+        };
         let environment = &self.interpreter.markers;
-        let mut rendered = render::render(requirements, environment, &root, &self.links())?;
-        let env = self.environment(session, &mut rendered.tree)?;
-        session.put(WORK, &rendered.tree)?;
+        let no_deps = self.is_on("no-deps");
+        Ok(Resolution::read(&report, environment, no_deps)?)
+    }
+
+    /// Has pip download the wheels of `items`, or build them; returns the folder with all of them.
+    pub fn wheels(
+        &self,
+        session: &mut dyn Session,
+        requirements: &Requirements,
+        items: &[&Item],
+        observe: &Observer<'_>,
+    ) -> Result<(Tree, Outcome), Error> {
+        session.put(WHEELS, &Tree::new())?;
+        let mut rendered = self.render(session, Task::Wheels, requirements)?;
+        rendered.narrow(items)?;
+        let lines = self.run(session, Task::Wheels, rendered, observe)?;
+        let outcome = Outcome {
+            built: built(&lines),
+        };
+        Ok((session.get(WHEELS)?, outcome))
+    }
+
+    /// The digest of all that decides the wheel that is built of an item: its source, the builder, how
+    /// it is built. `None` where one of them is not known, or may change at any time: what is built
+    /// then is not kept.
+    pub fn built_key(
+        &self,
+        session: &dyn Session,
+        requirements: &Requirements,
+        item: &Item,
+    ) -> Option<Digest> {
+        let source = match &item.source {
+            Source::Sdist(Some(digest)) => digest.to_string(),
+            Source::Commit(commit) => format!("{} {commit}", item.url),
+            Source::Sdist(None) | Source::Wheel(_) | Source::Folder => return None,
+        };
+        let builds = session.builds()?;
+        let of_item =
+            |entry: &&requirements::Entry| entry.name().is_none_or(|name| *name == item.name);
+        let settings: Vec<_> = requirements
+            .entries()
+            .iter()
+            .filter(of_item)
+            .flat_map(|entry| &entry.config_settings)
+            .map(|setting| setting.expanded().to_owned())
+            .collect();
+        let constraints: Vec<_> = requirements
+            .constraints()
+            .iter()
+            .map(|entry| entry.written.expanded().to_owned())
+            .collect();
+        let text = format!(
+            "built 1 {source} {builds} {settings:?} {constraints:?} {:?} {:?} {:?} {} {:?} {}",
+            self.settings.pass,
+            self.options.set,
+            self.options.args,
+            self.options.epoch,
+            self.interpreter.prefix_map,
+            self.interpreter.optimisation,
+        );
+        Some(Digest::of(text.as_bytes()))
+    }
+
+    fn render(
+        &self,
+        session: &dyn Session,
+        task: Task,
+        requirements: &Requirements,
+    ) -> Result<Rendered, Error> {
+        let root = session.locate(task.work());
+        let environment = &self.interpreter.markers;
+        render::render(requirements, environment, &root, &self.links())
+    }
+
+    /// Runs pip; returns what it wrote.
+    fn run(
+        &self,
+        session: &mut dyn Session,
+        task: Task,
+        mut rendered: Rendered,
+        observe: &Observer<'_>,
+    ) -> Result<Vec<String>, Error> {
+        let env = self.environment(session, task, &mut rendered.tree)?;
+        session.put(task.work(), &rendered.tree)?;
         session.put(TEMP, &Tree::new())?;
         session.put(LOG, &Tree::new())?;
-        session.put(PREFIX, &Tree::new())?;
-        let exec = self.command(session, rendered.has_constraints, env);
+        let exec = self.command(session, task, &rendered.constraints, env);
         let mut lines: Vec<String> = Vec::new();
         let ran = session.run(&exec, b"", &mut |stream, line| {
             let text = hide_credentials(line);
@@ -175,9 +315,7 @@ impl<'a> Driver<'a> {
             lines.push(text);
         });
         match ran {
-            Ok(()) => Ok(Outcome {
-                built: built(&lines),
-            }),
+            Ok(()) => Ok(lines),
             Err(runner::Error::Failed { ending, .. }) => {
                 let log = read_log(session);
                 let causes = explain::explain_with_log(&lines, &log).causes;
@@ -202,37 +340,52 @@ impl<'a> Driver<'a> {
     fn command(
         &self,
         session: &dyn Session,
-        constraints: bool,
+        task: Task,
+        constraints: &[&str],
         env: BTreeMap<String, String>,
     ) -> Exec {
-        let mut exec = Exec::new(session.python()).envs(env).args([
-            "-m",
-            "pip",
-            "install",
-            "--prefix",
-            &session.locate(PREFIX),
-            // What the builder has already would be left out of the prefix: H4.
-            "--ignore-installed",
-            "--no-compile",
-        ]);
-        for (option, values) in [
-            ("--no-warn-script-location", &[][..]),
-            ("--disable-pip-version-check", &[]),
-            ("--no-input", &[]),
-            ("--no-color", &[]),
-            ("--break-system-packages", &[]),
-            ("--progress-bar", &["off"]),
+        let exec = Exec::new(session.python()).envs(env).args(["-m", "pip"]);
+        let mut exec = match task {
+            Task::Install => exec.args([
+                "install",
+                "--prefix",
+                &session.locate(PREFIX),
+                // What the builder has already would be left out of the prefix: H4.
+                "--ignore-installed",
+                "--no-compile",
+            ]),
+            Task::Resolve => exec.args([
+                "install",
+                "--dry-run",
+                "--ignore-installed",
+                "--report",
+                &session.locate(&format!("{REPORT}/report.json")),
+            ]),
+            Task::Wheels => {
+                exec.args(["wheel", "--no-deps", "--wheel-dir", &session.locate(WHEELS)])
+            }
+        };
+        for (option, values, everywhere) in [
+            ("--no-warn-script-location", &[][..], false),
+            ("--disable-pip-version-check", &[], true),
+            ("--no-input", &[], true),
+            ("--no-color", &[], true),
+            ("--break-system-packages", &[], false),
+            ("--progress-bar", &["off"], true),
         ] {
-            if self.pip.takes(option) {
+            if self.pip.takes(option) && (everywhere || task != Task::Wheels) {
                 exec = exec.args([option]).args(values.iter().copied());
             }
         }
         // pip says why an index gave nothing in its log alone.
         exec = exec.args(["--log", &session.locate(&format!("{LOG}/pip.log"))]);
         exec = exec.args(self.options.args.clone());
-        exec = exec.args(["-r", &session.locate(&format!("{WORK}/requirements.txt"))]);
-        if constraints {
-            exec = exec.args(["-c", &session.locate(&format!("{WORK}/constraints.txt"))]);
+        exec = exec.args([
+            "-r",
+            &session.locate(&format!("{}/requirements.txt", task.work())),
+        ]);
+        for name in constraints {
+            exec = exec.args(["-c", &session.locate(&format!("{}/{name}", task.work()))]);
         }
         exec
     }
@@ -241,6 +394,7 @@ impl<'a> Driver<'a> {
     fn environment(
         &self,
         session: &dyn Session,
+        task: Task,
         tree: &mut Tree,
     ) -> Result<BTreeMap<String, String>, Error> {
         let mut env: BTreeMap<String, String> = BTreeMap::new();
@@ -253,7 +407,7 @@ impl<'a> Driver<'a> {
                 // Rendered with the requirements.
                 "constraint" => continue,
                 "cert" | "client-cert" | "build-constraint" if self.brings(origin) => {
-                    self.bring(session, tree, name, Path::new(value))?
+                    self.bring(session, task, tree, name, Path::new(value))?
                 }
                 // Folders go along with the requirements.
                 "find-links" => {
@@ -280,7 +434,7 @@ impl<'a> Driver<'a> {
                     continue;
                 };
                 let value = if Path::new(value).is_absolute() {
-                    self.bring(session, tree, name, Path::new(value))?
+                    self.bring(session, task, tree, name, Path::new(value))?
                 } else {
                     value.clone()
                 };
@@ -288,7 +442,7 @@ impl<'a> Driver<'a> {
             }
         }
         if let Some(cert) = &self.options.ca_cert {
-            let inside = self.bring(session, tree, "ca-cert", cert)?;
+            let inside = self.bring(session, task, tree, "ca-cert", cert)?;
             for name in ["PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"] {
                 env.insert(name.to_owned(), inside.clone());
             }
@@ -324,6 +478,7 @@ impl<'a> Driver<'a> {
     fn bring(
         &self,
         session: &dyn Session,
+        task: Task,
         tree: &mut Tree,
         name: &str,
         path: &Path,
@@ -335,7 +490,7 @@ impl<'a> Driver<'a> {
         };
         tree.insert(RelPath::new(&inside)?, node)
             .map_err(|occupied| Error::Twice(occupied.0))?;
-        Ok(session.locate(&format!("{WORK}/{inside}")))
+        Ok(session.locate(&format!("{}/{inside}", task.work())))
     }
 
     /// What is the same for every build.
@@ -478,6 +633,15 @@ pub enum Error {
         /// The last lines that it wrote.
         tail: Vec<String>,
     },
+    /// pip chose a distribution and did not deliver its wheel.
+    #[error("pip chose {distribution} and made no wheel of it")]
+    NoWheel {
+        /// Which.
+        distribution: String,
+    },
+    /// pip's report says nothing.
+    #[error(transparent)]
+    Report(#[from] ReportError),
     /// A local project could not be read.
     #[error("cannot take along `{}`", path.display())]
     Source {
@@ -515,6 +679,10 @@ impl Error {
             Self::Broken { python, .. } => Some(format!(
                 "`{python} -m pip --version` shows why; `{python} -m ensurepip --upgrade` may mend it"
             )),
+            Self::NoWheel { .. } => Some(
+                "the index may have changed meanwhile: try again, or with `--installer pip`"
+                    .to_owned(),
+            ),
             Self::Failed { causes, .. } => causes.iter().find_map(|told| told.cause.hint()),
             _ => None,
         }

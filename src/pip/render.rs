@@ -1,16 +1,16 @@
 //! Requirements as pip is given them: one canonical file, and what it names besides.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::Error;
+use super::{Error, Item};
 use crate::fs;
 use crate::requirements::{
-    Applies, Entry, FindLinks, FormatControl, Location, Name, ReleaseControl, Requirements, Text,
+    self, Applies, FindLinks, FormatControl, Location, Name, ReleaseControl, Requirements, Text,
     What,
 };
 use crate::target::MarkerEnvironment;
-use crate::tree::{Content, Node, RelPath, Tree};
+use crate::tree::{Content, Entry, Node, RelPath, Tree};
 
 /// The files that go into the builder, and where their lines come from.
 #[derive(Debug)]
@@ -19,7 +19,91 @@ pub(super) struct Rendered {
     pub(super) tree: Tree,
     /// For each line of `requirements.txt`, where it was written.
     pub(super) lines: Vec<Option<Line>>,
-    pub(super) has_constraints: bool,
+    /// The files of constraints among them.
+    pub(super) constraints: Vec<&'static str>,
+}
+
+const REQUIREMENTS: &str = "requirements.txt";
+const CONSTRAINTS: &str = "constraints.txt";
+const PINS: &str = "pins.txt";
+
+impl Rendered {
+    /// Narrows down to `items`, at the versions that were chosen: the lines that name them, with all
+    /// that the user said of them; and a line for each that none names, as something requires it.
+    pub(super) fn narrow(&mut self, items: &[&Item]) -> Result<(), Error> {
+        let path = RelPath::new(REQUIREMENTS)?;
+        let Some(Entry {
+            node: Node::File { content, .. },
+            ..
+        }) = self.tree.remove(&path)
+        else {
+            return Ok(());
+        };
+        let text = content.read()?;
+        let text = String::from_utf8_lossy(&text);
+        let wanted = |name: &Name| items.iter().any(|item| item.name == *name);
+        let named: BTreeSet<Name> = self
+            .lines
+            .iter()
+            .flatten()
+            .filter_map(|line| line.name.clone())
+            .collect();
+        // Requirements that name nothing: only their URL tells which of the items they are.
+        let nameless = items
+            .iter()
+            .any(|item| item.is_direct && item.requested && !named.contains(&item.name));
+        let mut hashed = false;
+        let mut kept = String::new();
+        let lines = std::mem::take(&mut self.lines);
+        for (line, from) in text.lines().zip(lines) {
+            let keep = match &from {
+                None => true,
+                Some(Line {
+                    name: Some(name), ..
+                }) => wanted(name),
+                Some(Line { name: None, .. }) => nameless,
+            };
+            if keep {
+                hashed |= line.contains(" --hash=");
+                kept.push_str(line);
+                kept.push('\n');
+                self.lines.push(from);
+            }
+        }
+        let mut pins = String::new();
+        for item in items {
+            let known = named.contains(&item.name) || (item.is_direct && item.requested);
+            if !known {
+                let line = if item.is_direct {
+                    format!("{} @ {}", item.name, item.url)
+                } else {
+                    format!("{}=={}", item.name, item.version)
+                };
+                kept.push_str(&line);
+                kept.push('\n');
+                self.lines.push(None);
+            } else if !item.is_direct && !hashed {
+                // With hashes, each line is a pin already.
+                pins.push_str(&format!("{}=={}\n", item.name, item.version));
+            }
+        }
+        self.insert(REQUIREMENTS, kept)?;
+        if !pins.is_empty() {
+            self.insert(PINS, pins)?;
+            self.constraints.push(PINS);
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, name: &str, text: String) -> Result<(), Error> {
+        let node = Node::File {
+            content: text.into_bytes().into(),
+            executable: false,
+        };
+        self.tree
+            .insert(RelPath::new(name)?, node)
+            .map_err(|occupied| Error::Twice(occupied.0))
+    }
 }
 
 /// Where a line comes from.
@@ -83,15 +167,16 @@ pub(super) fn render(
             constraints.push('\n');
         }
     }
-    renderer.add("requirements.txt", text)?;
-    let has_constraints = !constraints.is_empty();
-    if has_constraints {
-        renderer.add("constraints.txt", constraints)?;
+    renderer.add(REQUIREMENTS, text)?;
+    let mut files = Vec::new();
+    if !constraints.is_empty() {
+        renderer.add(CONSTRAINTS, constraints)?;
+        files.push(CONSTRAINTS);
     }
     Ok(Rendered {
         tree: renderer.tree,
         lines,
-        has_constraints,
+        constraints: files,
     })
 }
 
@@ -169,7 +254,7 @@ impl Renderer<'_> {
         Ok(lines)
     }
 
-    fn entry(&mut self, entry: &Entry) -> Result<String, Error> {
+    fn entry(&mut self, entry: &requirements::Entry) -> Result<String, Error> {
         let extras: Vec<&str> = entry.extras.iter().map(Name::as_str).collect();
         let extras = match extras.as_slice() {
             [] => String::new(),

@@ -106,7 +106,7 @@ impl Serialize for Marker {
 }
 
 impl Expression {
-    fn evaluate(
+    pub(super) fn evaluate(
         &self,
         environment: &MarkerEnvironment,
         extra: &str,

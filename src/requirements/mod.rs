@@ -70,6 +70,7 @@ pub use entry::{Algorithm, Applies, Entry, Hash, PathKind, UrlKind, What};
 pub use error::{Error, Problem};
 pub use marker::{Marker, Undefined};
 pub use options::{FindLinks, FormatControl, Located, Options, ReleaseControl};
+pub(crate) use specifier::Dependency;
 pub use specifier::{Name, Operator, Specifier, Specifiers};
 pub use text::{LocalPath, Location, Text};
 pub(crate) use version::is_version;

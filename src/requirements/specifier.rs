@@ -10,6 +10,7 @@ use super::lines::{trim_end, trim_start};
 use super::marker::{self, Expression};
 use super::scan::{Result, Scanner, Syntax, fail};
 use super::version::{is_version, specifier_length};
+use crate::target::MarkerEnvironment;
 
 /// The name of a distribution or of an extra, in its [normal form](
 /// https://packaging.python.org/en/latest/specifications/name-normalization/).
@@ -238,6 +239,41 @@ pub(super) fn parse(text: &str) -> Result<Parsed> {
         url,
         marker,
     })
+}
+
+/// A `Requires-Dist` of a distribution's metadata.
+#[derive(Debug)]
+pub(crate) struct Dependency {
+    /// What is required.
+    pub(crate) name: Name,
+    /// With which extras.
+    pub(crate) extras: BTreeSet<Name>,
+    marker: Option<Expression>,
+}
+
+impl Dependency {
+    /// Parses one; `None` if it is none.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let parsed = parse(text).ok()?;
+        Some(Self {
+            name: parsed.name,
+            extras: parsed.extras,
+            marker: parsed.marker.map(|(_, expression)| expression),
+        })
+    }
+
+    /// Whether it counts for an interpreter when one of `extras` is asked for.
+    pub(crate) fn applies(&self, environment: &MarkerEnvironment, extras: &BTreeSet<Name>) -> bool {
+        let Some(marker) = &self.marker else {
+            return true;
+        };
+        let holds = |extra| marker.evaluate(environment, extra).unwrap_or(false);
+        if extras.is_empty() {
+            holds("")
+        } else {
+            extras.iter().any(|extra| holds(extra.as_str()))
+        }
+    }
 }
 
 impl Specifiers {

@@ -318,6 +318,10 @@ impl Session for ContainerSession {
         Some(format!("{digest} {} {args:?}", self.container.python))
     }
 
+    fn builds(&self) -> Option<String> {
+        self.decides()
+    }
+
     fn put(&mut self, inside: &str, tree: &Tree) -> Result<(), Error> {
         let copy = self
             .container

@@ -12,6 +12,27 @@ use crate::event::{Cancel, Stream};
 use crate::fs;
 use crate::tree::Tree;
 
+/// Where distributions keep what is installed.
+const PACKAGES: [&str; 4] = [
+    "/var/lib/dpkg/status",
+    "/lib/apk/db/installed",
+    "/var/lib/rpm/rpmdb.sqlite",
+    "/var/lib/pacman/local",
+];
+
+/// Variables that shells and terminals set, and that no build looks at.
+const OF_THE_SHELL: [&str; 9] = [
+    "PWD",
+    "OLDPWD",
+    "SHLVL",
+    "_",
+    "TERM",
+    "COLUMNS",
+    "LINES",
+    "WINDOWID",
+    "SSH_AUTH_SOCK",
+];
+
 /// Runs commands on this machine, in a temporary folder.
 #[derive(Debug, Clone)]
 pub struct Local {
@@ -127,6 +148,18 @@ impl Session for LocalSession {
             system.version(),
             system.machine(),
         ))
+    }
+
+    fn builds(&self) -> Option<String> {
+        let decides = self.decides()?;
+        // Compilers, headers and libraries come and go with packages.
+        let packages = PACKAGES.map(|path| fs::Stamp::of(Path::new(path)).ok());
+        let env: Vec<_> = self
+            .env
+            .iter()
+            .filter(|(name, _)| !OF_THE_SHELL.contains(&name.as_str()))
+            .collect();
+        Some(format!("{decides} {packages:?} {env:?}"))
     }
 
     fn put(&mut self, inside: &str, tree: &Tree) -> Result<(), Error> {

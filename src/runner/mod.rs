@@ -144,6 +144,12 @@ pub trait Session {
         None
     }
 
+    /// All that decides what a build from source makes here, besides the source and what it is built
+    /// with, as text; `None` where that is not known, and so what is built is not kept.
+    fn builds(&self) -> Option<String> {
+        None
+    }
+
     /// Puts `tree` into the folder `inside`, which is created with its parents.
     fn put(&mut self, inside: &str, tree: &Tree) -> Result<(), Error>;
 

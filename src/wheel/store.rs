@@ -14,6 +14,7 @@ use crate::cache::{Bucket, Cache, Lookup, Why};
 use crate::digest::Digest;
 use crate::event::Cancel;
 use crate::fs;
+use crate::tree::Content;
 
 /// What was found in a wheel, by a version of this program.
 #[derive(Serialize, Deserialize)]
@@ -23,7 +24,7 @@ struct Index {
 }
 
 const INDEX: &str = "index";
-const SEEN: &str = "digest";
+const DIGEST: &str = "digest";
 
 /// What a wheel must be.
 #[derive(Debug, Clone, Default)]
@@ -78,11 +79,9 @@ impl<'a> Store<'a> {
     /// The wheel at `path`, which may be anyone's: from the cache if it was there in this state
     /// before, else copied there and checked. Also tells why it had to be.
     pub fn at(&self, path: &Path, expected: &Expected) -> Result<(Wheel, Option<Why>), Error> {
-        let filename = path
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_default();
-        Filename::parse(&filename)?;
+        let name = path.file_name().map(|name| name.to_string_lossy());
+        let name = name.unwrap_or_default();
+        Filename::parse(&name)?;
         let before = fs::Stamp::of(path)?;
         let seen = Self::seen_key(path, &before)?;
         let known = self.seen(&seen);
@@ -94,28 +93,90 @@ impl<'a> Store<'a> {
                 Digest::read(file).map_err(|source| fs::Error::new("read", path, source))?;
             digest
         };
-        if !expected.sha256.is_empty() && !expected.sha256.contains(&digest) {
+        let copy = |to: &Path| {
+            fs::copy(path, to)?;
+            // It was hashed where it is; what was copied is what was hashed.
+            if fs::Stamp::of(path)? == before {
+                Ok(())
+            } else {
+                Err(Error::Changed(path.to_path_buf()))
+            }
+        };
+        let found = self.find(path, &name, &digest, expected, &copy)?;
+        if known.is_none() {
+            self.see(&seen, &digest, &before);
+        }
+        Ok(found)
+    }
+
+    /// The wheel whose bytes are `content`, which nobody else can change.
+    pub fn take(
+        &self,
+        name: &str,
+        content: &Content,
+        expected: &Expected,
+    ) -> Result<(Wheel, Option<Why>), Error> {
+        let failed = |source| fs::Error::new("read", content.path(), source);
+        let (digest, _) = Digest::read(content.open()?).map_err(failed)?;
+        let copy = |to: &Path| {
+            let mut file = fs::create_new(to)?;
+            std::io::copy(&mut content.open()?, &mut file).map_err(failed)?;
+            Ok(())
+        };
+        self.find(Path::new(name), name, &digest, expected, &copy)
+    }
+
+    /// The wheel with this SHA-256, which `copy` gets where it is not known. `shown` is what messages
+    /// call it.
+    fn find(
+        &self,
+        shown: &Path,
+        name: &str,
+        digest: &Digest,
+        expected: &Expected,
+        copy: &dyn Fn(&Path) -> Result<(), Error>,
+    ) -> Result<(Wheel, Option<Why>), Error> {
+        if !expected.sha256.is_empty() && !expected.sha256.contains(digest) {
             let expected: Vec<_> = expected.sha256.iter().map(Digest::hex).collect();
             return Err(Error::Hash {
-                wheel: path.to_path_buf(),
+                wheel: shown.to_path_buf(),
                 algorithm: "sha256",
                 found: digest.hex(),
                 expected: expected.join(" or "),
             });
         }
-        let (wheel, why) = match self.get(&digest) {
+        let (wheel, why) = match self.get(digest) {
             Ok(wheel) => (wheel, None),
-            Err(why) => (self.insert(path, &filename, &digest, &before)?, Some(why)),
+            Err(why) => (self.insert(shown, name, digest, copy)?, Some(why)),
         };
-        if known.is_none() {
-            self.see(&seen, &digest, &before);
-        }
-        if wheel.facts.filename != Filename::parse(&filename)? {
+        if wheel.facts.filename != Filename::parse(name)? {
             // The same bytes under another name.
-            Wheel::check(&filename, digest, wheel.archive.clone(), self.leniency)?;
+            Wheel::check(name, *digest, wheel.archive.clone(), self.leniency)?;
         }
         wheel.admit(self.leniency)?;
         Ok((wheel, why))
+    }
+
+    /// The wheel that was built from what `key` stands for, if one is kept.
+    pub fn built(&self, key: &Digest) -> Result<Wheel, Why> {
+        match self.cache.lookup(Bucket::Built, key) {
+            Lookup::Hit(entry) => match entry.path(DIGEST).and_then(|path| read_digest(&path)) {
+                Some(digest) => self.get(&digest),
+                None => Err(Why::Damaged("it names no wheel".to_owned())),
+            },
+            Lookup::Miss(why) => Err(why),
+        }
+    }
+
+    /// Keeps that `wheel` was built from what `key` stands for.
+    pub fn keep_built(&self, key: &Digest, wheel: &Wheel) {
+        self.cache.evict(Bucket::Built, key);
+        let kept = self.cache.insert(Bucket::Built, key, |folder| {
+            let text = wheel.digest.to_string();
+            fs::write_new(&folder.join(DIGEST), text.as_bytes()).map_err(Error::from)
+        });
+        // It is built again next time.
+        drop(kept);
     }
 
     /// Forgets a wheel whose bytes are not what they were.
@@ -125,31 +186,23 @@ impl<'a> Store<'a> {
 
     fn insert(
         &self,
-        path: &Path,
-        filename: &str,
+        shown: &Path,
+        name: &str,
         digest: &Digest,
-        before: &fs::Stamp,
+        copy: &dyn Fn(&Path) -> Result<(), Error>,
     ) -> Result<Wheel, Error> {
-        let entry = self.cache.insert(Bucket::Wheels, digest, |folder| {
-            let copy = folder.join(filename);
-            fs::copy(path, &copy)?;
-            // It was hashed where it is; what was copied is what was hashed.
-            if fs::Stamp::of(path)? != *before {
-                return Err(Error::Changed(path.to_path_buf()));
-            }
-            let archive = Archive::open(&copy, None, &self.limits, self.cancel)
-                .map_err(|error| error.about(path))?;
-            let wheel = Wheel::check(filename, *digest, archive, Leniency::Unlisted)
-                .map_err(|error| error.about(path))?;
-            wheel
-                .admit(self.leniency)
-                .map_err(|error| error.about(path))?;
+        self.cache.insert(Bucket::Wheels, digest, |folder| {
+            let path = folder.join(name);
+            copy(&path)?;
+            let archive = Archive::open(&path, None, &self.limits, self.cancel)
+                .map_err(|error| error.about(shown))?;
+            let wheel = Wheel::check(name, *digest, archive, self.leniency)
+                .map_err(|error| error.about(shown))?;
             write_index(&folder.join(INDEX), &wheel)
         })?;
-        drop(entry);
         // As it will be found from now on.
         self.get(digest)
-            .map_err(|_| Error::Changed(path.to_path_buf()))
+            .map_err(|_| Error::Changed(shown.to_path_buf()))
     }
 
     fn seen_key(path: &Path, stamp: &fs::Stamp) -> Result<Digest, Error> {
@@ -164,13 +217,12 @@ impl<'a> Store<'a> {
         let Lookup::Hit(entry) = self.cache.lookup(Bucket::Seen, key) else {
             return None;
         };
-        let text = fs::read_at_most(&entry.path(SEEN)?, 100).ok()?;
-        str::from_utf8(&text).ok()?.parse().ok()
+        read_digest(&entry.path(DIGEST)?)
     }
 
     fn see(&self, key: &Digest, digest: &Digest, stamp: &fs::Stamp) {
         let seen = self.cache.insert(Bucket::Seen, key, |folder| {
-            let path = folder.join(SEEN);
+            let path = folder.join(DIGEST);
             fs::write_new(&path, digest.to_string().as_bytes())?;
             if !stamp.has_settled(&fs::Stamp::of(&path)?) {
                 return Err(Error::Changed(path));
@@ -196,6 +248,11 @@ fn write_index(path: &Path, wheel: &Wheel) -> Result<(), Error> {
         .and_then(|()| file.write_all(&bytes))
         .map_err(failed)?;
     Ok(())
+}
+
+fn read_digest(path: &Path) -> Option<Digest> {
+    let text = fs::read_at_most(path, 100).ok()?;
+    str::from_utf8(&text).ok()?.parse().ok()
 }
 
 fn read_index(path: &Path) -> Option<Index> {

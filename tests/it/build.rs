@@ -336,11 +336,12 @@ fn h39_conflicts_are_found() {
 #[test]
 fn h38_names_that_differ_in_case_are_found() {
     let sandbox = Sandbox::new();
-    WheelBuilder::new("one", "1.0")
-        .file("pkg/A.py", "1")
-        .file("pkg/a.py", "2")
-        .build(&sandbox.links());
-    sandbox.write("requirements.txt", "one\n");
+    for (name, path) in [("one", "pkg/A.py"), ("two", "pkg/a.py")] {
+        WheelBuilder::new(name, "1.0")
+            .file(path, name)
+            .build(&sandbox.links());
+    }
+    sandbox.write("requirements.txt", "one\ntwo\n");
     let ran = sandbox.offline(&["requirements.txt"]).ok();
     assert!(ran.stderr.contains("differ only in case"), "{}", ran.stderr);
 }

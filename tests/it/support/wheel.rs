@@ -70,7 +70,9 @@ impl WheelBuilder {
         files.push((format!("{info}/WHEEL"), wheel.into_bytes(), 0o644));
         let mut record: String = files
             .iter()
-            .map(|(path, ..)| format!("{path},,\n"))
+            .map(|(path, contents, _)| {
+                format!("{path},sha256={},{}\n", hash(contents), contents.len())
+            })
             .collect();
         record.push_str(&format!("{info}/RECORD,,\n"));
         files.push((format!("{info}/RECORD"), record.into_bytes(), 0o644));
@@ -85,6 +87,23 @@ impl WheelBuilder {
     }
 }
 
+/// The SHA-256 as `RECORD` has it: base64 with the URL's alphabet, without padding.
+pub(crate) fn hash(bytes: &[u8]) -> String {
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let digest = prebuild::digest::Digest::of(bytes);
+    let bits: String = digest
+        .as_bytes()
+        .iter()
+        .map(|byte| format!("{byte:08b}"))
+        .collect();
+    (0..43)
+        .map(|place| {
+            let six = format!("{:0<6}", &bits[place * 6..(place * 6 + 6).min(256)]);
+            char::from(alphabet[usize::from_str_radix(&six, 2).unwrap()])
+        })
+        .collect()
+}
+
 /// A project that builds without an index: its backend lies in it. `hook` is Python that runs when
 /// the wheel is built.
 pub(crate) fn project(folder: &Path, name: &str, hook: &str) {
@@ -93,19 +112,24 @@ pub(crate) fn project(folder: &Path, name: &str, hook: &str) {
         "[build-system]\nrequires = []\nbuild-backend = 'backend'\nbackend-path = ['.']\n";
     fs::write(folder.join("pyproject.toml"), pyproject).unwrap();
     let backend = format!(
-        r#"import os, signal, sys, time, zipfile
+        r#"import base64, hashlib, os, signal, sys, time, zipfile
 
 def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
     {hook}
     name = "{name}-1.0-py3-none-any.whl"
     info = "{name}-1.0.dist-info/"
+    files = [
+        ("{name}.py", "HERE = " + repr(sorted(os.listdir(".")))),
+        (info + "METADATA", "Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"),
+        (info + "WHEEL", "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n"),
+    ]
+    record = ""
+    for path, text in files:
+        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest())
+        record += path + ",sha256=" + digest.decode().rstrip("=") + "," + str(len(text)) + "\n"
+    files.append((info + "RECORD", record + info + "RECORD,,\n"))
     with zipfile.ZipFile(os.path.join(wheel_directory, name), "w") as wheel:
-        for path, text in [
-            ("{name}.py", "HERE = " + repr(sorted(os.listdir(".")))),
-            (info + "METADATA", "Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"),
-            (info + "WHEEL", "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n"),
-            (info + "RECORD", "{name}.py,,\n" + info + "METADATA,,\n" + info + "WHEEL,,\n" + info + "RECORD,,\n"),
-        ]:
+        for path, text in files:
             wheel.writestr(zipfile.ZipInfo(path, (1980, 1, 1, 0, 0, 0)), text)
     return name
 "#

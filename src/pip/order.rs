@@ -1,0 +1,144 @@
+//! The order in which pip installs, which its report does not show.
+//!
+//! What depends on nothing comes first, then what depends on those alone, and so on; within a round,
+//! by name, backwards. Where distributions depend on each other in a circle, pip takes the longest way
+//! to each from the start, in an order of ways that it promises nothing about. The order decides which
+//! of two distributions has the last word on a path that both bring.
+//!
+//! Follows `get_installation_order` of pip's resolver, from pip 22.2 to 26.3.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::report::Item;
+use crate::requirements::{Dependency, Name};
+use crate::target::MarkerEnvironment;
+
+/// How often pip's walk through a circle comes to one node, at most.
+const VISITS: usize = 5;
+
+/// A node of the graph that pip resolves: a distribution, or one with extras, which depends on the
+/// one without. The start has no name.
+type Node = (Option<Name>, BTreeSet<Name>);
+
+/// Sorts by the order of installation.
+pub(super) fn sort(items: &mut [Item], environment: &MarkerEnvironment, no_deps: bool) {
+    let mut graph = graph(items, environment, no_deps);
+    let mut weights: BTreeMap<Name, usize> = BTreeMap::new();
+    let start: Node = (None, BTreeSet::new());
+    loop {
+        let leaves: Vec<Node> = graph
+            .iter()
+            .filter(|(node, children)| **node != start && children.is_empty())
+            .map(|(node, _)| node.clone())
+            .collect();
+        if leaves.is_empty() {
+            break;
+        }
+        let weight = graph.len() - 1;
+        for leaf in leaves {
+            graph.remove(&leaf);
+            for children in graph.values_mut() {
+                children.remove(&leaf);
+            }
+            if let (Some(name), true) = (leaf.0, leaf.1.is_empty()) {
+                weights.insert(name, weight);
+            }
+        }
+    }
+    let mut walk = Walk {
+        graph: &graph,
+        path: BTreeSet::new(),
+        visits: BTreeMap::new(),
+    };
+    walk.visit(&start);
+    for (name, visits) in walk.visits {
+        let weight = visits.into_iter().max().unwrap_or(0);
+        weights.insert(name, weight);
+    }
+    items.sort_by_cached_key(|item| {
+        let weight = weights.get(&item.name).copied().unwrap_or(0);
+        std::cmp::Reverse((weight, item.name.clone()))
+    });
+}
+
+/// Which node depends on which.
+fn graph(
+    items: &[Item],
+    environment: &MarkerEnvironment,
+    no_deps: bool,
+) -> BTreeMap<Node, BTreeSet<Node>> {
+    let by_name: BTreeMap<&Name, &Item> = items.iter().map(|item| (&item.name, item)).collect();
+    let requires: BTreeMap<&Name, Vec<Dependency>> = items
+        .iter()
+        .map(|item| {
+            let texts = item.requires.iter().filter(|_| !no_deps);
+            let parsed = texts.filter_map(|text| Dependency::parse(text));
+            (&item.name, parsed.collect())
+        })
+        .collect();
+    let mut graph: BTreeMap<Node, BTreeSet<Node>> = BTreeMap::new();
+    let roots: BTreeSet<Node> = items
+        .iter()
+        .filter(|item| item.requested)
+        .map(|item| (Some(item.name.clone()), item.extras.clone()))
+        .collect();
+    let mut todo: Vec<Node> = roots.iter().cloned().collect();
+    graph.insert((None, BTreeSet::new()), roots);
+    // What nothing leads to is there all the same.
+    todo.extend(
+        items
+            .iter()
+            .map(|item| (Some(item.name.clone()), BTreeSet::new())),
+    );
+    while let Some(node) = todo.pop() {
+        let (Some(name), extras) = &node else {
+            continue;
+        };
+        if graph.contains_key(&node) {
+            continue;
+        }
+        let mut children = BTreeSet::new();
+        if !extras.is_empty() {
+            children.insert((Some(name.clone()), BTreeSet::new()));
+        }
+        for dependency in requires.get(name).into_iter().flatten() {
+            if by_name.contains_key(&dependency.name) && dependency.applies(environment, extras) {
+                children.insert((Some(dependency.name.clone()), dependency.extras.clone()));
+            }
+        }
+        todo.extend(children.iter().cloned());
+        graph.insert(node, children);
+    }
+    graph
+}
+
+/// pip's walk through what is left when all leaves are gone: circles.
+struct Walk<'a> {
+    graph: &'a BTreeMap<Node, BTreeSet<Node>>,
+    path: BTreeSet<&'a Node>,
+    visits: BTreeMap<Name, Vec<usize>>,
+}
+
+impl Walk<'_> {
+    fn visit(&mut self, node: &Node) {
+        let Some((node, children)) = self.graph.get_key_value(node) else {
+            return;
+        };
+        let name = node.0.as_ref().filter(|_| node.1.is_empty());
+        let often = name
+            .and_then(|name| self.visits.get(name))
+            .map_or(0, Vec::len);
+        if self.path.contains(node) || often >= VISITS {
+            return;
+        }
+        self.path.insert(node);
+        for child in children {
+            self.visit(child);
+        }
+        self.path.remove(node);
+        if let Some(name) = name {
+            let length = self.path.len();
+            self.visits.entry(name.clone()).or_default().push(length);
+        }
+    }
+}
