@@ -75,7 +75,8 @@ fn packing(criterion: &mut Criterion) {
         let output = Output::new(folder.path().join(name), format);
         let run = || {
             let outputs = std::slice::from_ref(&output);
-            pack(&tree, outputs, &options, &|_| {}, &Cancel::new()).expect("it can be written")
+            pack(&tree, outputs, &options, None, &|_| {}, &Cancel::new())
+                .expect("it can be written")
         };
         let first = run();
         assert_eq!(

@@ -96,7 +96,7 @@
 //! # std::fs::write(filled.join("module.py"), "x = 1\n")?;
 //! let tree = Tree::read(&filled)?;
 //! let output = Output::new(folder.path().join("deps.tar.zst"), Format::TarZst);
-//! let packed = pack::pack(&tree, &[output], &Options::default(), &|_| {}, &Cancel::new())?;
+//! let packed = pack::pack(&tree, &[output], &Options::default(), None, &|_| {}, &Cancel::new())?;
 //! println!("{}", packed[0].digest.unwrap()); // The same wherever and whenever this runs.
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

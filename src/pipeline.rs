@@ -158,7 +158,14 @@ pub fn build(
             .collect();
         watch.stage(Stage::Pack, &names.join(", "));
         let tree = &made.installed.tree;
-        match pack::pack(tree, &request.outputs, &request.pack, observe, cancel) {
+        match pack::pack(
+            tree,
+            &request.outputs,
+            &request.pack,
+            Some(&cache),
+            observe,
+            cancel,
+        ) {
             Ok(outputs) => break (made.installed, findings, made.installer, outputs),
             // A kept wheel that was damaged since it was checked is taken anew, once.
             Err(pack::Error::Damaged(path)) if building.forget(&made, &path) => {}
@@ -214,8 +221,8 @@ struct Building<'a> {
     interpreter: &'a Interpreter,
     requirements: &'a Requirements,
     store: Store<'a>,
-    /// The wheels that were damaged in the cache.
-    forgotten: BTreeSet<Digest>,
+    /// What was damaged in the cache.
+    forgotten: BTreeSet<PathBuf>,
     observe: &'a Observer<'a>,
     cancel: &'a Cancel,
 }
@@ -406,18 +413,17 @@ impl Building<'_> {
         })
     }
 
-    /// Forgets the wheel at `path`, unless that was done before.
+    /// Forgets what is kept at `path`, unless that was done before.
     fn forget(&mut self, made: &Made, path: &Path) -> bool {
-        let Some((_, digest)) = made.wheels.iter().find(|(wheel, _)| wheel == path) else {
-            return false;
-        };
-        self.store.evict(digest);
+        if let Some((_, digest)) = made.wheels.iter().find(|(wheel, _)| wheel == path) {
+            self.store.evict(digest);
+        }
         let text = format!(
-            "`{}` was damaged in the cache and is taken anew",
+            "`{}` was damaged in the cache and is made anew",
             path.display()
         );
         (self.observe)(&Event::Warning(&text));
-        self.forgotten.insert(*digest)
+        self.forgotten.insert(path.to_path_buf())
     }
 }
 

@@ -3,12 +3,15 @@
 //! Where a group ends depends on the tree alone: behind a distribution's last file, or behind the
 //! file with which it has come to 8 MiB.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read as _, Write};
 
 use rayon::prelude::*;
 
 use super::sink::Sink;
-use super::{Meter, members, tar};
+use super::{FORMAT_VERSION, Meter, members, tar};
+use crate::cache::{self, Bucket, Cache, Lookup};
+use crate::digest::{Digest, Hashing};
 use crate::fs;
 use crate::tree::Content;
 
@@ -17,7 +20,7 @@ const GROUP: u64 = 8 << 20;
 /// With how many bytes a group is no longer made in memory, but straight into the file.
 const LARGE: u64 = 32 << 20;
 /// How many groups per core are made at a time.
-const PER_CORE: usize = 2;
+const PER_CORE: usize = 8;
 
 /// What is done with the bytes of a group.
 pub(super) trait Make: Sync {
@@ -29,6 +32,11 @@ pub(super) trait Make: Sync {
         large: bool,
         meter: &Meter<'_>,
     ) -> io::Result<()>;
+
+    /// Where what was made of a group is kept, if that pays, and what decides it besides the group.
+    fn kept(&self) -> Option<(&Cache, String)> {
+        None
+    }
 }
 
 /// As they are: a tar.
@@ -49,11 +57,12 @@ impl Make for Plain {
 /// Each group as a frame of zstd.
 ///
 /// <https://www.rfc-editor.org/rfc/rfc8878>
-pub(super) struct Frames {
+pub(super) struct Frames<'a> {
     pub(super) level: i32,
+    pub(super) cache: Option<&'a Cache>,
 }
 
-impl Make for Frames {
+impl Make for Frames<'_> {
     fn make(
         &self,
         group: &Group<'_>,
@@ -71,6 +80,11 @@ impl Make for Frames {
         group.copy(&mut frame, meter)?;
         frame.finish().map(drop)
     }
+
+    fn kept(&self) -> Option<(&Cache, String)> {
+        let decides = format!("zstd {} {FORMAT_VERSION}", self.level);
+        Some((self.cache?, decides))
+    }
 }
 
 /// Some entries that follow one another.
@@ -86,6 +100,27 @@ enum Part<'a> {
 }
 
 impl Group<'_> {
+    /// The digest of all that decides what is made of it; `None` if it has contents that nobody has
+    /// hashed.
+    fn key(&self, decides: &str) -> Option<Digest> {
+        let mut hashing = Hashing::new(io::sink());
+        hashing.update(decides.as_bytes());
+        for part in &self.parts {
+            match part {
+                Part::Header(bytes) => {
+                    hashing.update(&(bytes.len() as u64).to_le_bytes());
+                    hashing.update(bytes);
+                }
+                Part::Content(Content::Bytes(bytes)) => {
+                    hashing.update(Digest::of(bytes).as_bytes());
+                }
+                Part::Content(content) => hashing.update(content.digest()?.as_bytes()),
+            }
+        }
+        let (_, digest, _) = hashing.finish();
+        Some(digest)
+    }
+
     fn copy(&self, out: &mut (impl Write + ?Sized), meter: &Meter<'_>) -> io::Result<()> {
         for part in &self.parts {
             match part {
@@ -122,7 +157,7 @@ pub(super) fn copy(
 }
 
 /// Makes the groups of a tar and writes them.
-pub(super) struct Writer<'a, 's, 'm, M> {
+pub(super) struct Writer<'a, 's, 'm, M: Make> {
     out: &'s mut Sink,
     make: M,
     meter: &'m Meter<'m>,
@@ -155,7 +190,10 @@ impl<'s, 'm, M: Make> Writer<'_, 's, 'm, M> {
         }
         if group.size >= LARGE {
             self.write_groups()?;
-            return self.make.make(&group, self.out, true, self.meter);
+            return match self.make_kept(&group, true)? {
+                Some(piece) => self.copy_kept(&piece),
+                None => self.make.make(&group, self.out, true, self.meter),
+            };
         }
         self.groups.push(group);
         if self.groups.len() >= self.limit {
@@ -166,18 +204,127 @@ impl<'s, 'm, M: Make> Writer<'_, 's, 'm, M> {
 
     fn write_groups(&mut self) -> io::Result<()> {
         let groups = std::mem::take(&mut self.groups);
-        let made: Vec<Vec<u8>> = groups
+        let made: Vec<Made> = groups
             .par_iter()
             .map(|group| {
+                if let Some(piece) = self.make_kept(group, false)? {
+                    return Ok(Made::Kept(piece));
+                }
                 let mut bytes = Vec::new();
                 self.make.make(group, &mut bytes, false, self.meter)?;
-                Ok(bytes)
+                Ok(Made::Here(bytes))
             })
             .collect::<io::Result<_>>()?;
-        for bytes in made {
-            self.out.write_all(&bytes)?;
+        for made in made {
+            match made {
+                Made::Here(bytes) => self.out.write_all(&bytes)?,
+                Made::Kept(piece) => self.copy_kept(&piece)?,
+            }
         }
         Ok(())
+    }
+
+    /// What is made of a group, as a file in the cache, if it is kept there.
+    fn make_kept(&self, group: &Group<'_>, large: bool) -> io::Result<Option<Piece>> {
+        let Some((cache, decides)) = self.make.kept() else {
+            return Ok(None);
+        };
+        let Some(key) = group.key(&decides) else {
+            return Ok(None);
+        };
+        if let Lookup::Hit(entry) = cache.lookup(Bucket::Pieces, &key)
+            && sum(&entry).is_some()
+        {
+            return Ok(Some(Piece {
+                entry,
+                key,
+                size: group.size,
+            }));
+        }
+        let entry = cache.insert(Bucket::Pieces, &key, |folder| -> io::Result<()> {
+            let mut file = Summing {
+                file: fs::create_new(&folder.join(PIECE)).map_err(io::Error::other)?,
+                sum: crc32fast::Hasher::new(),
+            };
+            // What is made is counted when it is copied.
+            self.make
+                .make(group, &mut file, large, &self.meter.silent())?;
+            let sum = file.sum.finalize().to_le_bytes();
+            fs::write_new(&folder.join(SUM), &sum).map_err(io::Error::other)
+        })?;
+        Ok(Some(Piece {
+            entry,
+            key,
+            size: group.size,
+        }))
+    }
+
+    /// Copies what is kept.
+    fn copy_kept(&mut self, piece: &Piece) -> io::Result<()> {
+        let path = piece.entry.path(PIECE).unwrap_or_default();
+        let mut file = fs::open(&path).map_err(io::Error::other)?;
+        let mut left = fs::size(&path);
+        let mut sum_now = crc32fast::Hasher::new();
+        while left > 0 {
+            let count = usize::try_from(left).map_or(COPY, |left| left.min(COPY));
+            self.out.fill(count, |bytes| {
+                file.read_exact(bytes)
+                    .map_err(|source| io::Error::other(fs::Error::new("read", &path, source)))?;
+                sum_now.update(bytes);
+                Ok(())
+            })?;
+            left -= count as u64;
+        }
+        if sum(&piece.entry) != Some(sum_now.finalize()) {
+            if let Some((cache, _)) = self.make.kept() {
+                cache.evict(Bucket::Pieces, &piece.key);
+            }
+            return Err(io::Error::other(members::Damaged(path)));
+        }
+        self.meter.advance(piece.size)
+    }
+}
+
+/// The files of a piece that is kept: its bytes, and their CRC-32.
+const PIECE: &str = "piece";
+const SUM: &str = "crc32";
+/// How much is copied at a time.
+const COPY: usize = 1 << 17;
+
+fn sum(entry: &cache::Entry) -> Option<u32> {
+    let bytes = fs::read_at_most(&entry.path(SUM)?, 4).ok()?;
+    Some(u32::from_le_bytes(bytes.try_into().ok()?))
+}
+
+/// What became of a group.
+enum Made {
+    Here(Vec<u8>),
+    Kept(Piece),
+}
+
+/// A group that is kept.
+struct Piece {
+    entry: cache::Entry,
+    key: Digest,
+    /// How many bytes it was made of.
+    size: u64,
+}
+
+/// Takes a checksum of what it writes.
+struct Summing {
+    file: File,
+    sum: crc32fast::Hasher,
+}
+
+impl Write for Summing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.file.write(bytes)?;
+        self.sum.update(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 

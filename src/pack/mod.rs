@@ -10,6 +10,7 @@ use serde::Serialize;
 use tempfile::NamedTempFile;
 
 use crate::audit::case_collisions;
+use crate::cache::Cache;
 use crate::digest::Digest;
 use crate::event::{Cancel, Event, Observer};
 use crate::fs;
@@ -38,8 +39,8 @@ pub const FORMAT_VERSION: u32 = 2;
 /// take what a zip holds for local time, and west of Greenwich that would be 1979.
 pub const DEFAULT_MTIME: u64 = 315_532_801;
 
-/// The level of zstd's compression.
-const ZSTD_LEVEL: i32 = 10;
+/// The level of zstd's compression: its own default.
+const ZSTD_LEVEL: i32 = 3;
 
 /// How to write.
 #[derive(Debug, Clone)]
@@ -241,11 +242,13 @@ enum Staged {
 }
 
 /// Writes the outputs. All of them are whole before the first gets its name; on failure none is
-/// there, and nothing that was made on the way.
+/// there, and nothing that was made on the way. What pays to be kept for other builds goes into
+/// `cache`, if there is one.
 pub fn pack(
     tree: &Tree,
     outputs: &[Output],
     options: &Options,
+    cache: Option<&Cache>,
     observe: &Observer<'_>,
     cancel: &Cancel,
 ) -> Result<Vec<Packed>, Error> {
@@ -268,7 +271,7 @@ pub fn pack(
             format => {
                 let path = real(output.path())?;
                 let mut file = fs::temp_file_beside(&path)?;
-                let (digest, size) = archive(tree, format, options, &mut file, &meter)
+                let (digest, size) = archive(tree, format, options, cache, &mut file, &meter)
                     .map_err(|source| meter.error(&path, source))?;
                 (Staged::File(file, path), size, Some(digest))
             }
@@ -298,6 +301,7 @@ fn archive(
     tree: &Tree,
     format: Format,
     options: &Options,
+    cache: Option<&Cache>,
     file: &mut NamedTempFile,
     meter: &Meter<'_>,
 ) -> io::Result<(Digest, u64)> {
@@ -309,7 +313,10 @@ fn archive(
             gzip.finish()
         }
         Format::TarZst => {
-            let frames = groups::Frames { level: ZSTD_LEVEL };
+            let frames = groups::Frames {
+                level: ZSTD_LEVEL,
+                cache,
+            };
             let mut zstd = groups::Writer::new(out, frames, meter);
             tar::write(tree, mtime, &mut zstd, meter)?;
             zstd.finish()
@@ -332,6 +339,16 @@ struct Meter<'a> {
 }
 
 impl Meter<'_> {
+    /// One that counts nothing and stops all the same.
+    fn silent(&self) -> Meter<'_> {
+        Meter {
+            observe: &|_| {},
+            cancel: self.cancel,
+            total: 0,
+            done: std::sync::atomic::AtomicU64::new(0),
+        }
+    }
+
     /// Counts bytes of contents that were packed; fails once the caller has thrown the switch.
     fn advance(&self, bytes: u64) -> io::Result<()> {
         if self.cancel.is_cancelled() {

@@ -55,6 +55,7 @@ fn packed(tree: &Tree, name: &str) -> (Vec<u8>, Packed) {
         tree,
         &[output],
         &Options::default(),
+        None,
         &|_| {},
         &Cancel::new(),
     )
@@ -130,7 +131,8 @@ fn a_folder_is_written_whole_and_replaced_whole() {
     let output: Output = name.parse().unwrap();
     let outputs = [output];
     let mut options = Options::default();
-    let again = |options: &Options| pack(&awkward(), &outputs, options, &|_| {}, &Cancel::new());
+    let again =
+        |options: &Options| pack(&awkward(), &outputs, options, None, &|_| {}, &Cancel::new());
     again(&options).unwrap();
     let back = Tree::read(&folder.path().join(&long)).unwrap();
     let list = |tree: &Tree| -> Vec<String> {
@@ -188,6 +190,7 @@ fn a_thrown_switch_leaves_nothing() {
             &awkward(),
             &[output],
             &Options::default(),
+            None,
             &observe,
             &cancel,
         );
@@ -221,6 +224,7 @@ fn contents_that_vanish_are_an_error() {
             &tree,
             &[output],
             &Options::default(),
+            None,
             &|_| {},
             &Cancel::new(),
         );

@@ -254,7 +254,7 @@ impl<'a> Driver<'a> {
             Source::Commit(commit) => format!("{} {commit}", item.url),
             Source::Sdist(None) | Source::Wheel(_) | Source::Folder => return None,
         };
-        let builds = session.builds()?;
+        let builds = session.builds(&self.interpreter.executable)?;
         let of_item =
             |entry: &&requirements::Entry| entry.name().is_none_or(|name| *name == item.name);
         let settings: Vec<_> = requirements

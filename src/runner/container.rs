@@ -318,7 +318,7 @@ impl Session for ContainerSession {
         Some(format!("{digest} {} {args:?}", self.container.python))
     }
 
-    fn builds(&self) -> Option<String> {
+    fn builds(&self, _: &str) -> Option<String> {
         self.decides()
     }
 

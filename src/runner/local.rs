@@ -106,6 +106,33 @@ struct LocalSession {
     identity: Identity,
 }
 
+impl LocalSession {
+    fn env(&self, counts: impl Fn(&str) -> bool) -> Vec<(&String, &String)> {
+        let all = self.env.iter();
+        all.filter(|(name, _)| counts(name)).collect()
+    }
+}
+
+/// What an interpreter and the kernel are at this moment; `None` for a script, such as a version
+/// manager's shim, which may start any interpreter.
+fn state(python: &str) -> Option<String> {
+    let path = fs::canonicalize(Path::new(python)).ok()?;
+    let mut start = [0; 4];
+    fs::open(&path).ok()?.read_exact(&mut start).ok()?;
+    if &start != b"\x7fELF" {
+        return None;
+    }
+    let stamp = fs::Stamp::of(&path).ok()?;
+    let system = rustix::system::uname();
+    Some(format!(
+        "{python} {} {stamp:?} {:?} {:?} {:?}",
+        path.display(),
+        system.release(),
+        system.version(),
+        system.machine(),
+    ))
+}
+
 impl Session for LocalSession {
     fn identity(&self) -> &Identity {
         &self.identity
@@ -124,42 +151,20 @@ impl Session for LocalSession {
     }
 
     fn decides(&self) -> Option<String> {
-        let path = fs::canonicalize(Path::new(&self.python)).ok()?;
-        // A script, such as a version manager's shim, may start any interpreter.
-        let mut start = [0; 4];
-        fs::open(&path).ok()?.read_exact(&mut start).ok()?;
-        if &start != b"\x7fELF" {
-            return None;
-        }
-        let stamp = fs::Stamp::of(&path).ok()?;
         let counts = |name: &str| {
             name.starts_with("PIP_")
                 || name.starts_with("PYTHON")
                 || name.starts_with("XDG_CONFIG")
                 || ["PATH", "HOME", "CC"].contains(&name)
         };
-        let env: Vec<_> = self.env.iter().filter(|(name, _)| counts(name)).collect();
-        let system = rustix::system::uname();
-        Some(format!(
-            "{} {} {stamp:?} {env:?} {:?} {:?} {:?}",
-            self.python,
-            path.display(),
-            system.release(),
-            system.version(),
-            system.machine(),
-        ))
+        Some(format!("{} {:?}", state(&self.python)?, self.env(counts)))
     }
 
-    fn builds(&self) -> Option<String> {
-        let decides = self.decides()?;
+    fn builds(&self, executable: &str) -> Option<String> {
         // Compilers, headers and libraries come and go with packages.
         let packages = PACKAGES.map(|path| fs::Stamp::of(Path::new(path)).ok());
-        let env: Vec<_> = self
-            .env
-            .iter()
-            .filter(|(name, _)| !OF_THE_SHELL.contains(&name.as_str()))
-            .collect();
-        Some(format!("{decides} {packages:?} {env:?}"))
+        let env = self.env(|name| !OF_THE_SHELL.contains(&name));
+        Some(format!("{} {packages:?} {env:?}", state(executable)?))
     }
 
     fn put(&mut self, inside: &str, tree: &Tree) -> Result<(), Error> {

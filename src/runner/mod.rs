@@ -144,9 +144,11 @@ pub trait Session {
         None
     }
 
-    /// All that decides what a build from source makes here, besides the source and what it is built
-    /// with, as text; `None` where that is not known, and so what is built is not kept.
-    fn builds(&self) -> Option<String> {
+    /// All that decides what a build from source makes here with the interpreter `executable`, besides
+    /// the source and how it is built, as text; `None` where that is not known, and so what is built
+    /// is not kept.
+    fn builds(&self, executable: &str) -> Option<String> {
+        let _ = executable;
         None
     }
 

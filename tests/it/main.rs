@@ -17,3 +17,4 @@ mod pipeline;
 mod readers;
 mod requirements;
 mod support;
+mod wheels;

@@ -50,7 +50,7 @@ impl Desk {
             ..Options::default()
         };
         let tree = Tree::read(&self.at("tree")).unwrap();
-        pack::pack(&tree, &[output], &options, &|_| {}, &Cancel::new()).map(drop)
+        pack::pack(&tree, &[output], &options, None, &|_| {}, &Cancel::new()).map(drop)
     }
 
     /// The target is the tree, and nothing is left of what was there, nor of the work.

@@ -179,6 +179,7 @@ fn every_reader_takes_every_archive() {
         &tree,
         &outputs,
         &Options::default(),
+        None,
         &|_| {},
         &Cancel::new(),
     )

@@ -136,3 +136,19 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
     );
     fs::write(folder.join("backend.py"), backend).unwrap();
 }
+
+/// An archive of the sources of a project.
+pub(crate) fn sdist(links: &Path, folder: &Path, name: &str) -> PathBuf {
+    let path = links.join(format!("{name}-1.0.tar.gz"));
+    let packed = std::process::Command::new("tar")
+        .args(["--owner=0", "--group=0", "--mtime=@0", "-czf"])
+        .arg(&path)
+        .arg("-C")
+        .arg(folder.parent().unwrap())
+        .arg(format!("--transform=s,^{name},{name}-1.0,"))
+        .arg(name)
+        .status()
+        .unwrap();
+    assert!(packed.success());
+    path
+}
