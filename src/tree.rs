@@ -3,7 +3,7 @@
 //! A node has no owner, no time and no mode beyond "executable". That is how builds come out the
 //! same: what a tree cannot say, an artifact cannot differ in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -223,6 +223,38 @@ impl Tree {
         }
     }
 
+    /// A tree of files, and the folders that they lie in.
+    pub(crate) fn from_files(mut files: BTreeMap<RelPath, Entry>) -> Result<Self, Box<Below>> {
+        let mut folders = BTreeSet::new();
+        let mut clash = None;
+        for path in files.keys() {
+            let mut above = path.parent();
+            while let Some(folder) = above.filter(|folder| !folders.contains(folder)) {
+                if files.contains_key(&folder) {
+                    clash = Some((folder, path.clone()));
+                    break;
+                }
+                above = folder.parent();
+                folders.insert(folder);
+            }
+        }
+        if let Some((file, below)) = clash
+            && let Some(file) = files.remove_entry(&file)
+            && let Some(below) = files.remove_entry(&below)
+        {
+            return Err(Box::new(Below { file, below }));
+        }
+        let folders = folders.into_iter().map(|folder| {
+            let dir = Entry {
+                node: Node::Dir,
+                owners: Vec::new(),
+            };
+            (folder, dir)
+        });
+        files.extend(folders);
+        Ok(Self(files))
+    }
+
     /// The entry at `path`.
     #[must_use]
     pub fn get(&self, path: &RelPath) -> Option<&Entry> {
@@ -299,6 +331,13 @@ impl Tree {
             })
             .sum()
     }
+}
+
+/// A file, and an entry that would lie below it.
+#[derive(Debug)]
+pub(crate) struct Below {
+    pub(crate) file: (RelPath, Entry),
+    pub(crate) below: (RelPath, Entry),
 }
 
 /// Something is there already.

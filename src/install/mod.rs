@@ -2,8 +2,7 @@
 //! pip left in the builder ([`install_prefix`]). Both promise the same tree.
 
 use std::collections::BTreeSet;
-use std::io;
-use std::path::PathBuf;
+use std::io::Read as _;
 use std::sync::Arc;
 
 use crate::digest::Digest;
@@ -12,12 +11,14 @@ use crate::interpreter::{Interpreter, unset_python_variables};
 use crate::layout::Layout;
 use crate::runner::{self, Exec, Session};
 use crate::tree::{Content, Distribution, Entry, Node, RelPath, Tree, UnsafePath};
+use crate::wheel;
 use crate::wheel::record::{self, Row};
 
 mod prefix;
 mod relocate;
 mod scripts;
 mod wheels;
+mod wrappers;
 
 pub use prefix::install_prefix;
 pub use wheels::{Placed, install_wheels};
@@ -72,15 +73,23 @@ pub enum Error {
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// A file in a wheel's `.data` folder that can go nowhere.
-    #[error("`{}` is refused for `{}`: it {reason}", wheel.display(), path.escape_debug())]
-    Scheme {
-        /// The wheel.
-        wheel: PathBuf,
+    /// A wheel that cannot be installed.
+    #[error(transparent)]
+    Wheel(#[from] wheel::Error),
+    /// Two wheels of one distribution, of which a prefix can hold one.
+    #[error("two wheels are of the distribution `{0}`")]
+    Again(String),
+    /// A file where another one needs a folder.
+    #[error("{owner} brings the file `{file}`, and {other} brings `{below}`, which lies below it")]
+    Below {
         /// The file.
-        path: String,
-        /// What is wrong with it.
-        reason: &'static str,
+        file: RelPath,
+        /// The distribution that brings it.
+        owner: String,
+        /// What would lie below it.
+        below: RelPath,
+        /// The distribution that brings that.
+        other: String,
     },
     /// A distribution whose metadata does not say what it is.
     #[error("`{path}` names no distribution and version")]
@@ -121,13 +130,7 @@ fn rewritten(
     interpreter: &Interpreter,
     layout: &Layout,
 ) -> Result<Option<Vec<u8>>, fs::Error> {
-    if !matches!(path.as_str().split_once('/'), Some(("bin", name)) if !name.contains('/')) {
-        return Ok(None);
-    }
-    let mut start = [0; 2];
-    let read = io::Read::read(&mut content.open()?, &mut start)
-        .map_err(|source| fs::Error::new("read", content.path(), source))?;
-    if &start[..read] != b"#!" {
+    if !path.as_str().starts_with("bin/") || head(content, 2)? != b"#!" {
         return Ok(None);
     }
     let python = &layout.script_python;
@@ -136,6 +139,17 @@ fn rewritten(
         &interpreter.interpreters,
         python,
     ))
+}
+
+/// The first bytes of a file, as many as there are up to `count`.
+fn head(content: &Content, count: u64) -> Result<Vec<u8>, fs::Error> {
+    let mut bytes = Vec::new();
+    content
+        .open()?
+        .take(count)
+        .read_to_end(&mut bytes)
+        .map_err(|source| fs::Error::new("read", content.path(), source))?;
+    Ok(bytes)
 }
 
 /// Whether a `direct_url.json` names a path of the builder, or cannot be read and so may name one.
@@ -152,9 +166,10 @@ fn is_local(direct_url: &[u8]) -> bool {
 fn write_record(
     own: &RelPath,
     base: &RelPath,
-    files: impl Iterator<Item = (RelPath, Option<(Digest, u64)>)>,
+    files: impl IntoIterator<Item = (RelPath, Option<(Digest, u64)>)>,
 ) -> Vec<u8> {
     let rows = files
+        .into_iter()
         .map(|(path, file)| Row {
             file: file.filter(|_| path != *own),
             path: relocate::relative(base, &path),

@@ -12,6 +12,9 @@ const MAX_LINKS: usize = 40;
 /// H1 to H3: pip writes to `lib/pythonX.Y/site-packages`, on Debian to
 /// `local/lib/pythonX.Y/dist-packages`, on Fedora to `lib64` too; nothing is assumed. A site folder
 /// is one that holds a distribution's metadata.
+///
+/// Headers go where the format has them, whatever the builder is: in a virtual environment pip writes
+/// them to `include/site`, where no compiler looks.
 pub(super) struct Relocation {
     sites: Vec<(RelPath, RelPath)>,
     local: bool,
@@ -61,6 +64,12 @@ impl Relocation {
         if self.is_above_a_site(path) {
             // It is made again where something is in it.
             return Ok(None);
+        }
+        if path.as_str() == "include/site" {
+            return Ok(None);
+        }
+        if let Some(below) = path.as_str().strip_prefix("include/site/python") {
+            return RelPath::new(&format!("include/python{below}")).map(Some);
         }
         match path.as_str().strip_prefix("local/") {
             Some(below) if self.local => RelPath::new(below).map(Some),
@@ -185,6 +194,9 @@ fn resolve(folder: &RelPath, target: &str) -> Option<RelPath> {
 
 /// How to get from the folder `from` to `to`.
 pub(super) fn relative(from: &RelPath, to: &RelPath) -> String {
+    if let Some(below) = to.below(from) {
+        return below.to_owned();
+    }
     let from: Vec<&str> = from.as_str().split('/').collect();
     let to: Vec<&str> = to.as_str().split('/').collect();
     let shared = from.iter().zip(&to).take_while(|(a, b)| a == b).count();

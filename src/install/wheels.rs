@@ -5,19 +5,23 @@
 //!
 //! <https://packaging.python.org/en/latest/specifications/binary-distribution-format/#installing-a-wheel-distribution-1-0-py32-none-any-whl>
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::mem;
 use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::{Error, Installed, is_local, rewritten, set_content, write_record};
+use super::wrappers::{Wrappers, made_of};
+use super::{Error, Installed, head, is_local, rewritten, set_content, write_record};
 use crate::digest::Digest;
 use crate::interpreter::Interpreter;
 use crate::layout::Layout;
-use crate::tree::{Content, Distribution, Entry, Node, RelPath, Tree};
-use crate::wheel::{Script, Wheel};
+use crate::tree::{Below, Content, Distribution, Entry, Node, RelPath, Tree};
+use crate::wheel::{self, Defect, Scheme, Wheel};
 
 /// The name that is left in `INSTALLER`.
+///
+/// <https://packaging.python.org/en/latest/specifications/recording-installed-packages/#the-installer-file>
 const INSTALLER: &str = "prebuild\n";
 
 /// A wheel, and what is noted with its installation.
@@ -27,107 +31,116 @@ pub struct Placed {
     pub wheel: Wheel,
     /// Whether the user asked for it, rather than another distribution.
     pub requested: bool,
-    /// The text of its `direct_url.json`, if it did not come from an index.
+    /// The text of its `direct_url.json`, if it did not come from an index. One that names a local path
+    /// is left out.
     pub direct_url: Option<String>,
 }
 
 /// Installs wheels in this order: of what several bring, the last stays, as with pip.
+///
+/// Two files of one wheel that would lie at one place must be equal; pip lets the order of the archive
+/// decide.
 pub fn install_wheels(
     wheels: &[Placed],
     interpreter: &Interpreter,
     layout: &Layout,
 ) -> Result<Installed, Error> {
-    let mut installing = Installing {
+    let mut names = BTreeSet::new();
+    for placed in wheels {
+        let distribution = &placed.wheel.facts.distribution;
+        if !names.insert(&distribution.name) {
+            return Err(Error::Again(distribution.name.clone()));
+        }
+    }
+    let destination = Destination {
         interpreter,
         layout,
-        tree: Tree::new(),
-        equal: BTreeSet::new(),
+        wrappers: Wrappers::new(&interpreter.markers.python_version, &layout.script_python),
     };
-    let mut infos = Vec::with_capacity(wheels.len());
-    for placed in wheels {
-        infos.push(installing.install(placed)?);
-    }
-    let Installing {
-        mut tree, equal, ..
-    } = installing;
-    // Now that it is known what each path holds in the end.
-    let records: Vec<_> = infos
+    let brought = wheels
         .par_iter()
-        .map(|info| Ok((&info.record, info.record_text(&tree)?)))
-        .collect::<Result<_, Error>>()?;
-    for (path, text) in records {
-        set_content(&mut tree, path, text);
-    }
-    let native = wheels
-        .iter()
-        .flat_map(|placed| placed.wheel.archive.entries())
-        .filter(|entry| entry.native)
-        .count();
-    let mut distributions: Vec<_> = infos
-        .iter()
-        .map(|info| Arc::clone(&info.distribution))
-        .collect();
+        .map(|placed| destination.bring(placed))
+        .collect::<Result<Vec<_>, Error>>()?;
+    let mut distributions: Vec<_> = brought.iter().map(Brought::owner).collect();
     distributions.sort();
-    let mut compiled_here: Vec<_> = infos
+    let mut compiled_here: Vec<_> = brought
         .iter()
-        .zip(wheels)
-        .filter(|(_, placed)| {
-            let mut tags = placed.wheel.facts.tags.iter();
-            tags.any(|tag| tag.contains("-linux_"))
-        })
-        .map(|(info, _)| Arc::clone(&info.distribution))
+        .filter(|one| one.compiled_here)
+        .map(Brought::owner)
         .collect();
     compiled_here.sort();
+    let merged = merge(brought);
+    let mut tree = Tree::from_files(merged.files).map_err(Error::below)?;
+    // Now that it is known what each path holds in the end.
+    let records: Vec<_> = merged
+        .lists
+        .into_par_iter()
+        .map(|list| {
+            let text = write_record(&list.record, &list.base, list.files);
+            (list.record, text)
+        })
+        .collect();
+    for (path, text) in records {
+        set_content(&mut tree, &path, text);
+    }
     Ok(Installed {
         tree,
         distributions,
         compiled_here,
-        native,
-        equal,
+        native: merged.native,
+        equal: merged.equal,
     })
 }
 
-/// A tree that is being filled.
-struct Installing<'a> {
+/// Where wheels are installed to.
+struct Destination<'a> {
     interpreter: &'a Interpreter,
     layout: &'a Layout,
-    tree: Tree,
-    equal: BTreeSet<RelPath>,
+    wrappers: Wrappers<'a>,
 }
 
-/// What became of a wheel.
-struct Info {
+/// What a wheel brings.
+struct Brought {
     distribution: Arc<Distribution>,
+    compiled_here: bool,
     /// Its site folder, and its `RECORD` there.
     base: RelPath,
     record: RelPath,
-    /// All that it brought.
-    paths: BTreeSet<RelPath>,
+    files: BTreeMap<RelPath, File>,
 }
 
-impl Info {
-    fn record_text(&self, tree: &Tree) -> Result<Vec<u8>, Error> {
-        let mut files = Vec::with_capacity(self.paths.len());
-        for path in &self.paths {
-            let file = match tree.get(path).map(|entry| &entry.node) {
-                Some(Node::File { content, .. }) => Some((digest(content)?, content.size())),
-                _ => None,
-            };
-            files.push((path.clone(), file));
+/// A file at its place.
+struct File {
+    content: Content,
+    digest: Digest,
+    executable: bool,
+    native: bool,
+}
+
+impl File {
+    /// A file that is made here.
+    fn made(bytes: Vec<u8>, executable: bool) -> Self {
+        Self {
+            digest: Digest::of(&bytes),
+            content: bytes.into(),
+            executable,
+            native: false,
         }
-        Ok(write_record(&self.record, &self.base, files.into_iter()))
+    }
+
+    fn equals(&self, other: &Self) -> bool {
+        self.digest == other.digest && self.executable == other.executable
     }
 }
 
-fn digest(content: &Content) -> Result<Digest, Error> {
-    Ok(match content.digest() {
-        Some(digest) => digest,
-        None => Digest::of(&content.read()?),
-    })
+impl Brought {
+    fn owner(&self) -> Arc<Distribution> {
+        Arc::clone(&self.distribution)
+    }
 }
 
-impl Installing<'_> {
-    fn install(&mut self, placed: &Placed) -> Result<Info, Error> {
+impl Destination<'_> {
+    fn bring(&self, placed: &Placed) -> Result<Brought, Error> {
         let wheel = &placed.wheel;
         let facts = &wheel.facts;
         let base = if facts.root_is_purelib {
@@ -136,224 +149,209 @@ impl Installing<'_> {
             &self.layout.platlib
         };
         let info = base.join(&format!("{}.dist-info", facts.stem))?;
-        let mut installed = Info {
+        let entry_points: HashSet<&str> =
+            facts.scripts.iter().map(|one| one.name.as_str()).collect();
+        let mut files = BTreeMap::new();
+        for entry in wheel.archive.entries() {
+            let (scheme, below) = wheel.place(entry)?;
+            // What an older builder made of an entry point is made anew.
+            if scheme == Scheme::Scripts && entry_points.contains(made_of(below)) {
+                continue;
+            }
+            let to = self.path(wheel, base, scheme, below)?;
+            let file = self.file(wheel, entry, scheme, &to)?;
+            if let Some(other) = files.get(&to)
+                && !file.equals(other)
+            {
+                return Err(wheel
+                    .refuse(entry.path.as_str(), Defect::SamePlace(to))
+                    .into());
+            }
+            files.insert(to, file);
+        }
+        let bin = RelPath::new("bin")?;
+        for (name, text) in self.wrappers.make(&facts.scripts) {
+            files.insert(bin.join(&name)?, File::made(text.into_bytes(), true));
+        }
+        for (name, text) in notes(placed) {
+            files.insert(info.join(name)?, File::made(text.into(), false));
+        }
+        // The wheel may have brought one too.
+        let direct_url = info.join("direct_url.json")?;
+        if let Some(file) = files.get(&direct_url)
+            && is_local(&file.content.read()?)
+        {
+            files.remove(&direct_url);
+        }
+        Ok(Brought {
             distribution: Arc::new(facts.distribution.clone()),
+            compiled_here: facts.tags.iter().any(|tag| tag.contains("-linux_")),
             base: base.clone(),
             record: info.join("RECORD")?,
-            paths: BTreeSet::new(),
-        };
-        let data = format!("{}.data/", facts.stem);
-        let scripts = format!("{data}scripts/");
-        // As with pip: the files beside the metadata, then those with a place of their own, then the
-        // scripts. Of two that come to one place, the later stays.
-        let of_wheel = |path: &str| path.starts_with(&scripts);
-        let turn = |path: &str| match path {
-            path if of_wheel(path) => 2,
-            path if path.starts_with(&data) => 1,
-            _ => 0,
-        };
-        let mut entries: Vec<_> = wheel.archive.entries().iter().collect();
-        entries.sort_by_key(|entry| turn(entry.path.as_str()));
-        for entry in entries {
-            let path = entry.path.as_str();
-            let to = if let Some(script) = path.strip_prefix(&scripts) {
-                // What an older builder made of an entry point is made anew.
-                if is_wrapper(script, &facts.scripts) {
-                    continue;
-                }
-                RelPath::new("bin")?.join(script)?
-            } else if let Some(below) = path.strip_prefix(&data) {
-                self.scheme(wheel, path, below)?
-            } else {
-                base.join(path)?
-            };
-            let content = self.script(&to, of_wheel(path), wheel.archive.content(entry))?;
-            self.put(&mut installed, to, content, entry.executable)?;
-        }
-        for script in &self.scripts(&facts.scripts) {
-            let to = RelPath::new("bin")?.join(&script.name)?;
-            self.put(&mut installed, to, self.wrapper(script), true)?;
-        }
-        let mut notes = vec![("INSTALLER", INSTALLER.to_owned())];
-        if let Some(url) = &placed.direct_url
-            && !is_local(url.as_bytes())
-        {
-            notes.push(("direct_url.json", url.clone()));
-        }
-        if placed.requested {
-            notes.push(("REQUESTED", String::new()));
-        }
-        // Its contents come when all is in its place.
-        notes.push(("RECORD", String::new()));
-        for (name, text) in notes {
-            let content = text.into_bytes().into();
-            self.put(&mut installed, info.join(name)?, content, false)?;
-        }
-        self.drop_local_url(&mut installed, &info)?;
-        Ok(installed)
-    }
-
-    /// Where a file of the `.data` folder goes: `SCHEME/PATH`.
-    fn scheme(&self, wheel: &Wheel, path: &str, below: &str) -> Result<RelPath, Error> {
-        let refuse = |reason| Error::Scheme {
-            wheel: wheel.archive.path().to_path_buf(),
-            path: path.to_owned(),
-            reason,
-        };
-        let (scheme, rest) = below
-            .split_once('/')
-            .ok_or_else(|| refuse("lies in no folder that says where it goes"))?;
-        Ok(match scheme {
-            "purelib" => self.layout.purelib.join(rest)?,
-            "platlib" => self.layout.platlib.join(rest)?,
-            "headers" => {
-                let version = &self.interpreter.markers.python_version;
-                let name = &wheel.facts.distribution.name;
-                RelPath::new(&format!("include/python{version}/{name}"))?.join(rest)?
-            }
-            "data" => RelPath::new(rest)?,
-            _ => return Err(refuse("lies in a folder that the format does not know")),
+            files,
         })
     }
 
-    /// The content of a file, with the runtime's interpreter in its first line where that is a
-    /// script's. Of the scripts of a wheel, those that begin with `#!python` name no path: whatever
-    /// follows on that line is replaced, as pip does it.
-    fn script(&self, to: &RelPath, of_wheel: bool, content: Content) -> Result<Content, Error> {
-        if of_wheel && content.size() >= 8 {
+    /// Where a file of a wheel lies that belongs `below` a scheme's folder.
+    fn path(
+        &self,
+        wheel: &Wheel,
+        base: &RelPath,
+        scheme: Scheme,
+        below: &str,
+    ) -> Result<RelPath, Error> {
+        Ok(match scheme {
+            Scheme::Root => base.join(below)?,
+            Scheme::Purelib => self.layout.purelib.join(below)?,
+            Scheme::Platlib => self.layout.platlib.join(below)?,
+            Scheme::Scripts => RelPath::new(&format!("bin/{below}"))?,
+            Scheme::Data => RelPath::new(below)?,
+            Scheme::Headers => {
+                let version = &self.interpreter.markers.python_version;
+                let name = &wheel.facts.distribution.name;
+                RelPath::new(&format!("include/python{version}/{name}/{below}"))?
+            }
+        })
+    }
+
+    /// A file of a wheel. Of the scripts, those that begin with `#!python` name no path: as pip does
+    /// it, whatever follows on that line is replaced.
+    ///
+    /// <https://packaging.python.org/en/latest/specifications/binary-distribution-format/#recommended-installer-features>
+    fn file(
+        &self,
+        wheel: &Wheel,
+        entry: &wheel::Entry,
+        scheme: Scheme,
+        to: &RelPath,
+    ) -> Result<File, Error> {
+        let content = wheel.archive.content(entry);
+        if scheme == Scheme::Scripts && head(&content, 8)? == b"#!python" {
             let bytes = content.read()?;
-            if bytes.starts_with(b"#!python") {
-                let end = bytes.iter().position(|byte| *byte == b'\n');
-                let rest = end.map_or(&[][..], |end| &bytes[end + 1..]);
-                let mut script = format!("#!{}\n", self.layout.script_python).into_bytes();
-                script.extend_from_slice(rest);
-                return Ok(script.into());
-            }
+            let end = bytes.iter().position(|byte| *byte == b'\n');
+            let rest = end.map_or(&[][..], |end| &bytes[end + 1..]);
+            let first = format!("#!{}\n", self.layout.script_python);
+            let script = [first.as_bytes(), rest].concat();
+            return Ok(File::made(script, entry.executable));
         }
-        let changed = rewritten(to, &content, self.interpreter, self.layout)?;
-        Ok(changed.map_or(content, Content::from))
-    }
-
-    /// The scripts to be made. pip and setuptools name some after the Python that built their wheel;
-    /// as pip does, they are named after the one that will run them.
-    fn scripts(&self, scripts: &[Script]) -> Vec<Script> {
-        let version = &self.interpreter.markers.python_version;
-        let major = version.split('.').next().unwrap_or(version);
-        let mut made = Vec::new();
-        let mut rest: Vec<Script> = scripts.to_vec();
-        for (name, versioned) in [
-            ("pip", vec![format!("pip{major}"), format!("pip{version}")]),
-            ("easy_install", vec![format!("easy_install-{version}")]),
-        ] {
-            let Some(script) = rest.iter().find(|script| script.name == name).cloned() else {
-                continue;
-            };
-            rest.retain(|script| {
-                let suffix = script.name.strip_prefix(name);
-                suffix.is_none_or(|suffix| !is_version_suffix(suffix))
-            });
-            for name in std::iter::once(name.to_owned()).chain(versioned) {
-                made.push(Script {
-                    name,
-                    ..script.clone()
-                });
-            }
+        if let Some(script) = rewritten(to, &content, self.interpreter, self.layout)? {
+            return Ok(File::made(script, entry.executable));
         }
-        made.extend(rest);
-        made
-    }
-
-    /// The script of an entry point, as pip 26.3 writes it.
-    fn wrapper(&self, script: &Script) -> Content {
-        let Script {
-            module, function, ..
-        } = script;
-        let import = function.split('.').next().unwrap_or(function);
-        let python = &self.layout.script_python;
-        format!(
-            "#!{python}\nimport sys\nfrom {module} import {import}\nif __name__ == '__main__':\n    \
-             sys.argv[0] = sys.argv[0].removesuffix('.exe')\n    sys.exit({function}())\n"
-        )
-        .into_bytes()
-        .into()
-    }
-
-    /// Puts a file into the tree, in place of what another distribution brought.
-    fn put(
-        &mut self,
-        installed: &mut Info,
-        path: RelPath,
-        content: Content,
-        executable: bool,
-    ) -> Result<(), Error> {
-        let owner = &installed.distribution;
-        if let Some(there) = self.tree.get_mut(&path) {
-            let Node::File {
-                content: before,
-                executable: mode,
-            } = &mut there.node
-            else {
-                return Err(Error::Merge(path));
-            };
-            if !there.owners.contains(owner) {
-                let first = there.owners.len() == 1;
-                there.owners.push(Arc::clone(owner));
-                let equal = before.size() == content.size()
-                    && digest(before)? == digest(&content)?
-                    && *mode == executable;
-                if !equal {
-                    self.equal.remove(&path);
-                } else if first {
-                    self.equal.insert(path.clone());
-                }
-            }
-            (*before, *mode) = (content, executable);
-        } else {
-            let entry = Entry {
-                node: Node::File {
-                    content,
-                    executable,
-                },
-                owners: vec![Arc::clone(owner)],
-            };
-            self.tree
-                .insert_entry(path.clone(), entry)
-                .map_err(|occupied| Error::Merge(occupied.0))?;
-        }
-        installed.paths.insert(path);
-        Ok(())
-    }
-
-    /// Takes out a `direct_url.json` that the wheel itself brought and that names a local path.
-    fn drop_local_url(&mut self, installed: &mut Info, info: &RelPath) -> Result<(), Error> {
-        let path = info.join("direct_url.json")?;
-        if let Some(Entry {
-            node: Node::File { content, .. },
-            ..
-        }) = self.tree.get(&path)
-            && is_local(&content.read()?)
-        {
-            self.tree.remove(&path);
-            installed.paths.remove(&path);
-        }
-        Ok(())
+        Ok(File {
+            content,
+            digest: entry.digest,
+            executable: entry.executable,
+            native: entry.native,
+        })
     }
 }
 
-/// Whether a script of a wheel is one that setuptools made of an entry point.
-fn is_wrapper(script: &str, scripts: &[Script]) -> bool {
-    let name = script.rsplit('/').next().unwrap_or(script);
-    let lower = name.to_ascii_lowercase();
-    let cut = [".exe", "-script.py", ".pya"]
-        .iter()
-        .find(|ending| lower.ends_with(**ending))
-        .map_or(0, |ending| ending.len());
-    let name = &name[..name.len() - cut];
-    scripts.iter().any(|script| script.name == name)
+/// What an installer leaves beside the metadata.
+///
+/// <https://packaging.python.org/en/latest/specifications/recording-installed-packages/>
+fn notes(placed: &Placed) -> impl Iterator<Item = (&'static str, &str)> {
+    let requested = placed.requested.then_some(("REQUESTED", ""));
+    let direct_url = placed.direct_url.as_deref();
+    // The contents of RECORD come when all is in its place.
+    [("INSTALLER", INSTALLER), ("RECORD", "")]
+        .into_iter()
+        .chain(requested)
+        .chain(direct_url.map(|text| ("direct_url.json", text)))
 }
 
-/// What stands behind `pip` or `easy_install` in the name of a versioned script, or nothing.
-fn is_version_suffix(suffix: &str) -> bool {
-    let digits = suffix.trim_start_matches('-');
-    digits.chars().all(|c| c.is_ascii_digit() || c == '.')
+/// What all wheels bring together.
+struct Merged {
+    files: BTreeMap<RelPath, Entry>,
+    lists: Vec<List>,
+    native: usize,
+    equal: BTreeSet<RelPath>,
+}
+
+/// What a `RECORD` lists.
+struct List {
+    record: RelPath,
+    base: RelPath,
+    files: Vec<(RelPath, Option<(Digest, u64)>)>,
+}
+
+/// Puts together what several wheels bring; of what lies at one path, the last stays, and belongs to
+/// them all.
+fn merge(brought: Vec<Brought>) -> Merged {
+    let mut lists = Vec::with_capacity(brought.len());
+    let mut owners = Vec::with_capacity(brought.len());
+    let mut all = Vec::new();
+    for (index, one) in brought.into_iter().enumerate() {
+        lists.push(List {
+            record: one.record,
+            base: one.base,
+            files: Vec::with_capacity(one.files.len()),
+        });
+        owners.push(one.distribution);
+        all.extend(
+            one.files
+                .into_iter()
+                .map(|(path, file)| (path, index, file)),
+        );
+    }
+    // Stable: at one path, in the order of installation.
+    all.sort_by(|(a, ..), (b, ..)| a.cmp(b));
+    let mut merged = Merged {
+        files: BTreeMap::new(),
+        lists,
+        native: 0,
+        equal: BTreeSet::new(),
+    };
+    let mut entries = Vec::with_capacity(all.len());
+    let mut rest = all.into_iter().peekable();
+    while let Some((path, first, mut file)) = rest.next() {
+        let mut claimed = vec![first];
+        let mut equal = true;
+        while let Some((_, index, later)) = rest.next_if(|(next, ..)| *next == path) {
+            claimed.push(index);
+            equal &= later.equals(&file);
+            file = later;
+        }
+        for index in &claimed {
+            let known = (file.digest, file.content.size());
+            merged.lists[*index].files.push((path.clone(), Some(known)));
+        }
+        if equal && claimed.len() > 1 {
+            merged.equal.insert(path.clone());
+        }
+        merged.native += usize::from(file.native);
+        let entry = Entry {
+            node: Node::File {
+                content: file.content,
+                executable: file.executable,
+            },
+            owners: claimed
+                .iter()
+                .map(|index| Arc::clone(&owners[*index]))
+                .collect(),
+        };
+        entries.push((path, entry));
+    }
+    merged.files = entries.into_iter().collect();
+    merged
+}
+
+impl Error {
+    fn below(below: Box<Below>) -> Self {
+        let owner = |entry: &mut Entry| {
+            let mut owners = mem::take(&mut entry.owners).into_iter();
+            owners
+                .next_back()
+                .map_or_else(String::new, |owner| owner.to_string())
+        };
+        let Below {
+            file: (file, mut holds),
+            below: (below, mut wants),
+        } = *below;
+        Self::Below {
+            file,
+            owner: owner(&mut holds),
+            below,
+            other: owner(&mut wants),
+        }
+    }
 }

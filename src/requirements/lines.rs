@@ -282,7 +282,7 @@ impl<'a> Part<'a> {
 }
 
 /// The lines of a text, as Python's `str.splitlines` splits them.
-pub(super) fn split_lines(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn split_lines(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
         if rest.is_empty() {
@@ -310,6 +310,11 @@ fn is_boundary(c: char) -> bool {
 /// What Python's `str.isspace` calls white space: Unicode's, and four separators of ASCII.
 pub(super) fn is_space(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\u{1c}'..='\u{1f}')
+}
+
+/// The text without white space around it, as Python's `str.strip` takes it off.
+pub(crate) fn trim(text: &str) -> &str {
+    trim_start(trim_end(text))
 }
 
 pub(super) fn trim_start(text: &str) -> &str {

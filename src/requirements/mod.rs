@@ -68,6 +68,7 @@ use serde::Serialize;
 
 pub use entry::{Algorithm, Applies, Entry, Hash, PathKind, UrlKind, What};
 pub use error::{Error, Problem};
+pub(crate) use lines::{split_lines, trim};
 pub use marker::{Marker, Undefined};
 pub use options::{FindLinks, FormatControl, Located, Options, ReleaseControl};
 pub(crate) use specifier::Dependency;

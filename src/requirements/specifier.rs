@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use serde::{Serialize, Serializer};
 
-use super::lines::{trim_end, trim_start};
+use super::lines::{trim, trim_end, trim_start};
 use super::marker::{self, Expression};
 use super::scan::{Result, Scanner, Syntax, fail};
 use super::version::{is_version, specifier_length};
@@ -98,7 +98,7 @@ pub struct Specifier {
 impl Specifier {
     /// Parses one whole clause.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let text = trim_start(trim_end(text));
+        let text = trim(text);
         let length = specifier_length(text)?;
         (length == text.len()).then(|| Self::split(text))
     }
@@ -111,7 +111,7 @@ impl Specifier {
             .unwrap_or((Operator::Identical, text));
         Self {
             operator,
-            version: trim_start(trim_end(version)).into(),
+            version: trim(version).into(),
         }
     }
 }
@@ -281,7 +281,7 @@ impl Specifiers {
     /// admits all, as with pip.
     #[must_use]
     pub fn python_admitted(requires_python: &str, python: &str) -> bool {
-        let scanner = &mut Scanner::new(requires_python.trim());
+        let scanner = &mut Scanner::new(trim(requires_python));
         match clauses(scanner) {
             Ok(read) if scanner.is_at_end() => {
                 read.clauses.iter().all(|clause| clause.admits(python))

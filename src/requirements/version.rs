@@ -10,7 +10,7 @@ use std::str::FromStr as _;
 
 use pep508_rs::pep440_rs::Version;
 
-use super::lines::{is_space, trim_end, trim_start};
+use super::lines::{is_space, trim, trim_start};
 use super::specifier::{OPERATORS, Operator, Specifier};
 
 impl Specifier {
@@ -105,7 +105,6 @@ pub(crate) fn is_version(text: &str) -> bool {
     version(text).is_some()
 }
 
-/// Parses a version as `packaging` does. Numbers end at 2⁶⁴ − 1.
 /// Whether two versions are one, however they are written: `1.0` is `1.0.0`.
 #[must_use]
 pub fn same_version(a: &str, b: &str) -> bool {
@@ -115,8 +114,9 @@ pub fn same_version(a: &str, b: &str) -> bool {
     }
 }
 
+/// Parses a version as `packaging` does. Numbers end at 2⁶⁴ − 1.
 fn version(text: &str) -> Option<Version> {
-    let text = trim_start(trim_end(text));
+    let text = trim(text);
     text.is_ascii()
         .then(|| Version::from_str(text).ok())
         .flatten()

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::requirements::{Name, is_version};
+use crate::requirements::{Name, is_version, same_version};
 
 /// `NAME-VERSION[-BUILD]-PYTHON-ABI-PLATFORM.whl`, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,17 +15,17 @@ pub struct Filename {
     pub version: String,
     /// The build tag.
     pub build: Option<String>,
-    /// The tags of Pythons, such as `py2.py3`.
+    /// The tags of Pythons, in lower case, such as `py2.py3`.
     pub python: String,
-    /// The tags of ABIs.
+    /// The tags of ABIs, in lower case.
     pub abi: String,
-    /// The tags of platforms.
+    /// The tags of platforms, in lower case.
     pub platform: String,
 }
 
 /// A name that no wheel can have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{name}` is no name of a wheel: {reason}")]
+#[error("`{}` is no name of a wheel: {reason}", name.escape_debug())]
 pub struct ParseFilenameError {
     name: String,
     reason: &'static str,
@@ -55,21 +55,22 @@ impl Filename {
         if name.is_empty() || name.contains("__") || !name.chars().all(plain) {
             return Err(refuse("its first part is no name"));
         }
-        // Some tools write `_` for the `+` or `-` that a version has.
-        let version = version.replace('_', "-");
-        if !is_version(&version) {
+        if !is_version(version) {
             return Err(refuse("its second part is no version"));
         }
         if build.is_some_and(|build| !build.starts_with(|c: char| c.is_ascii_digit())) {
             return Err(refuse("its build tag does not begin with a digit"));
         }
-        if tags.iter().any(|tag| tag.is_empty()) {
+        if tags.iter().any(|set| set.split('.').any(str::is_empty)) {
             return Err(refuse("one of its tags is empty"));
         }
-        let [python, abi, platform] = tags.map(str::to_owned);
+        if !tags[0].split('.').all(is_identifier) {
+            return Err(refuse("one of its tags names no Python"));
+        }
+        let [python, abi, platform] = tags.map(str::to_lowercase);
         Ok(Self {
             name: Name::new(name).as_str().to_owned(),
-            version,
+            version: version.to_owned(),
             build: build.map(str::to_owned),
             python,
             abi,
@@ -88,6 +89,19 @@ impl Filename {
             })
         })
     }
+
+    /// Whether a folder's `NAME-VERSION` says the same distribution. As pip has it, the name ends at
+    /// the first `-`.
+    pub(super) fn is_named(&self, stem: &str) -> bool {
+        stem.split_once('-').is_some_and(|(name, version)| {
+            Name::new(name).as_str() == self.name && same_version(version, &self.version)
+        })
+    }
+}
+
+fn is_identifier(tag: &str) -> bool {
+    !tag.starts_with(|c: char| c.is_numeric())
+        && tag.chars().all(|c| c.is_alphanumeric() || c == '_')
 }
 
 #[cfg(test)]
@@ -96,7 +110,7 @@ mod tests {
 
     #[test]
     fn names_are_taken_apart() {
-        let name = "Zope.Interface-1.0.post1-2b-py2.py3-none-any.whl";
+        let name = "Zope.Interface-1.0.post1-2b-py2.py3-none-Any.whl";
         let parsed = Filename::parse(name).unwrap();
         assert_eq!(
             (
@@ -124,10 +138,22 @@ mod tests {
             "a__b-1.0-py3-none-any.whl",
             "a/b-1.0-py3-none-any.whl",
             "a-one-py3-none-any.whl",
+            "a-1_0-py3-none-any.whl",
             "a-1.0-x1-py3-none-any.whl",
             "a-1.0---any.whl",
+            "a-1.0-py3.-none-any.whl",
+            "a-1.0-3py-none-any.whl",
         ] {
             assert!(Filename::parse(name).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn folders_are_named_after_the_file() {
+        let parsed = Filename::parse("a_b-1.0-py3-none-any.whl").unwrap();
+        assert!(parsed.is_named("A.B-1.0.0"));
+        assert!(!parsed.is_named("a-b-1.0"));
+        assert!(!parsed.is_named("a_b-1.1"));
+        assert!(!parsed.is_named("a_b"));
     }
 }

@@ -2,47 +2,67 @@
 //!
 //! <https://packaging.python.org/en/latest/specifications/core-metadata/>
 
-/// The headers of a text, as Python's `email` reads them: a line that begins with a space goes on
-/// with the one before, and an empty line ends them.
-pub(super) fn headers(text: &str) -> Vec<(String, String)> {
-    let mut headers: Vec<(String, String)> = Vec::new();
-    for line in text.split('\n') {
-        let line = line.strip_suffix('\r').unwrap_or(line);
-        if line.is_empty() {
-            break;
-        }
-        if line.starts_with([' ', '\t']) {
-            if let Some((_, value)) = headers.last_mut() {
-                value.push('\n');
-                value.push_str(line);
+/// The headers of a text, as Python's `email` reads them.
+#[derive(Debug)]
+pub(super) struct Headers(Vec<(String, String)>);
+
+impl Headers {
+    /// Reads up to the first line that is neither a header nor the rest of one.
+    pub(super) fn read(text: &str) -> Self {
+        let mut headers: Vec<(String, String)> = Vec::new();
+        // Whether a line that begins with white space has something to go on with.
+        let mut open = false;
+        for line in lines(text).take_while(|line| is_header(line)) {
+            if line.starts_with([' ', '\t']) {
+                if open && let Some((_, value)) = headers.last_mut() {
+                    value.push_str(line);
+                }
+                continue;
             }
-            continue;
-        }
-        match line.split_once(':') {
-            Some((name, value)) if !name.is_empty() && !name.contains([' ', '\t']) => {
-                headers.push((name.to_owned(), value.trim().to_owned()));
+            open = false;
+            // The envelope of a mail is no header, whatever is in it.
+            if let Some((name, value)) = line.split_once(':')
+                && !name.is_empty()
+                && !line.starts_with("From ")
+            {
+                headers.push((name.to_owned(), value.to_owned()));
+                open = true;
             }
-            // What is no header is the first line of the body.
-            _ => break,
         }
+        for (_, value) in &mut headers {
+            *value = value.trim().to_owned();
+        }
+        Self(headers)
     }
-    headers
+
+    /// The first header of this name.
+    pub(super) fn first(&self, name: &str) -> Option<&str> {
+        self.all(name).next()
+    }
+
+    /// Every header of this name.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0
+            .iter()
+            .filter(move |(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+    }
 }
 
-/// The first header of this name.
-pub(super) fn first<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    all(headers, name).next()
+/// Whether a line can stand among headers: printable characters and a colon, an envelope, or the
+/// rest of a header.
+fn is_header(line: &str) -> bool {
+    line.starts_with([' ', '\t'])
+        || line.starts_with("From ")
+        || line
+            .split_once(':')
+            .is_some_and(|(name, _)| name.bytes().all(|byte| byte.is_ascii_graphic()))
 }
 
-/// Every header of this name.
-pub(super) fn all<'a>(
-    headers: &'a [(String, String)],
-    name: &str,
-) -> impl Iterator<Item = &'a str> {
-    headers
-        .iter()
-        .filter(move |(key, _)| key.eq_ignore_ascii_case(name))
-        .map(|(_, value)| value.as_str())
+/// The lines of a text, which end at `\n`, `\r` or both.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.split('\n')
+        .flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'))
 }
 
 #[cfg(test)]
@@ -51,10 +71,17 @@ mod tests {
 
     #[test]
     fn headers_end_with_an_empty_line() {
-        let text = "Name: a\r\nrequires-dist: b\n  ; c\nRequires-Dist:d\n\nName: no\n";
-        let read = headers(text);
-        assert_eq!(first(&read, "name"), Some("a"));
-        let requires: Vec<_> = all(&read, "Requires-Dist").collect();
-        assert_eq!(requires, ["b\n  ; c", "d"]);
+        let text = "Name: a\r\nrequires-dist: b\n  ; c\rRequires-Dist:d \n\nName: no\n";
+        let read = Headers::read(text);
+        assert_eq!(read.first("name"), Some("a"));
+        let requires: Vec<_> = read.all("Requires-Dist").collect();
+        assert_eq!(requires, ["b  ; c", "d"]);
+    }
+
+    #[test]
+    fn what_is_no_header_ends_them_or_is_passed_over() {
+        let text = " x\nFrom a: b\n c\n: d\n e\nName: f\nVersion : 1\nName: g\n";
+        let read = Headers::read(text);
+        assert_eq!(read.0, [("Name".to_owned(), "f".to_owned())]);
     }
 }

@@ -5,19 +5,16 @@
 //!
 //! <https://packaging.python.org/en/latest/specifications/binary-distribution-format/>
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Sha384, Sha512};
 
 use crate::digest::Digest;
 use crate::fs;
-use crate::requirements::{Name, same_version};
 use crate::tree::Distribution;
 
 mod archive;
+mod check;
 mod entry_points;
 mod filename;
 mod metadata;
@@ -26,12 +23,10 @@ mod store;
 mod zip;
 
 pub use archive::{Archive, Entry, Error as ArchiveError, Limits, Problem};
-pub use entry_points::{InvalidEntryPoint, Script};
+pub use check::{Defect, Gap};
+pub use entry_points::{InvalidEntryPoint, Script, Scripts};
 pub use filename::{Filename, ParseFilenameError};
 pub use store::{Expected, Store};
-
-/// The largest text that describes a wheel, in bytes. The longest `RECORD`s have some 5 MB.
-const MAX_TEXT: u64 = 64 << 20;
 
 /// What a `RECORD` may lack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -62,7 +57,7 @@ pub struct Facts {
     pub filename: Filename,
     /// Which distribution it is.
     pub distribution: Distribution,
-    /// The name of its `.dist-info` folder, without that ending; its `.data` folder has it too.
+    /// The name of its `.dist-info` folder, without that ending.
     pub stem: String,
     /// Whether its files are for any platform, and go to `purelib`.
     pub root_is_purelib: bool,
@@ -72,10 +67,13 @@ pub struct Facts {
     pub requires: Vec<String>,
     /// The `Requires-Python` of its metadata, if it has one.
     pub requires_python: Option<String>,
+    /// Its `Wheel-Version`, if that is newer than what is known and still of its kind.
+    pub newer_format: Option<String>,
     /// The scripts that are made of its entry points.
-    pub scripts: Vec<Script>,
-    /// The rows that its `RECORD` lacks or has too many: what only [`Leniency::Unlisted`] lets through.
-    pub unlisted: Vec<String>,
+    pub scripts: Scripts,
+    /// The first entry that its `RECORD` is wrong about in a way that [`Leniency::Unlisted`] lets
+    /// through.
+    pub gap: Option<(String, Gap)>,
 }
 
 /// Why a wheel is not used.
@@ -89,14 +87,15 @@ pub enum Error {
     #[error(transparent)]
     Archive(#[from] ArchiveError),
     /// What it says of itself is wrong.
-    #[error("`{}` is refused for `{}`: {reason}", wheel.display(), entry.escape_debug())]
+    #[error("`{}` is refused for `{}`", wheel.display(), entry.escape_debug())]
     Refused {
         /// The wheel.
         wheel: PathBuf,
-        /// The entry that is about.
+        /// The entry that this is about.
         entry: String,
         /// What is wrong.
-        reason: String,
+        #[source]
+        defect: Box<Defect>,
     },
     /// It is not the file that was asked for.
     #[error("`{}` has other bytes than it should: {algorithm}:{found}, not {expected}", wheel.display())]
@@ -122,13 +121,21 @@ pub enum Error {
 }
 
 impl Error {
+    fn refused(archive: &Archive, entry: &str, defect: Defect) -> Self {
+        Self::Refused {
+            wheel: archive.path().to_path_buf(),
+            entry: entry.to_owned(),
+            defect: Box::new(defect),
+        }
+    }
+
     /// The same error about the file that was copied.
-    fn about(self, path: &std::path::Path) -> Self {
+    fn about(self, path: &Path) -> Self {
         match self {
-            Self::Refused { entry, reason, .. } => Self::Refused {
+            Self::Refused { entry, defect, .. } => Self::Refused {
                 wheel: path.to_path_buf(),
                 entry,
-                reason,
+                defect,
             },
             error => error,
         }
@@ -148,9 +155,10 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Refused { reason, .. } if reason.contains(RECORD_ONLY) => {
-                Some("pip lets this pass, and so does `--allow-unlisted`")
-            }
+            Self::Refused { defect, .. } => match **defect {
+                Defect::Gap(_) => Some("pip lets this pass, and so does `--allow-unlisted`"),
+                _ => None,
+            },
             Self::Hash { .. } => {
                 Some("somebody has changed the file, or the hash is another file's")
             }
@@ -166,9 +174,6 @@ impl Error {
     }
 }
 
-/// Ends the reasons that [`Leniency::Unlisted`] passes over.
-const RECORD_ONLY: &str = "in RECORD";
-
 impl Wheel {
     /// Holds what a wheel says of itself against its name and its files. `digest` is its SHA-256.
     pub fn check(
@@ -177,11 +182,9 @@ impl Wheel {
         archive: Archive,
         leniency: Leniency,
     ) -> Result<Self, Error> {
-        let checking = Checking { archive: &archive };
-        let facts = checking.facts(filename)?;
         let wheel = Self {
             digest,
-            facts,
+            facts: check::facts(filename, &archive)?,
             archive,
         };
         wheel.admit(leniency)?;
@@ -190,237 +193,60 @@ impl Wheel {
 
     /// Refuses a wheel whose `RECORD` lacks something, unless that is let through.
     pub fn admit(&self, leniency: Leniency) -> Result<(), Error> {
-        match self.facts.unlisted.first() {
-            Some(what) if leniency == Leniency::Strict => Err(Error::Refused {
-                wheel: self.archive.path().to_path_buf(),
-                entry: format!("{}.dist-info/RECORD", self.facts.stem),
-                reason: what.clone(),
-            }),
+        match &self.facts.gap {
+            Some((entry, gap)) if leniency == Leniency::Strict => {
+                Err(self.refuse(entry, (*gap).into()))
+            }
             _ => Ok(()),
         }
     }
-}
 
-/// An archive whose texts are read.
-struct Checking<'a> {
-    archive: &'a Archive,
-}
-
-impl Checking<'_> {
-    fn refuse(&self, entry: &str, reason: impl Into<String>) -> Error {
-        Error::Refused {
-            wheel: self.archive.path().to_path_buf(),
-            entry: entry.to_owned(),
-            reason: reason.into(),
-        }
-    }
-
-    fn facts(&self, filename: &str) -> Result<Facts, Error> {
-        let filename = Filename::parse(filename)?;
-        self.refuse_case_collisions()?;
-        let stem = self.stem(&filename)?;
-        let info = format!("{stem}.dist-info");
-        let metadata = metadata::headers(&self.text(&info, "METADATA")?);
-        let wheel = metadata::headers(&self.text(&info, "WHEEL")?);
-        let scripts =
-            match self.archive.get(&format!("{info}/entry_points.txt")) {
-                None => Vec::new(),
-                Some(_) => entry_points::scripts(&self.text(&info, "entry_points.txt")?).map_err(
-                    |error| self.refuse(&format!("{info}/entry_points.txt"), error.to_string()),
-                )?,
-            };
-        let about = format!("{info}/METADATA");
-        let field = |name: &str| {
-            metadata::first(&metadata, name)
-                .filter(|value| !value.is_empty())
-                .ok_or_else(|| self.refuse(&about, format!("it has no `{name}`")))
-        };
-        let (name, version) = (field("Name")?, field("Version")?);
-        if Name::new(name).as_str() != filename.name {
-            return Err(self.refuse(&about, format!("its name is `{name}`, and not the file's")));
-        }
-        if !same_version(version, &filename.version) {
-            let reason = format!("its version is `{version}`, and not the file's");
-            return Err(self.refuse(&about, reason));
-        }
-        let about = format!("{info}/WHEEL");
-        let format = metadata::first(&wheel, "Wheel-Version").unwrap_or_default();
-        if format.split('.').next() != Some("1") {
-            return Err(self.refuse(
-                &about,
-                format!("its Wheel-Version is `{format}`, and not 1"),
-            ));
-        }
-        let purelib = metadata::first(&wheel, "Root-Is-Purelib").unwrap_or_default();
-        Ok(Facts {
-            distribution: Distribution {
-                name: filename.name.clone(),
-                version: version.to_owned(),
-            },
-            root_is_purelib: purelib.eq_ignore_ascii_case("true"),
-            tags: metadata::all(&wheel, "Tag").map(str::to_owned).collect(),
-            requires: metadata::all(&metadata, "Requires-Dist")
-                .map(str::to_owned)
-                .collect(),
-            requires_python: metadata::first(&metadata, "Requires-Python").map(str::to_owned),
-            scripts,
-            unlisted: self.record(&info)?,
-            stem,
-            filename,
-        })
-    }
-
-    /// A text that describes the wheel. As pip has it, bytes that are no UTF-8 do no harm in one.
-    fn text(&self, info: &str, name: &str) -> Result<String, Error> {
-        let path = format!("{info}/{name}");
-        let entry = self
-            .archive
-            .get(&path)
-            .ok_or_else(|| self.refuse(&path, "it is missing"))?;
-        if entry.size > MAX_TEXT {
-            return Err(self.refuse(&path, "it is larger than 64 MiB"));
-        }
-        let bytes = self.archive.content(entry).read()?;
-        Ok(String::from_utf8(bytes)
-            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
-    }
-
-    /// The one `NAME-VERSION` that the folders with metadata and data are called by.
-    fn stem(&self, filename: &Filename) -> Result<String, Error> {
-        let mut stems = BTreeSet::new();
-        let mut data = BTreeSet::new();
-        for entry in self.archive.entries() {
-            let Some((top, _)) = entry.path.as_str().split_once('/') else {
-                continue;
-            };
-            if let Some(stem) = top.strip_suffix(".dist-info") {
-                stems.insert(stem);
-            } else if let Some(stem) = top.strip_suffix(".data") {
-                data.insert(stem);
-            }
-        }
-        let mut found = stems.into_iter();
-        let (stem, other) = (found.next(), found.next());
-        let stem = stem.ok_or_else(|| self.refuse(".dist-info", "there is no such folder"))?;
-        if let Some(other) = other {
-            return Err(self.refuse(&format!("{other}.dist-info"), "there are two such folders"));
-        }
-        for (stem, ending) in [(stem, "dist-info")]
-            .into_iter()
-            .chain(data.iter().map(|stem| (*stem, "data")))
-        {
-            let named = stem.rsplit_once('-').is_some_and(|(name, version)| {
-                Name::new(name).as_str() == filename.name
-                    && same_version(version, &filename.version)
-            });
-            if !named {
-                let reason = "it is not named after the file";
-                return Err(self.refuse(&format!("{stem}.{ending}"), reason));
-            }
-        }
-        if let Some(other) = data.iter().find(|other| **other != stem) {
-            return Err(self.refuse(
-                &format!("{other}.data"),
-                "it is not named as `.dist-info` is",
-            ));
-        }
-        Ok(stem.to_owned())
-    }
-
-    fn refuse_case_collisions(&self) -> Result<(), Error> {
-        let mut seen: BTreeMap<String, &str> = BTreeMap::new();
-        for entry in self.archive.entries() {
-            let path = entry.path.as_str();
-            if let Some(other) = seen.insert(path.to_lowercase(), path) {
-                return Err(self.refuse(path, format!("it differs from `{other}` only in case")));
-            }
-        }
-        Ok(())
-    }
-
-    /// Holds `RECORD` against the files; returns what it lacks.
-    fn record(&self, info: &str) -> Result<Vec<String>, Error> {
-        let own = format!("{info}/RECORD");
-        let rows = record::rows(&self.text(info, "RECORD")?);
-        let mut unlisted = Vec::new();
-        let mut listed = BTreeSet::new();
-        for row in rows {
-            let [path, hash, size, ..] = row.as_slice() else {
-                return Err(self.refuse(&own, "one of its rows has fewer than three fields"));
-            };
-            if path.ends_with('/') {
-                // Some builders list folders too.
-                continue;
-            }
-            let Some(entry) = self.archive.get(path) else {
-                unlisted.push(format!("`{path}` is not there, but {RECORD_ONLY}"));
-                continue;
-            };
-            let fresh = listed.insert(path.clone());
-            if !size.is_empty() && size.parse() != Ok(entry.size) {
-                let reason = format!(
-                    "RECORD says that it has {size} bytes, and it has {}",
-                    entry.size
-                );
-                return Err(self.refuse(path, reason));
-            }
-            if hash.is_empty() {
-                if fresh && *path != own && !is_signature(path, info) {
-                    unlisted.push(format!("`{path}` has no hash {RECORD_ONLY}"));
-                }
-            } else {
-                self.compare(entry, hash)?;
-            }
-        }
-        for entry in self.archive.entries() {
-            let path = entry.path.as_str();
-            if !listed.contains(path) && path != own && !is_signature(path, info) {
-                unlisted.push(format!("`{path}` is not {RECORD_ONLY}"));
-            }
-        }
-        Ok(unlisted)
-    }
-
-    /// Compares a file with its hash, `ALGORITHM=DIGEST`. Algorithms weaker than SHA-256 prove
-    /// nothing, and the format forbids them.
-    fn compare(&self, entry: &Entry, hash: &str) -> Result<(), Error> {
+    /// Where a file of the wheel goes.
+    pub(crate) fn place<'a>(&self, entry: &'a Entry) -> Result<(Scheme, &'a str), Error> {
         let path = entry.path.as_str();
-        let (algorithm, digest) = hash.split_once('=').unwrap_or((hash, ""));
-        let found = match algorithm.to_ascii_lowercase().as_str() {
-            "sha256" => record::base64(entry.digest.as_bytes()),
-            "sha384" => record::base64(&self.hash::<Sha384>(entry)?),
-            "sha512" => record::base64(&self.hash::<Sha512>(entry)?),
-            other => {
-                let reason =
-                    format!("its hash in RECORD is of the kind `{other}`, which proves nothing");
-                return Err(self.refuse(path, reason));
-            }
-        };
-        if digest.trim_end_matches('=') != found {
-            return Err(self.refuse(path, "its hash is not the one in RECORD"));
-        }
-        Ok(())
+        self.facts
+            .place(path)
+            .map_err(|defect| self.refuse(path, defect))
     }
 
-    fn hash<D: sha2::Digest>(&self, entry: &Entry) -> Result<Vec<u8>, Error> {
-        let content = self.archive.content(entry);
-        let mut reader = content.open()?;
-        let mut hasher = D::new();
-        let mut buffer = vec![0; 1 << 16];
-        loop {
-            let count = reader
-                .read(&mut buffer)
-                .map_err(|source| fs::Error::new("read", self.archive.path(), source))?;
-            if count == 0 {
-                return Ok(hasher.finalize().to_vec());
-            }
-            hasher.update(&buffer[..count]);
-        }
+    pub(crate) fn refuse(&self, entry: &str, defect: Defect) -> Error {
+        Error::refused(&self.archive, entry, defect)
     }
 }
 
-/// Signatures of `RECORD`, which it cannot list.
-fn is_signature(path: &str, info: &str) -> bool {
-    path.strip_prefix(info)
-        .is_some_and(|name| name == "/RECORD.jws" || name == "/RECORD.p7s")
+/// Where the files of a wheel go.
+///
+/// <https://packaging.python.org/en/latest/specifications/binary-distribution-format/#the-data-directory>
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    /// What does not lie in `.data`: to `purelib` or `platlib`, as the wheel says.
+    Root,
+    Purelib,
+    Platlib,
+    Scripts,
+    Headers,
+    Data,
+}
+
+impl Facts {
+    /// Where the file at `path` goes, and what its path is below that.
+    fn place<'a>(&self, path: &'a str) -> Result<(Scheme, &'a str), Defect> {
+        let (top, rest) = path.split_once('/').unwrap_or((path, ""));
+        let Some(stem) = top.strip_suffix(".data") else {
+            return Ok((Scheme::Root, path));
+        };
+        if stem != self.stem && !self.filename.is_named(stem) {
+            return Err(Defect::Misnamed);
+        }
+        let (scheme, below) = rest.split_once('/').ok_or(Defect::Scheme)?;
+        let scheme = match scheme {
+            "purelib" => Scheme::Purelib,
+            "platlib" => Scheme::Platlib,
+            "scripts" => Scheme::Scripts,
+            "headers" => Scheme::Headers,
+            "data" => Scheme::Data,
+            _ => return Err(Defect::Scheme),
+        };
+        Ok((scheme, below))
+    }
 }

@@ -3,6 +3,7 @@
 //! <https://packaging.python.org/en/latest/specifications/recording-installed-packages/#the-record-file>
 
 use crate::digest::Digest;
+use crate::requirements::split_lines;
 
 /// One row: a path as it is written, and the hash and size unless the file has none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,61 +15,72 @@ pub(crate) struct Row {
 /// The paths of a `RECORD`. What cannot be a row is passed over: the file is only believed about
 /// which paths there are, and those are looked for in the tree.
 pub(crate) fn paths(text: &str) -> Vec<String> {
-    let rows = rows(text).into_iter();
-    rows.filter_map(|fields| fields.into_iter().next())
+    rows(text)
+        .filter_map(|fields| fields.into_iter().next())
         .filter(|path| !path.is_empty())
         .collect()
 }
 
-/// The rows, each with its fields, as Python's `csv` reads them; empty lines are none.
-pub(super) fn rows(text: &str) -> Vec<Vec<String>> {
-    let mut rows = Vec::new();
-    let mut rest = text.trim_start_matches(['\r', '\n']);
-    while !rest.is_empty() {
-        let (first, mut after) = field(rest);
-        let mut fields = vec![first];
-        loop {
-            if let Some(next) = after.strip_prefix(',') {
-                let (value, behind) = field(next);
-                fields.push(value);
-                after = behind;
-            } else if after.is_empty() || after.starts_with(['\r', '\n']) {
-                break;
-            } else {
-                // What stands behind a closing quote belongs to the field all the same.
-                let (value, behind) = field(after);
-                if let Some(last) = fields.last_mut() {
-                    last.push_str(&value);
-                }
-                after = behind;
-            }
+/// The rows, each with its fields, as pip reads them: by Python's `csv`, from a text that was split
+/// into lines before. A line break in quotes is lost with that, and an empty line is a row of nothing.
+pub(super) fn rows(text: &str) -> impl Iterator<Item = Vec<String>> {
+    let mut lines = split_lines(text);
+    std::iter::from_fn(move || {
+        let first = lines.next()?;
+        if first.is_empty() {
+            return Some(Vec::new());
         }
-        rows.push(fields);
-        rest = after.trim_start_matches(['\r', '\n']);
-    }
-    rows
+        let mut row = Reading::default();
+        row.line(first);
+        while row.state == State::Quoted
+            && let Some(line) = lines.next()
+        {
+            row.line(line);
+        }
+        row.fields.push(row.field);
+        Some(row.fields)
+    })
 }
 
-/// One field as Python's `csv` reads it, and what follows it.
-fn field(text: &str) -> (String, &str) {
-    let Some(mut rest) = text.strip_prefix('"') else {
-        let end = text.find([',', '\r', '\n']).unwrap_or(text.len());
-        return (text[..end].to_owned(), &text[end..]);
-    };
-    let mut value = String::new();
-    loop {
-        let Some(quote) = rest.find('"') else {
-            value.push_str(rest);
-            return (value, "");
-        };
-        value.push_str(&rest[..quote]);
-        rest = &rest[quote + 1..];
-        match rest.strip_prefix('"') {
-            Some(after) => {
-                value.push('"');
-                rest = after;
-            }
-            None => return (value, rest),
+/// A row that is being read.
+#[derive(Default)]
+struct Reading {
+    fields: Vec<String>,
+    field: String,
+    state: State,
+}
+
+/// Where in a field the reader is.
+#[derive(Default, PartialEq, Eq, Clone, Copy)]
+enum State {
+    #[default]
+    Start,
+    Plain,
+    Quoted,
+    /// Behind a quote in a quoted field: its end, or the first half of a quote that is meant.
+    Quote,
+}
+
+impl Reading {
+    fn line(&mut self, line: &str) {
+        for c in line.chars() {
+            self.state = match (self.state, c) {
+                (State::Start, '"') => State::Quoted,
+                (State::Quoted, '"') => State::Quote,
+                (State::Quoted, c) | (State::Quote, c @ '"') => {
+                    self.field.push(c);
+                    State::Quoted
+                }
+                (_, ',') => {
+                    self.fields.push(std::mem::take(&mut self.field));
+                    State::Start
+                }
+                // What stands behind a closing quote belongs to the field all the same.
+                (_, c) => {
+                    self.field.push(c);
+                    State::Plain
+                }
+            };
         }
     }
 }
@@ -140,6 +152,12 @@ mod tests {
     fn paths_are_read_as_csv() {
         let text = "a.py,sha256=x,1\r\n\"b \"\"q\"\", c.py\",,\n\nd,\"x\ny\",2\n\"e\"junk,,\nf";
         assert_eq!(paths(text), ["a.py", "b \"q\", c.py", "d", "ejunk", "f"]);
+        let read: Vec<_> = rows("a,\"x\n\ny\",z\n\nb\"c\"\n\"d").collect();
+        let empty: [&str; 0] = [];
+        assert_eq!(read[0], ["a", "xy", "z"]);
+        assert_eq!(read[1], empty);
+        assert_eq!(read[2], ["b\"c\""]);
+        assert_eq!(read[3], ["d"]);
     }
 
     #[test]
