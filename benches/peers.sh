@@ -19,9 +19,9 @@
 #   PREBUILD=PATH        a binary, instead of one built from this repository
 #   WORK=FOLDER          where wheels, peers and caches are kept for the next time (/tmp/prebuild-peers)
 set -euo pipefail
-export LC_ALL=C
+# shellcheck source-path=SCRIPTDIR source=timing.sh
+. "$(dirname "${BASH_SOURCE[0]}")/timing.sh"
 
-ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 WORK=${WORK:-/tmp/prebuild-peers}
 RUNS=${RUNS:-5} RUNS_SLOW=${RUNS_SLOW:-1}
 
@@ -55,33 +55,6 @@ pip_install() { "$PYTHON" -m pip install -q --no-index --no-deps --no-compile --
 EOF
 }
 
-die() { echo "peers: $*" >&2; exit 1; }
-say() { echo "peers: $*" >&2; }
-
-packages() { # COMMAND:PACKAGE...
-  local each missing=()
-  for each; do [ -n "$(type -P "${each%%:*}")" ] || missing+=("${each##*:}"); done
-  [ ${#missing[@]} -gt 0 ] || return 0
-  { [ "$(id -u)" = 0 ] && [ -n "$(type -P apt-get)" ]; } || die "install ${missing[*]} first"
-  say "installs ${missing[*]}"
-  { apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >&2
-}
-
-interpreter() { # prints the real one's path: a shim would cost time of its own
-  local asked=${PYTHON:-python3.11}
-  "$asked" -c 'import os, sys
-if sys.implementation.name != "cpython" or sys.version_info[:2] != (3, 11):
-    sys.exit(f"{sys.executable} is not a CPython 3.11")
-print(os.path.realpath(sys.executable))' || die "PYTHON=$asked does not do: the sets are locked for CPython 3.11"
-}
-
-binary() {
-  if [ -n "${PREBUILD:-}" ]; then realpath -e "$PREBUILD" || die "there is no PREBUILD=$PREBUILD"; return; fi
-  say "builds prebuild"
-  cargo build --release --quiet --manifest-path "$ROOT/Cargo.toml" --bin prebuild \
-    --message-format json-render-diagnostics | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p'
-}
-
 wheels() { # SET: downloads what is not there, and lists it
   local lock=$ROOT/benches/locks/$1.txt folder=$WORK/$1
   mkdir -p "$folder/wheels"
@@ -95,22 +68,15 @@ wheels() { # SET: downloads what is not there, and lists it
   printf '%s\n' "$folder"/wheels/*.whl >"$folder/requirements.txt"
 }
 
-clean() { # SET COMMAND...: runs it in an environment that holds nothing of the caller's settings
-  local set=$1; shift
-  env -i PATH="$WORK/peers/bin:$PATH" HOME="$WORK/home" LC_ALL=C.UTF-8 PREBUILD="$PREBUILD" PYTHON="$PYTHON" \
-    UV_PYTHON="$PYTHON" UV_PYTHON_DOWNLOADS=never PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore \
-    PIP_NO_WARN_SCRIPT_LOCATION=1 LIST="$WORK/$set/requirements.txt" WHEELS="$WORK/$set/wheels" "$@"
-}
-
 run() { # SET COMMAND: prints microseconds, KiB, bytes
-  local began took
+  local figures
   rm -rf "$WORK/run"; mkdir "$WORK/run"; cd "$WORK/run"
-  sync # what was written before is not to be waited for now
-  began=${EPOCHREALTIME/./}
-  clean "$1" time -f %M -o ../memory bash -euo pipefail -c "$(functions); $2" >../log 2>&1 ||
-    die "failed: $2"$'\n'"$(tail -20 ../log)"
-  took=$((${EPOCHREALTIME/./} - began))
-  echo "$took $(tail -1 ../memory) $(du -sb out* | cut -f1)"
+  # an environment that holds nothing of the caller's settings
+  figures=$(timed env -i PATH="$WORK/peers/bin:$PATH" HOME="$WORK/home" LC_ALL=C.UTF-8 PREBUILD="$PREBUILD" \
+    PYTHON="$PYTHON" UV_PYTHON="$PYTHON" UV_PYTHON_DOWNLOADS=never PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_ROOT_USER_ACTION=ignore PIP_NO_WARN_SCRIPT_LOCATION=1 \
+    LIST="$WORK/$1/requirements.txt" WHEELS="$WORK/$1/wheels" bash -euo pipefail -c "$(functions); $2")
+  echo "$figures $(du -sb out* | cut -f1)"
 }
 
 distributions() { # how many what was just written holds
@@ -158,15 +124,8 @@ report() { # SET
   done < <(rows)
 }
 
-median() { # FILE: of each column
-  local column
-  for column in 1 2 3; do
-    cut -d' ' -f$column "$1" | sort -n | awk '{ v[NR] = $1 } END { print (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'
-  done | paste -sd' '
-}
-
 facts() {
-  echo "- $(nproc) processors, $(lscpu | sed -n 's/^Model name: *//p'); $(uname -sr), $(df --output=fstype "$WORK" | tail -1)"
+  machine
   echo "- $("$PREBUILD" --version), $("$PYTHON" --version), pip $("$PYTHON" -c 'import pip; print(pip.__version__)')"
   echo "- $("$WORK/peers/bin/python" -m pip freeze --disable-pip-version-check | grep -E '^(uv|venv-pack|pex)=' | paste -sd' ')"
   echo "- $(tar --version | head -1), $(pigz --version 2>&1), zstd $(zstd --version | grep -o 'v[0-9.]*')"
@@ -178,7 +137,8 @@ for set in "${sets[@]}"; do
   [ -f "$ROOT/benches/locks/$set.txt" ] || die "there is no set named $set: $(cd "$ROOT/benches/locks" && echo *.txt)"
 done
 packages tar:tar time:time pigz:pigz zstd:zstd
-PYTHON=$(interpreter)
+PYTHON=$(interpreter "${PYTHON:-python3.11}")
+[ "$("$PYTHON" --version | cut -d. -f1,2)" = "Python 3.11" ] || die "the sets are locked for CPython 3.11, and PYTHON=$PYTHON is not one"
 PREBUILD=$(binary)
 mkdir -p "$WORK/home"
 WORK=$(realpath "$WORK")
