@@ -67,9 +67,9 @@ impl Error {
             Self::Requirements(_)
             | Self::Layout(_)
             | Self::Resolve(resolve::Error::Requirements(_)) => Kind::Request,
-            Self::Runner(error) | Self::Interpreter(interpreter::Error::Runner(error)) => {
-                runner_kind(error)
-            }
+            Self::Runner(error)
+            | Self::Interpreter(interpreter::Error::Runner(error))
+            | Self::Install(install::Error::Runner(error)) => runner_kind(error),
             Self::Interpreter(_) => Kind::Setup,
             Self::Pip(error) => match error {
                 pip::Error::Runner(error) => runner_kind(error),
@@ -79,7 +79,11 @@ impl Error {
             },
             Self::Pack(error) if error.is_cancelled() => Kind::Cancelled,
             Self::Pack(error) if error.is_request() => Kind::Request,
-            Self::Wheel(error) if error.is_cancelled() => Kind::Cancelled,
+            Self::Wheel(error) | Self::Install(install::Error::Wheel(error))
+                if error.is_cancelled() =>
+            {
+                Kind::Cancelled
+            }
             Self::Cache(error) if error.is_cancelled() => Kind::Cancelled,
             Self::Cache(error) if error.is_request() => Kind::Request,
             Self::Resolve(_)
@@ -100,6 +104,7 @@ impl Error {
             }
             Self::Runner(error)
             | Self::Interpreter(interpreter::Error::Runner(error))
+            | Self::Install(install::Error::Runner(error))
             | Self::Pip(pip::Error::Runner(error)) => runner_hint(error),
             Self::Interpreter(_) => Some("prebuild needs CPython 3.8 or later".to_owned()),
             Self::Pip(error) => error.hint(),

@@ -9,7 +9,6 @@ use rayon::prelude::*;
 use crate::artifact::Artifact;
 use crate::audit::{Finding, audit};
 use crate::cache::{self, Cache, Why};
-use crate::digest::Digest;
 use crate::error::Result;
 use crate::event::{Cancel, Event, Observer, Stage};
 use crate::install::{self, Installed, Installer, Placed};
@@ -168,7 +167,7 @@ pub fn build(
         ) {
             Ok(outputs) => break (made.installed, findings, made.installer, outputs),
             // A kept wheel that was damaged since it was checked is taken anew, once.
-            Err(pack::Error::Damaged(path)) if building.forget(&made, &path) => {}
+            Err(pack::Error::Damaged(path)) if building.forget(&path) => cache.evict_holding(&path),
             Err(error) => return Err(error.into()),
         }
     };
@@ -233,16 +232,14 @@ struct Made {
     installer: Installer,
     /// The distributions that were built from source, by name.
     built: Vec<String>,
-    /// The wheels that it was made of: where they are, and what.
-    wheels: Vec<(PathBuf, Digest)>,
 }
 
 impl Building<'_> {
     /// Installs by the wheels where that can be, else by pip.
     fn install(&self, session: &mut dyn Session, watch: &mut Watch<'_>) -> Result<Made> {
-        if self.request.installer == Installer::Wheel && !self.request.compile {
+        if self.request.installer == Installer::Wheel {
             match resolve::given(self.requirements, self.interpreter, self.driver)? {
-                Ok(given) => return self.install_wheels(&given, watch),
+                Ok(given) => return self.install_given(&given, session, watch),
                 Err(why) => (self.observe)(&Event::Asking(why)),
             }
             if self.driver.can_resolve() {
@@ -256,7 +253,12 @@ impl Building<'_> {
         self.install_by_pip(session, watch)
     }
 
-    fn install_wheels(&self, given: &[Given<'_>], watch: &mut Watch<'_>) -> Result<Made> {
+    fn install_given(
+        &self,
+        given: &[Given<'_>],
+        session: &mut dyn Session,
+        watch: &mut Watch<'_>,
+    ) -> Result<Made> {
         watch.stage(Stage::Install, &format!("{} wheels", given.len()));
         let placed = given
             .par_iter()
@@ -272,10 +274,11 @@ impl Building<'_> {
                     wheel,
                     requested: true,
                     direct_url: None,
+                    bytecode: Vec::new(),
                 })
             })
             .collect::<Result<Vec<_>>>()?;
-        self.install_placed(&placed, Vec::new())
+        self.install_placed(placed, session, Vec::new())
     }
 
     /// Has pip choose, and get or build what is not known yet.
@@ -344,9 +347,10 @@ impl Building<'_> {
                 wheel,
                 requested: item.requested,
                 direct_url: item.direct_url,
+                bytecode: Vec::new(),
             });
         }
-        self.install_placed(&placed, built)
+        self.install_placed(placed, session, built)
     }
 
     /// Takes the wheels that pip got out of a folder into the store, by the names of their
@@ -379,18 +383,23 @@ impl Building<'_> {
             .map_err(Into::into)
     }
 
-    fn install_placed(&self, placed: &[Placed], built: Vec<String>) -> Result<Made> {
+    fn install_placed(
+        &self,
+        mut placed: Vec<Placed>,
+        session: &mut dyn Session,
+        built: Vec<String>,
+    ) -> Result<Made> {
         if self.cancel.is_cancelled() {
             return Err(runner::Error::Cancelled.into());
         }
-        let wheels = placed.iter().map(|placed| &placed.wheel);
+        if self.request.compile {
+            let (interpreter, layout) = (self.interpreter, self.layout);
+            install::compile_wheels(session, &self.store, &mut placed, interpreter, layout)?;
+        }
         Ok(Made {
-            installed: install::install_wheels(placed, self.interpreter, self.layout)?,
+            installed: install::install_wheels(&placed, self.interpreter, self.layout)?,
             installer: Installer::Wheel,
             built,
-            wheels: wheels
-                .map(|wheel| (wheel.archive.path().to_path_buf(), wheel.digest))
-                .collect(),
         })
     }
 
@@ -409,15 +418,11 @@ impl Building<'_> {
             installed: install::install_prefix(prefix, &root, self.interpreter, self.layout)?,
             installer: Installer::Pip,
             built: outcome.built,
-            wheels: Vec::new(),
         })
     }
 
-    /// Forgets what is kept at `path`, unless that was done before.
-    fn forget(&mut self, made: &Made, path: &Path) -> bool {
-        if let Some((_, digest)) = made.wheels.iter().find(|(wheel, _)| wheel == path) {
-            self.store.evict(digest);
-        }
+    /// Says that what is kept at `path` is damaged; whether that is news.
+    fn forget(&mut self, path: &Path) -> bool {
         let text = format!(
             "`{}` was damaged in the cache and is made anew",
             path.display()

@@ -175,6 +175,17 @@ impl Home {
     }
 }
 
+impl Home {
+    /// As [`evict`](Self::evict), for the entry that has the file at `path`, if that is one of ours.
+    pub(super) fn evict_holding(&self, path: &Path) {
+        if let Some(folder) = path.parent()
+            && path.starts_with(&self.root)
+        {
+            let _ = fs::remove_file(&folder.join(super::entry::MANIFEST));
+        }
+    }
+}
+
 /// Where an entry lies. A level of 256 folders keeps each of them short.
 pub(super) fn folder(root: &Path, bucket: Bucket, key: &Digest) -> PathBuf {
     let hex = key.hex();

@@ -341,6 +341,14 @@ impl Cache {
         }
     }
 
+    /// As [`evict`](Self::evict), for the entry that has the file at `path`.
+    pub fn evict_holding(&self, path: &Path) {
+        let spilled = self.spill().home.clone();
+        for home in self.kept.iter().chain(spilled.as_deref()) {
+            home.evict_holding(path);
+        }
+    }
+
     /// What kept the cache from being used, so far.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {

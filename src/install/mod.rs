@@ -7,19 +7,21 @@ use std::sync::Arc;
 
 use crate::digest::Digest;
 use crate::fs;
-use crate::interpreter::{Interpreter, unset_python_variables};
+use crate::interpreter::Interpreter;
 use crate::layout::Layout;
-use crate::runner::{self, Exec, Session};
+use crate::runner;
 use crate::tree::{Content, Distribution, Entry, Node, RelPath, Tree, UnsafePath};
 use crate::wheel;
 use crate::wheel::record::{self, Row};
 
+mod bytecode;
 mod prefix;
 mod relocate;
 mod scripts;
 mod wheels;
 mod wrappers;
 
+pub use bytecode::{compile, compile_wheels};
 pub use prefix::install_prefix;
 pub use wheels::{Placed, install_wheels};
 
@@ -54,6 +56,9 @@ pub struct Installed {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// The builder.
+    #[error(transparent)]
+    Runner(#[from] runner::Error),
     /// A file could not be read.
     #[error(transparent)]
     Fs(#[from] fs::Error),
@@ -97,29 +102,6 @@ pub enum Error {
         /// The metadata file.
         path: RelPath,
     },
-}
-
-/// Writes bytecode in the builder, before the prefix is read back.
-pub fn compile(
-    session: &mut dyn Session,
-    inside: &str,
-    layout: &Layout,
-) -> Result<(), runner::Error> {
-    let script = Tree::of_file("compile.py", include_str!("compile.py"));
-    session.put("prebuild/compile", &script)?;
-    let dest = layout.dest.trim_end_matches('/');
-    let question = serde_json::json!({
-        "root": session.locate(inside),
-        "purelib": format!("{dest}/{}", layout.purelib),
-        "platlib": format!("{dest}/{}", layout.platlib),
-    });
-    // The order of sets in constants follows the hashes of strings.
-    let env = [("PYTHONHASHSEED".to_owned(), "0".to_owned())];
-    let exec = Exec::new(session.python())
-        .args([session.locate("prebuild/compile/compile.py")])
-        .envs(unset_python_variables())
-        .envs(env);
-    session.run(&exec, question.to_string().as_bytes(), &mut |_, _| {})
 }
 
 /// The script with the runtime's interpreter in its first line, if it lies where scripts do and

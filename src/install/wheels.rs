@@ -34,6 +34,8 @@ pub struct Placed {
     /// The text of its `direct_url.json`, if it did not come from an index. One that names a local path
     /// is left out.
     pub direct_url: Option<String>,
+    /// Its bytecode: where that lies in the prefix, its SHA-256, and what it is.
+    pub bytecode: Vec<(RelPath, Digest, Content)>,
 }
 
 /// Installs wheels in this order: of what several bring, the last stays, as with pip.
@@ -168,6 +170,15 @@ impl Destination<'_> {
                     .into());
             }
             files.insert(to, file);
+        }
+        for (path, digest, content) in &placed.bytecode {
+            let file = File {
+                content: content.clone(),
+                digest: *digest,
+                executable: false,
+                native: false,
+            };
+            files.insert(path.clone(), file);
         }
         let bin = RelPath::new("bin")?;
         for (name, text) in self.wrappers.make(&facts.scripts) {

@@ -237,7 +237,6 @@ impl<'s, 'm, M: Make> Writer<'_, 's, 'm, M> {
         {
             return Ok(Some(Piece {
                 entry,
-                key,
                 size: group.size,
             }));
         }
@@ -254,7 +253,6 @@ impl<'s, 'm, M: Make> Writer<'_, 's, 'm, M> {
         })?;
         Ok(Some(Piece {
             entry,
-            key,
             size: group.size,
         }))
     }
@@ -276,9 +274,6 @@ impl<'s, 'm, M: Make> Writer<'_, 's, 'm, M> {
             left -= count as u64;
         }
         if sum(&piece.entry) != Some(sum_now.finalize()) {
-            if let Some((cache, _)) = self.make.kept() {
-                cache.evict(Bucket::Pieces, &piece.key);
-            }
             return Err(io::Error::other(members::Damaged(path)));
         }
         self.meter.advance(piece.size)
@@ -305,7 +300,6 @@ enum Made {
 /// A group that is kept.
 struct Piece {
     entry: cache::Entry,
-    key: Digest,
     /// How many bytes it was made of.
     size: u64,
 }

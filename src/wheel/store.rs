@@ -5,8 +5,9 @@
 //! what is packed.
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{Archive, Entry, Error, Facts, Filename, Leniency, Limits, Wheel};
@@ -25,6 +26,7 @@ struct Index {
 
 const INDEX: &str = "index";
 const DIGEST: &str = "digest";
+const BYTECODE: &str = "bytecode.zip";
 
 /// What a wheel must be.
 #[derive(Debug, Clone, Default)]
@@ -179,9 +181,31 @@ impl<'a> Store<'a> {
         drop(kept);
     }
 
-    /// Forgets a wheel whose bytes are not what they were.
-    pub fn evict(&self, digest: &Digest) {
-        self.cache.evict(Bucket::Wheels, digest);
+    /// The bytecode that `key` stands for, if it is kept.
+    pub(crate) fn bytecode(&self, key: &Digest) -> Result<Archive, Why> {
+        let entry = match self.cache.lookup(Bucket::Bytecode, key) {
+            Lookup::Hit(entry) => entry,
+            Lookup::Miss(why) => return Err(why),
+        };
+        let path = entry.path(BYTECODE);
+        let entries = entry.path(INDEX).and_then(|path| read_index(&path));
+        let (Some(path), Some(entries)) = (path, entries) else {
+            self.cache.evict(Bucket::Bytecode, key);
+            return Err(Why::Damaged("its index cannot be read".to_owned()));
+        };
+        Ok(Archive::known(path, None, entries))
+    }
+
+    /// Keeps an archive of bytecode.
+    pub(crate) fn keep_bytecode(&self, key: &Digest, zip: &[u8]) -> Result<Archive, Error> {
+        self.cache.insert(Bucket::Bytecode, key, |folder| {
+            let path = folder.join(BYTECODE);
+            fs::write_new(&path, zip)?;
+            let archive = Archive::open(&path, None, &self.limits, self.cancel)?;
+            write_index(&folder.join(INDEX), &archive.entries())
+        })?;
+        self.bytecode(key)
+            .map_err(|_| Error::Changed(PathBuf::from(BYTECODE)))
     }
 
     fn insert(
@@ -198,7 +222,11 @@ impl<'a> Store<'a> {
                 .map_err(|error| error.about(shown))?;
             let wheel = Wheel::check(name, *digest, archive, self.leniency)
                 .map_err(|error| error.about(shown))?;
-            write_index(&folder.join(INDEX), &wheel)
+            let index = Index {
+                facts: wheel.facts,
+                entries: wheel.archive.entries().to_vec(),
+            };
+            write_index(&folder.join(INDEX), &index)
         })?;
         // As it will be found from now on.
         self.get(digest)
@@ -235,14 +263,9 @@ impl<'a> Store<'a> {
 }
 
 /// Writes what was found, with a checksum before it.
-fn write_index(path: &Path, wheel: &Wheel) -> Result<(), Error> {
+fn write_index(path: &Path, index: &impl Serialize) -> Result<(), Error> {
     let failed = |source| fs::Error::new("write", path, source);
-    let index = Index {
-        facts: wheel.facts.clone(),
-        entries: wheel.archive.entries().to_vec(),
-    };
-    let bytes =
-        postcard::to_stdvec(&index).map_err(|error| failed(std::io::Error::other(error)))?;
+    let bytes = postcard::to_stdvec(index).map_err(|error| failed(std::io::Error::other(error)))?;
     let mut file = fs::create_new(path)?;
     file.write_all(&crc32fast::hash(&bytes).to_le_bytes())
         .and_then(|()| file.write_all(&bytes))
@@ -255,7 +278,7 @@ fn read_digest(path: &Path) -> Option<Digest> {
     str::from_utf8(&text).ok()?.parse().ok()
 }
 
-fn read_index(path: &Path) -> Option<Index> {
+fn read_index<T: DeserializeOwned>(path: &Path) -> Option<T> {
     let bytes = fs::read(path).ok()?;
     let (sum, bytes) = bytes.split_first_chunk::<4>()?;
     if u32::from_le_bytes(*sum) != crc32fast::hash(bytes) {

@@ -201,3 +201,56 @@ fn a_built_wheel_is_kept_and_said() {
     );
     assert!(!again.stderr.contains("of 1 wheels"), "{}", again.stderr);
 }
+
+/// Bytecode: the same from both installers, kept once it is made, and in `RECORD`.
+#[test]
+fn bytecode_is_made_once_and_is_the_same_from_both_installers() {
+    let sandbox = Sandbox::new();
+    WheelBuilder::new("one", "1.0")
+        .file("one/__init__.py", "x = {'a', 'b', 'c'}\n")
+        .file("one/sub/deep.py", "def f():\n    return 1\n")
+        .file("one/template.py", "this is {{no}} python\n")
+        .data("purelib/more.py", "y = 1\n")
+        .data("scripts/tool.py", "#!python\nz = 1\n")
+        .build(&sandbox.links());
+    sandbox.write("requirements.txt", "one\n");
+    let pip = [
+        "requirements.txt",
+        "--compile",
+        "--installer",
+        "pip",
+        "-o",
+        "pip.tar.gz",
+    ];
+    sandbox.offline(&pip).ok();
+    let wheel = [
+        "requirements.txt",
+        "--compile",
+        "--cache-dir",
+        "cache",
+        "-o",
+        "wheel.tar.gz",
+    ];
+    sandbox.offline(&wheel).ok();
+    let cold = digest(&sandbox.work().join("wheel.tar.gz"));
+    let bytecode = |name: &str| {
+        let mut files = unpacked(&sandbox.work().join(name));
+        files.retain(|path, _| path.contains(".pyc"));
+        files
+    };
+    assert_eq!(bytecode("pip.tar.gz"), bytecode("wheel.tar.gz"));
+    assert_eq!(bytecode("wheel.tar.gz").len(), 3);
+    let files = unpacked(&sandbox.work().join("wheel.tar.gz"));
+    let (_, (_, record)) = files
+        .iter()
+        .find(|(path, _)| path.ends_with("one-1.0.dist-info/RECORD"))
+        .unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(record)
+            .matches(".pyc,sha256=")
+            .count(),
+        3
+    );
+    sandbox.offline(&wheel).ok();
+    assert_eq!(digest(&sandbox.work().join("wheel.tar.gz")), cold);
+}

@@ -1,0 +1,170 @@
+//! Bytecode, made in the builder by the interpreter that it is for: in a prefix that pip filled, or
+//! once for each wheel, and kept.
+
+use std::io::{Cursor, Write as _};
+use std::slice;
+
+use zip::write::SimpleFileOptions;
+
+use super::{Error, Placed, install_wheels};
+use crate::digest::Digest;
+use crate::fs;
+use crate::interpreter::{Interpreter, unset_python_variables};
+use crate::layout::Layout;
+use crate::runner::{self, Exec, Session};
+use crate::tree::{Content, Node, RelPath, Tree};
+use crate::wheel::{Archive, Store};
+
+const SCRIPT: &str = include_str!("compile.py");
+
+/// Where the sources of wheels lie in the builder, below the session's root.
+const SOURCES: &str = "prebuild/bytecode";
+
+/// Writes bytecode into a prefix in the builder, before it is read back.
+pub fn compile(
+    session: &mut dyn Session,
+    inside: &str,
+    layout: &Layout,
+) -> Result<(), runner::Error> {
+    let script = Tree::of_file("compile.py", SCRIPT);
+    session.put("prebuild/compile", &script)?;
+    let dest = layout.dest.trim_end_matches('/');
+    let question = serde_json::json!({
+        "root": session.locate(inside),
+        "purelib": format!("{dest}/{}", layout.purelib),
+        "platlib": format!("{dest}/{}", layout.platlib),
+    });
+    // The order of sets in constants follows the hashes of strings.
+    let env = [("PYTHONHASHSEED".to_owned(), "0".to_owned())];
+    let exec = Exec::new(session.python())
+        .args([session.locate("prebuild/compile/compile.py")])
+        .envs(unset_python_variables())
+        .envs(env);
+    session.run(&exec, question.to_string().as_bytes(), &mut |_, _| {})
+}
+
+/// Gives wheels their bytecode: what is kept of it, and for the others what the builder makes.
+pub fn compile_wheels(
+    session: &mut dyn Session,
+    store: &Store<'_>,
+    wheels: &mut [Placed],
+    interpreter: &Interpreter,
+    layout: &Layout,
+) -> Result<(), Error> {
+    let mut missing = Vec::new();
+    let mut sources = Tree::new();
+    for (index, placed) in wheels.iter_mut().enumerate() {
+        let key = key(&placed.wheel.digest, interpreter, layout);
+        if let Ok(archive) = store.bytecode(&key) {
+            placed.bytecode = contents(&archive);
+        } else {
+            add_sources(&mut sources, index, placed, interpreter, layout)?;
+            missing.push((index, key));
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    session.put(SOURCES, &sources)?;
+    compile(session, SOURCES, layout)?;
+    let made = session.get(SOURCES)?;
+    for (index, key) in missing {
+        let zip = zip(&made, index, layout)?;
+        let archive = store.keep_bytecode(&key, &zip)?;
+        wheels[index].bytecode = contents(&archive);
+    }
+    Ok(())
+}
+
+/// The digest of all that decides a wheel's bytecode.
+fn key(wheel: &Digest, interpreter: &Interpreter, layout: &Layout) -> Digest {
+    let markers = &interpreter.markers;
+    let text = format!(
+        "{wheel} {} {} {:?} {} {} {} {} {SCRIPT}",
+        markers.implementation_name,
+        markers.implementation_version,
+        interpreter.soabi,
+        interpreter.platform,
+        layout.dest,
+        layout.purelib,
+        layout.platlib,
+    );
+    Digest::of(text.as_bytes())
+}
+
+/// The folder in the builder for a site folder's files of one wheel. The script tells the two kinds of
+/// site folders by these names.
+fn folder(index: usize, site: &RelPath, layout: &Layout) -> String {
+    if *site == layout.purelib {
+        format!("{index}/lib/site-packages")
+    } else {
+        format!("{index}/lib64/site-packages")
+    }
+}
+
+fn sites(layout: &Layout) -> impl Iterator<Item = &RelPath> {
+    let platlib = (layout.platlib != layout.purelib).then_some(&layout.platlib);
+    [&layout.purelib].into_iter().chain(platlib)
+}
+
+fn has_ending(path: &RelPath, ending: &str) -> bool {
+    let found = path.name().rsplit_once('.');
+    found.is_some_and(|(_, found)| found == ending)
+}
+
+fn add_sources(
+    sources: &mut Tree,
+    index: usize,
+    placed: &Placed,
+    interpreter: &Interpreter,
+    layout: &Layout,
+) -> Result<(), Error> {
+    let alone = install_wheels(slice::from_ref(placed), interpreter, layout)?;
+    for (path, entry) in alone.tree.iter() {
+        if !has_ending(path, "py") {
+            continue;
+        }
+        for site in sites(layout) {
+            if let Some(below) = path.below(site) {
+                let to = RelPath::new(&folder(index, site, layout))?.join(below)?;
+                sources
+                    .insert(to, entry.node.clone())
+                    .map_err(|occupied| Error::Merge(occupied.0))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The bytecode of one wheel as an archive, by the paths that it will have in the prefix.
+fn zip(made: &Tree, index: usize, layout: &Layout) -> Result<Vec<u8>, Error> {
+    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    let failed = |error: zip::result::ZipError| {
+        let source = std::io::Error::other(error);
+        fs::Error::new("pack the bytecode into", "(in memory)", source)
+    };
+    for site in sites(layout) {
+        let folder = RelPath::new(&folder(index, site, layout))?;
+        for path in made.below(&folder) {
+            let Some(Node::File { content, .. }) = made.get(path).map(|entry| &entry.node) else {
+                continue;
+            };
+            if let Some(below) = path.below(&folder)
+                && has_ending(path, "pyc")
+            {
+                zip.start_file(site.join(below)?.as_str(), SimpleFileOptions::default())
+                    .map_err(failed)?;
+                zip.write_all(&content.read()?)
+                    .map_err(|error| failed(error.into()))?;
+            }
+        }
+    }
+    Ok(zip.finish().map_err(failed)?.into_inner())
+}
+
+fn contents(archive: &Archive) -> Vec<(RelPath, Digest, Content)> {
+    let entries = archive.entries().iter();
+    entries
+        .map(|entry| (entry.path.clone(), entry.digest, archive.content(entry)))
+        .collect()
+}
