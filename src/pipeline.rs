@@ -273,7 +273,7 @@ impl Building<'_> {
                 Ok(Placed {
                     wheel,
                     requested: true,
-                    direct_url: None,
+                    direct_url: Some(given.direct_url()),
                     bytecode: Vec::new(),
                 })
             })

@@ -131,6 +131,13 @@ pub fn given<'a>(
 }
 
 impl Given<'_> {
+    /// What pip would note of where it came from.
+    #[must_use]
+    pub fn direct_url(&self) -> String {
+        let url = format!("file://{}", self.path.display());
+        serde_json::json!({ "url": url, "archive_info": {} }).to_string()
+    }
+
     /// Holds what the wheel requires of the interpreter against it.
     pub fn check(&self, facts: &Facts, interpreter: &Interpreter) -> Result<(), Error> {
         let python = &interpreter.markers.python_full_version;

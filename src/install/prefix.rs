@@ -35,7 +35,7 @@ pub fn install_prefix(
     let relocation = Relocation::new(&prefix, layout);
     let mut tree = move_nodes(prefix, root, &relocation, layout)?;
     rewrite_scripts(&mut tree, interpreter, layout)?;
-    let infos = find_infos(&tree)?;
+    let infos = find_infos(&tree, layout)?;
     own(&mut tree, &infos, &relocation);
     drop_local_urls(&mut tree, &infos)?;
     let digests = digest_all(&tree)?;
@@ -137,8 +137,9 @@ struct Info {
     compiled_here: bool,
 }
 
-/// Every distribution that has metadata in the tree.
-fn find_infos(tree: &Tree) -> Result<Vec<Info>, Error> {
+/// Every distribution that has metadata in a site folder. What lies deeper is what some distribution
+/// brings of others for its own use, and Python does not find it.
+fn find_infos(tree: &Tree, layout: &Layout) -> Result<Vec<Info>, Error> {
     let read = |folder: &RelPath, name: &str| -> Result<Option<String>, Error> {
         match tree.get(&folder.join(name)?).map(|entry| &entry.node) {
             Some(Node::File { content, .. }) => {
@@ -155,10 +156,10 @@ fn find_infos(tree: &Tree) -> Result<Vec<Info>, Error> {
         let Some(site) = folder.parent() else {
             continue;
         };
-        let wheel = folder.as_str().ends_with(".dist-info");
-        if !relocate::is_metadata(folder) {
+        if !relocate::is_metadata(folder) || ![&layout.purelib, &layout.platlib].contains(&&site) {
             continue;
         }
+        let wheel = folder.as_str().ends_with(".dist-info");
         let name = if wheel { "METADATA" } else { "PKG-INFO" };
         let Some(metadata) = read(folder, name)? else {
             continue;

@@ -10,6 +10,7 @@
 mod architecture;
 mod build;
 mod cache;
+mod conformance;
 mod engine;
 mod failures;
 mod mounts;

@@ -11,8 +11,13 @@ pub(crate) struct WheelBuilder {
     name: String,
     version: String,
     tag: String,
+    stem: String,
+    purelib: bool,
     metadata: String,
+    entry_points: String,
     files: Vec<(String, Vec<u8>, u32)>,
+    without: Vec<String>,
+    record: Box<dyn Fn(String) -> String + Send>,
 }
 
 impl WheelBuilder {
@@ -21,32 +26,84 @@ impl WheelBuilder {
             name: name.to_owned(),
             version: version.to_owned(),
             tag: "py3-none-any".to_owned(),
+            stem: format!("{name}-{version}"),
+            purelib: true,
             metadata: String::new(),
+            entry_points: String::new(),
             files: Vec::new(),
+            without: Vec::new(),
+            record: Box::new(|text| text),
         }
     }
 
-    pub(crate) fn file(mut self, path: &str, contents: impl AsRef<[u8]>) -> Self {
-        self.files
-            .push((path.to_owned(), contents.as_ref().to_vec(), 0o644));
+    /// For one platform: `platlib` is where it goes.
+    pub(crate) fn platform(mut self, tag: &str) -> Self {
+        tag.clone_into(&mut self.tag);
+        self.purelib = false;
         self
     }
 
-    /// Below `NAME-VERSION.data/`.
+    /// What its folders are called, if not `NAME-VERSION`.
+    pub(crate) fn stem(mut self, stem: &str) -> Self {
+        stem.clone_into(&mut self.stem);
+        self
+    }
+
+    pub(crate) fn file(self, path: &str, contents: impl AsRef<[u8]>) -> Self {
+        self.file_with_mode(path, contents, 0o644)
+    }
+
+    pub(crate) fn executable(self, path: &str, contents: impl AsRef<[u8]>) -> Self {
+        self.file_with_mode(path, contents, 0o755)
+    }
+
+    fn file_with_mode(mut self, path: &str, contents: impl AsRef<[u8]>, mode: u32) -> Self {
+        self.files
+            .push((path.to_owned(), contents.as_ref().to_vec(), mode));
+        self
+    }
+
+    /// Below its `.data` folder.
     pub(crate) fn data(self, path: &str, contents: &str) -> Self {
-        let path = format!("{}-{}.data/{path}", self.name, self.version);
+        let path = format!("{}.data/{path}", self.stem);
         self.file(&path, contents)
     }
 
-    pub(crate) fn console_script(self, name: &str, entry: &str) -> Self {
-        let path = format!("{}-{}.dist-info/entry_points.txt", self.name, self.version);
-        self.file(&path, format!("[console_scripts]\n{name} = {entry}\n"))
+    /// A program below its `.data` folder.
+    pub(crate) fn program(self, path: &str, contents: impl AsRef<[u8]>) -> Self {
+        let path = format!("{}.data/{path}", self.stem);
+        self.executable(&path, contents)
     }
 
-    pub(crate) fn requires(mut self, requirement: &str) -> Self {
-        self.metadata
-            .push_str(&format!("Requires-Dist: {requirement}\n"));
+    /// In its `.dist-info` folder, in place of what would be there.
+    pub(crate) fn info(self, name: &str, contents: impl AsRef<[u8]>) -> Self {
+        let path = format!("{}.dist-info/{name}", self.stem);
+        self.without(name).file(&path, contents)
+    }
+
+    /// Without a file of its `.dist-info` folder.
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.without.push(name.to_owned());
         self
+    }
+
+    /// With a `RECORD` that was changed.
+    pub(crate) fn record(mut self, change: impl Fn(String) -> String + Send + 'static) -> Self {
+        self.record = Box::new(change);
+        self
+    }
+
+    pub(crate) fn console_script(self, name: &str, entry: &str) -> Self {
+        self.entry_points(&format!("[console_scripts]\n{name} = {entry}\n"))
+    }
+
+    pub(crate) fn entry_points(mut self, text: &str) -> Self {
+        self.entry_points.push_str(text);
+        self
+    }
+
+    pub(crate) fn requires(self, requirement: &str) -> Self {
+        self.metadata(&format!("Requires-Dist: {requirement}"))
     }
 
     pub(crate) fn metadata(mut self, line: &str) -> Self {
@@ -55,27 +112,42 @@ impl WheelBuilder {
     }
 
     pub(crate) fn build(self, folder: &Path) -> PathBuf {
-        let info = format!("{}-{}.dist-info", self.name, self.version);
+        let info = format!("{}.dist-info", self.stem);
         let path = folder.join(format!("{}-{}-{}.whl", self.name, self.version, self.tag));
         let metadata = format!(
             "Metadata-Version: 2.1\nName: {}\nVersion: {}\n{}",
             self.name, self.version, self.metadata
         );
         let wheel = format!(
-            "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {}\n",
-            self.tag
+            "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: {}\nTag: {}\n",
+            self.purelib, self.tag
         );
         let mut files = self.files;
-        files.push((format!("{info}/METADATA"), metadata.into_bytes(), 0o644));
-        files.push((format!("{info}/WHEEL"), wheel.into_bytes(), 0o644));
+        for (name, text) in [
+            ("METADATA", metadata),
+            ("WHEEL", wheel),
+            ("entry_points.txt", self.entry_points),
+        ] {
+            if !text.is_empty() && !self.without.iter().any(|left| left == name) {
+                files.push((format!("{info}/{name}"), text.into_bytes(), 0o644));
+            }
+        }
         let mut record: String = files
             .iter()
             .map(|(path, contents, _)| {
+                let path = if path.contains([',', '"']) {
+                    format!("\"{}\"", path.replace('"', "\"\""))
+                } else {
+                    path.clone()
+                };
                 format!("{path},sha256={},{}\n", hash(contents), contents.len())
             })
             .collect();
         record.push_str(&format!("{info}/RECORD,,\n"));
-        files.push((format!("{info}/RECORD"), record.into_bytes(), 0o644));
+        if !self.without.iter().any(|left| left == "RECORD") {
+            let record = (self.record)(record).into_bytes();
+            files.push((format!("{info}/RECORD"), record, 0o644));
+        }
         let mut zip = zip::ZipWriter::new(fs::File::create(&path).unwrap());
         for (path, contents, mode) in files {
             let options = SimpleFileOptions::default().unix_permissions(mode);
@@ -87,18 +159,19 @@ impl WheelBuilder {
     }
 }
 
-/// The SHA-256 as `RECORD` has it: base64 with the URL's alphabet, without padding.
+/// The SHA-256 as `RECORD` has it.
 pub(crate) fn hash(bytes: &[u8]) -> String {
+    base64(prebuild::digest::Digest::of(bytes).as_bytes())
+}
+
+/// Base64 with the URL's alphabet, without padding.
+pub(crate) fn base64(bytes: &[u8]) -> String {
     let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let digest = prebuild::digest::Digest::of(bytes);
-    let bits: String = digest
-        .as_bytes()
-        .iter()
-        .map(|byte| format!("{byte:08b}"))
-        .collect();
-    (0..43)
-        .map(|place| {
-            let six = format!("{:0<6}", &bits[place * 6..(place * 6 + 6).min(256)]);
+    let bits: String = bytes.iter().map(|byte| format!("{byte:08b}")).collect();
+    (0..bits.len())
+        .step_by(6)
+        .map(|start| {
+            let six = format!("{:0<6}", &bits[start..(start + 6).min(bits.len())]);
             char::from(alphabet[usize::from_str_radix(&six, 2).unwrap()])
         })
         .collect()
