@@ -389,6 +389,14 @@ impl Building<'_> {
         session: &mut dyn Session,
         built: Vec<String>,
     ) -> Result<Made> {
+        for Placed { wheel, .. } in &placed {
+            if let Some(format) = &wheel.facts.newer_format {
+                let distribution = &wheel.facts.distribution;
+                (self.observe)(&Event::Warning(&format!(
+                    "{distribution} is a wheel of format {format}, newer than the 1.0 that is known"
+                )));
+            }
+        }
         if self.cancel.is_cancelled() {
             return Err(runner::Error::Cancelled.into());
         }

@@ -6,7 +6,7 @@
 //! - `INSTALLER` says who it was;
 //! - `RECORD` has another hash for `INSTALLER` therefore.
 //!
-//! `CPython` with the pip of `support/python.rs` is the judge.
+//! The pip of `support/python.rs` is the judge.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

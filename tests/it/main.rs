@@ -16,6 +16,7 @@ mod failures;
 mod mounts;
 mod pipeline;
 mod readers;
+mod refused;
 mod requirements;
 mod support;
 mod wheels;
