@@ -2,13 +2,16 @@
 //!
 //! <https://packaging.python.org/en/latest/specifications/core-metadata/>
 
-/// The headers of a text, as Python's `email` reads them.
+use crate::requirements::trim;
+
+/// The headers of a text, as Python's `email` reads them, each in one line.
 #[derive(Debug)]
-pub(super) struct Headers(Vec<(String, String)>);
+pub struct Headers(Vec<(String, String)>);
 
 impl Headers {
     /// Reads up to the first line that is neither a header nor the rest of one.
-    pub(super) fn read(text: &str) -> Self {
+    #[must_use]
+    pub fn read(text: &str) -> Self {
         let mut headers: Vec<(String, String)> = Vec::new();
         // Whether a line that begins with white space has something to go on with.
         let mut open = false;
@@ -30,18 +33,26 @@ impl Headers {
             }
         }
         for (_, value) in &mut headers {
-            *value = value.trim().to_owned();
+            *value = trim(value).to_owned();
         }
         Self(headers)
     }
 
+    /// All headers, in their order: names and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// The first header of this name.
-    pub(super) fn first(&self, name: &str) -> Option<&str> {
+    #[must_use]
+    pub fn first(&self, name: &str) -> Option<&str> {
         self.all(name).next()
     }
 
     /// Every header of this name.
-    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.0
             .iter()
             .filter(move |(key, _)| key.eq_ignore_ascii_case(name))

@@ -18,7 +18,7 @@ mod check;
 mod entry_points;
 mod filename;
 mod metadata;
-pub(crate) mod record;
+pub mod record;
 mod store;
 mod zip;
 
@@ -26,6 +26,7 @@ pub use archive::{Archive, Entry, Error as ArchiveError, Limits, Problem};
 pub use check::{Defect, Gap};
 pub use entry_points::{InvalidEntryPoint, Script, Scripts};
 pub use filename::{Filename, ParseFilenameError};
+pub use metadata::Headers;
 pub use store::{Expected, Store};
 
 /// What a `RECORD` may lack.

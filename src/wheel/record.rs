@@ -23,7 +23,7 @@ pub(crate) fn paths(text: &str) -> Vec<String> {
 
 /// The rows, each with its fields, as pip reads them: by Python's `csv`, from a text that was split
 /// into lines before. A line break in quotes is lost with that, and an empty line is a row of nothing.
-pub(super) fn rows(text: &str) -> impl Iterator<Item = Vec<String>> {
+pub fn rows(text: &str) -> impl Iterator<Item = Vec<String>> {
     let mut lines = split_lines(text);
     std::iter::from_fn(move || {
         let first = lines.next()?;

@@ -19,4 +19,5 @@ mod readers;
 mod refused;
 mod requirements;
 mod support;
+mod texts;
 mod wheels;

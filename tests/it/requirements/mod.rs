@@ -12,11 +12,10 @@ use prebuild::requirements::{
 use prebuild::target::MarkerEnvironment;
 use serde_json::{Value, json};
 
+use crate::support::chance::Chance;
 use crate::support::python::script;
 
 mod generate;
-
-use generate::Chance;
 
 /// Where the corpus is. Its own paths are relative to it.
 fn corpus() -> PathBuf {

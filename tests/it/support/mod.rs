@@ -1,5 +1,6 @@
 //! What several tests need.
 
+pub(crate) mod chance;
 pub(crate) mod index;
 pub(crate) mod mount;
 pub(crate) mod python;
