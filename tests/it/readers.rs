@@ -1,14 +1,21 @@
 //! Every reader in use takes what is written: the same paths, modes, links and contents.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use prebuild::digest::Digest;
 use prebuild::event::Cancel;
 use prebuild::pack::{Options, Output, pack};
 use prebuild::tree::{Node, RelPath, Tree};
+use prebuild::wheel::{self, Limits};
+use serde_json::json;
+use tempfile::TempDir;
+use zip::CompressionMethod;
+use zip::write::SimpleFileOptions;
 
 /// Python's zipfile, with what its `extractall` leaves out: it gives no modes and makes no links.
 const ZIPFILE: &str = r#"python3 -c "
@@ -23,6 +30,31 @@ for info in archive.infolist():
         archive.extract(info)
         os.chmod(info.filename, stat.S_IMODE(mode))
 ""#;
+
+/// `ADD`, of the engine `$R`; the image is written as a folder.
+const ADD: &str = r#"
+printf 'FROM scratch\nADD %s /\n' "${A##*/}" >"$T/Dockerfile"
+$R build -q -f "$T/Dockerfile" --output type=local,dest=. "${A%/*}"
+"#;
+
+const BUILDAH: &str = r#"
+container=$(buildah from scratch)
+trap 'buildah rm "$container"' EXIT
+buildah add -q "$container" "$A" /
+cp -a "$(buildah mount "$container")/." .
+"#;
+
+const UMOCI: &str = r#"
+umoci unpack --image "$A:deps" "$T/bundle"
+cp -a "$T/bundle/rootfs/." .
+"#;
+
+/// A layer that is decompressed has the name that the image's configuration promises.
+const SKOPEO: &str = r#"
+skopeo --insecure-policy copy -q --dest-decompress "oci:$A:deps" "dir:$T/copy"
+digest=$(sha256sum <"${A%/*}/a.tar")
+tar -xpf "$T/copy/${digest%% *}"
+"#;
 
 /// Names at the edges of the format's fields, and contents around its blocks.
 fn tree() -> Tree {
@@ -72,6 +104,47 @@ fn tree() -> Tree {
         tree.insert(RelPath::new(&path).unwrap(), node).unwrap();
     }
     tree
+}
+
+/// The same tree, with all contents in a wheel, from where streams are copied: stored ones, and ones
+/// of every level.
+fn in_a_wheel(tree: &Tree, folder: &Path) -> Tree {
+    let path = folder.join("contents.whl");
+    let mut zip = zip::ZipWriter::new(File::create(&path).unwrap());
+    for (number, (_, entry)) in tree.iter().enumerate() {
+        if let Node::File { content, .. } = &entry.node {
+            let level = number % 10;
+            let options = if level == 0 {
+                SimpleFileOptions::default().compression_method(CompressionMethod::Stored)
+            } else {
+                SimpleFileOptions::default().compression_level(Some(level.try_into().unwrap()))
+            };
+            zip.start_file(number.to_string(), options).unwrap();
+            zip.write_all(&content.read().unwrap()).unwrap();
+        }
+    }
+    zip.finish().unwrap();
+    let wheel = wheel::Archive::open(&path, None, &Limits::default(), &Cancel::new()).unwrap();
+    let mut copy = Tree::new();
+    for (number, (path, entry)) in tree.iter().enumerate() {
+        let mut node = entry.node.clone();
+        if let Node::File { content, .. } = &mut node {
+            *content = wheel.content(wheel.get(&number.to_string()).unwrap());
+        }
+        copy.insert(path.clone(), node).unwrap();
+    }
+    copy
+}
+
+/// An archive of each format.
+fn archives(tree: &Tree) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let outputs: Vec<Output> = ["a.tar", "a.tar.gz", "a.tar.zst", "a.zip"]
+        .map(|name| folder.path().join(name).to_str().unwrap().parse().unwrap())
+        .into();
+    let options = Options::default();
+    pack(tree, &outputs, &options, None, &|_| {}, &Cancel::new()).unwrap();
+    folder
 }
 
 /// Path to mode and contents, as a folder has them; a link's are its target.
@@ -125,7 +198,46 @@ fn expected(tree: &Tree) -> BTreeMap<String, (u32, Vec<u8>)> {
         .collect()
 }
 
-/// Runs a shell command that unpacks `$A` into the working folder, and compares.
+/// An image whose only layer is one of the archives, as a folder of OCI's.
+/// <https://github.com/opencontainers/image-spec/blob/main/image-layout.md>
+fn image(folder: &Path, archive: &str, layer: &str) -> PathBuf {
+    let layout = folder.join(format!("{archive}.image"));
+    let blobs = layout.join("blobs/sha256");
+    fs::create_dir_all(&blobs).unwrap();
+    let blob = |kind: &str, bytes: &[u8]| {
+        let digest = Digest::of(bytes);
+        fs::write(blobs.join(digest.to_string().replace("sha256:", "")), bytes).unwrap();
+        json!({
+            "mediaType": format!("application/vnd.oci.image.{kind}"),
+            "digest": digest.to_string(),
+            "size": bytes.len(),
+        })
+    };
+    let unpacked = Digest::of(&fs::read(folder.join("a.tar")).unwrap());
+    let config = json!({
+        "architecture": "amd64",
+        "os": "linux",
+        "rootfs": { "type": "layers", "diff_ids": [unpacked.to_string()] },
+    });
+    let manifest = json!({
+        "schemaVersion": 2,
+        "config": blob("config.v1+json", config.to_string().as_bytes()),
+        "layers": [blob(layer, &fs::read(folder.join(archive)).unwrap())],
+    });
+    let mut manifest = blob("manifest.v1+json", manifest.to_string().as_bytes());
+    manifest["annotations"] = json!({ "org.opencontainers.image.ref.name": "deps" });
+    let index = json!({ "schemaVersion": 2, "manifests": [manifest] });
+    fs::write(layout.join("index.json"), index.to_string()).unwrap();
+    fs::write(
+        layout.join("oci-layout"),
+        r#"{"imageLayoutVersion":"1.0.0"}"#,
+    )
+    .unwrap();
+    layout
+}
+
+/// Runs a shell script that has the reader `$R` unpack `$A` into the working folder, and compares.
+/// It may leave things in `$T`.
 ///
 /// A reader that is not here is skipped aloud, but where everything is installed (`CI=true`).
 fn reads(reader: &str, archive: &Path, script: &str, tree: &Tree) {
@@ -143,9 +255,12 @@ fn reads(reader: &str, archive: &Path, script: &str, tree: &Tree) {
         return;
     }
     let into = tempfile::tempdir().unwrap();
+    let aside = tempfile::tempdir().unwrap();
     let output = Command::new("sh")
-        .args(["-c", &format!("umask 022; {script}")])
+        .args(["-c", &format!("set -e; umask 022; {script}")])
+        .env("R", reader)
         .env("A", archive)
+        .env("T", aside.path())
         .env("LC_ALL", "C.UTF-8")
         .current_dir(into.path())
         .output()
@@ -170,47 +285,64 @@ fn reads(reader: &str, archive: &Path, script: &str, tree: &Tree) {
 
 #[test]
 fn every_reader_takes_every_archive() {
-    let tree = tree();
     let folder = tempfile::tempdir().unwrap();
-    let outputs: Vec<Output> = ["a.tar", "a.tar.gz", "a.tar.zst", "a.zip"]
-        .map(|name| folder.path().join(name).to_str().unwrap().parse().unwrap())
-        .into();
-    pack(
-        &tree,
-        &outputs,
-        &Options::default(),
-        None,
-        &|_| {},
-        &Cancel::new(),
-    )
-    .unwrap();
-    for (reader, archive, script) in [
-        ("tar", "a.tar", "tar -xpf \"$A\""),
-        ("tar", "a.tar.gz", "tar -xzpf \"$A\""),
-        ("bsdtar", "a.tar", "bsdtar -xpf \"$A\""),
-        ("bsdtar", "a.tar.gz", "bsdtar -xpf \"$A\""),
-        ("bsdtar", "a.zip", "bsdtar -xpf \"$A\""),
-        ("busybox", "a.tar", "busybox tar -xpf \"$A\""),
-        ("busybox", "a.tar.gz", "busybox tar -xzpf \"$A\""),
-        (
-            "python3",
-            "a.tar",
-            "python3 -c \"import os, tarfile; tarfile.open(os.environ['A']).extractall()\"",
-        ),
-        (
-            "python3",
-            "a.tar.gz",
-            "python3 -c \"import os, tarfile; tarfile.open(os.environ['A']).extractall()\"",
-        ),
-        ("gzip", "a.tar.gz", "gzip -dc \"$A\" | tar -xp"),
-        ("pigz", "a.tar.gz", "pigz -dc \"$A\" | tar -xp"),
-        ("igzip", "a.tar.gz", "igzip -dc \"$A\" | tar -xp"),
-        ("zstd", "a.tar.zst", "zstd -dc \"$A\" | tar -xp"),
-        ("bsdtar", "a.tar.zst", "bsdtar -xpf \"$A\""),
-        ("python3", "a.zip", ZIPFILE),
-        // Without `-^` it drops control characters, here a newline, from names.
-        ("unzip", "a.zip", "unzip -^ -q \"$A\""),
-    ] {
-        reads(reader, &folder.path().join(archive), script, &tree);
+    let here = tree();
+    for tree in [&here, &in_a_wheel(&here, folder.path())] {
+        let archives = archives(tree);
+        for (reader, archive, script) in [
+            ("tar", "a.tar", "tar -xpf \"$A\""),
+            ("tar", "a.tar.gz", "tar -xzpf \"$A\""),
+            ("bsdtar", "a.tar", "bsdtar -xpf \"$A\""),
+            ("bsdtar", "a.tar.gz", "bsdtar -xpf \"$A\""),
+            ("bsdtar", "a.zip", "bsdtar -xpf \"$A\""),
+            ("busybox", "a.tar", "busybox tar -xpf \"$A\""),
+            ("busybox", "a.tar.gz", "busybox tar -xzpf \"$A\""),
+            (
+                "python3",
+                "a.tar",
+                "python3 -c \"import os, tarfile; tarfile.open(os.environ['A']).extractall()\"",
+            ),
+            (
+                "python3",
+                "a.tar.gz",
+                "python3 -c \"import os, tarfile; tarfile.open(os.environ['A']).extractall()\"",
+            ),
+            ("gzip", "a.tar.gz", "gzip -dc \"$A\" | tar -xp"),
+            ("pigz", "a.tar.gz", "pigz -dc \"$A\" | tar -xp"),
+            ("igzip", "a.tar.gz", "igzip -dc \"$A\" | tar -xp"),
+            ("zstd", "a.tar.zst", "zstd -dc \"$A\" | tar -xp"),
+            ("bsdtar", "a.tar.zst", "bsdtar -xpf \"$A\""),
+            ("python3", "a.zip", ZIPFILE),
+            // Without `-^` it drops control characters, here a newline, from names.
+            ("unzip", "a.zip", "unzip -^ -q \"$A\""),
+        ] {
+            reads(reader, &archives.path().join(archive), script, tree);
+        }
+    }
+}
+
+/// So do the programs that make images, and those that unpack them.
+#[test]
+#[ignore = "needs a container engine"]
+fn engine_readers_take_every_archive() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = tree();
+    for tree in [&here, &in_a_wheel(&here, folder.path())] {
+        let archives = archives(tree);
+        for (archive, layer) in [
+            ("a.tar", "layer.v1.tar"),
+            ("a.tar.gz", "layer.v1.tar+gzip"),
+            ("a.tar.zst", "layer.v1.tar+zstd"),
+        ] {
+            let path = archives.path().join(archive);
+            reads("docker", &path, ADD, tree);
+            reads("podman", &path, ADD, tree);
+            reads("buildah", &path, BUILDAH, tree);
+            let image = image(archives.path(), archive, layer);
+            reads("skopeo", &image, SKOPEO, tree);
+            if archive != "a.tar.zst" {
+                reads("umoci", &image, UMOCI, tree); // knows no zstd
+            }
+        }
     }
 }
