@@ -70,11 +70,12 @@ impl From<Error> for io::Error {
 /// How far back deflate can look.
 const WINDOW: usize = 1 << 15;
 /// How much is made at a time, at most.
-const CHUNK: usize = 1 << 17;
+const CHUNK: usize = 1 << 18;
 /// How much is read at a time, at most.
 const INPUT: usize = 1 << 16;
-/// A copy may begin at the last byte of a chunk, and is made sixteen bytes at a time.
-const SLACK: usize = 258 + 16;
+/// A turn of the inner loop may begin at the last byte of a chunk: two literals and a copy, which is
+/// made sixteen bytes at a time.
+const SLACK: usize = 2 + 258 + 16;
 /// Zeros behind the end of the input, so that bits can be fetched eight bytes at a time. One turn of
 /// the inner loop takes at most 15 + 48 bits and fetches at most 24 bytes.
 const PADDING: usize = 32;
@@ -130,8 +131,8 @@ impl Bits {
         if let Some(bytes) = input.get(self.at..self.at + 8) {
             let mut eight = [0; 8];
             eight.copy_from_slice(bytes);
-            self.word |= u64::from_le_bytes(eight) << self.count;
-            self.at += ((63 - self.count) >> 3) as usize;
+            self.word |= u64::from_le_bytes(eight).wrapping_shl(self.count);
+            self.at += ((!self.count & 63) >> 3) as usize;
             self.count |= 0b11_1000;
         }
     }
@@ -140,6 +141,14 @@ impl Bits {
     fn drop(&mut self, count: u32) {
         self.word >>= count;
         self.count -= count;
+    }
+
+    /// Drops as many bits as the low byte of a table's entry says; the inner loop's way, which leaves
+    /// what the rest of the entry holds in `count`, above the six bits that count.
+    #[inline]
+    fn skip(&mut self, entry: u32) {
+        self.word = self.word.wrapping_shr(entry);
+        self.count = self.count.wrapping_sub(entry);
     }
 
     #[inline]
@@ -417,36 +426,40 @@ impl<R: Read> Inflater<R> {
             self.filled.saturating_sub(PADDING)
         };
         let mut ended = false;
+        bits.refill(input);
+        let mut entry = tables.literals[low(bits.word, LITERAL_BITS) as usize];
         while to < limit && bits.at <= stop {
-            bits.refill(input);
-            let mut entry = tables.literals[low(bits.word, LITERAL_BITS) as usize];
+            // 56 bits are at hand, and `entry` is what the next of them index.
             if entry & LITERAL != 0 {
-                bits.drop(entry & 0xff);
+                bits.skip(entry);
                 output[to] = (entry >> BASE) as u8;
                 to += 1;
                 entry = tables.literals[low(bits.word, LITERAL_BITS) as usize];
                 if entry & LITERAL != 0 {
-                    bits.drop(entry & 0xff);
+                    bits.skip(entry);
                     output[to] = (entry >> BASE) as u8;
                     to += 1;
                     entry = tables.literals[low(bits.word, LITERAL_BITS) as usize];
                     if entry & LITERAL != 0 {
-                        bits.drop(entry & 0xff);
+                        bits.skip(entry);
                         output[to] = (entry >> BASE) as u8;
                         to += 1;
+                        bits.refill(input);
+                        entry = tables.literals[low(bits.word, LITERAL_BITS) as usize];
                         continue;
                     }
                 }
-                bits.refill(input);
             }
             if entry & EXCEPTION != 0 {
                 if entry & SUBTABLE != 0 {
                     let index = (entry >> BASE) + (low(bits.word, entry & 0xff) >> LITERAL_BITS);
                     entry = tables.literals[index as usize % LITERAL_SIZE];
                     if entry & LITERAL != 0 {
-                        bits.drop(entry & 0xff);
+                        bits.skip(entry);
                         output[to] = (entry >> BASE) as u8;
                         to += 1;
+                        bits.refill(input);
+                        entry = tables.literals[low(bits.word, LITERAL_BITS) as usize];
                         continue;
                     }
                 }
@@ -454,32 +467,37 @@ impl<R: Read> Inflater<R> {
                     if entry & END == 0 {
                         return Err(Error::Symbol);
                     }
-                    bits.drop(entry & 0xff);
+                    bits.skip(entry);
                     ended = true;
                     break;
                 }
             }
             let length = value(bits.word, entry);
-            bits.drop(entry & 0xff);
-            let mut entry = tables.distances[low(bits.word, DISTANCE_BITS) as usize];
-            if entry & EXCEPTION != 0 {
-                if entry & SUBTABLE == 0 {
+            bits.skip(entry);
+            bits.refill(input);
+            let mut distance = tables.distances[low(bits.word, DISTANCE_BITS) as usize];
+            if distance & EXCEPTION != 0 {
+                if distance & SUBTABLE == 0 {
                     return Err(Error::Symbol);
                 }
-                let index = (entry >> BASE) + (low(bits.word, entry & 0xff) >> DISTANCE_BITS);
-                entry = tables.distances[index as usize % DISTANCE_SIZE];
-                if entry & EXCEPTION != 0 {
+                let index = (distance >> BASE) + (low(bits.word, distance & 0xff) >> DISTANCE_BITS);
+                distance = tables.distances[index as usize % DISTANCE_SIZE];
+                if distance & EXCEPTION != 0 {
                     return Err(Error::Symbol);
                 }
             }
-            let distance = value(bits.word, entry);
-            bits.drop(entry & 0xff);
-            if distance > to {
+            let back = value(bits.word, distance);
+            bits.skip(distance);
+            if back > to {
                 return Err(Error::Distance);
             }
-            copy(output, to, distance, length);
+            // The next symbol is looked up before the copy, which takes its time.
+            bits.refill(input);
+            entry = tables.literals[low(bits.word, LITERAL_BITS) as usize];
+            copy(output, to, back, length);
             to += length;
         }
+        bits.count &= 63;
         self.bits = bits;
         self.to = to;
         Ok(ended)
@@ -491,19 +509,35 @@ impl<R: Read> Inflater<R> {
 fn copy(output: &mut [u8], to: usize, distance: usize, length: usize) {
     let from = to - distance;
     if distance >= 16 {
-        let mut done = 0;
-        while done < length {
-            let mut some = [0; 16];
-            some.copy_from_slice(&output[from + done..from + done + 16]);
-            output[to + done..to + done + 16].copy_from_slice(&some);
-            done += 16;
-        }
+        copy_by::<16>(output, from, to, length);
+    } else if distance >= 8 {
+        copy_by::<8>(output, from, to, length);
     } else if distance == 1 {
         let byte = output[from];
         output[to..to + length].fill(byte);
+    } else if distance >= 4 {
+        copy_by::<4>(output, from, to, length);
     } else {
         for done in 0..length {
             output[to + done] = output[from + done];
+        }
+    }
+}
+
+/// Copies so many bytes at a time, which must not be more than what lies between the two.
+#[inline]
+fn copy_by<const N: usize>(output: &mut [u8], from: usize, to: usize, length: usize) {
+    // One slice that holds both, so that there is one look at its end.
+    let both = &mut output[from..to + length + N];
+    let ahead = to - from;
+    let mut done = 0;
+    loop {
+        let mut some = [0; N];
+        some.copy_from_slice(&both[done..done + N]);
+        both[ahead + done..ahead + done + N].copy_from_slice(&some);
+        done += N;
+        if done >= length {
+            break;
         }
     }
 }

@@ -191,18 +191,20 @@ impl<'a, 's> Writer<'a, 's> {
     /// Copies a stream, but for the bit that says that its last block is the last of all.
     fn join(&mut self, member: &Member, tail: Tail) -> io::Result<()> {
         self.bits.align()?;
+        self.members.copy(member, self.bits.out, |at, bytes| {
+            let index = (tail.start / 8).checked_sub(at);
+            let index = index.and_then(|index| usize::try_from(index).ok());
+            if let Some(byte) = index.and_then(|index| bytes.get_mut(index)) {
+                *byte &= !(1 << (tail.start % 8));
+            }
+        })?;
         // The bits behind its end, in its last byte, need not be zero.
-        let (whole, left) = (tail.end / 8, (tail.end % 8) as u32);
-        let last = self
-            .members
-            .copy(member, whole, self.bits.out, |at, bytes| {
-                let index = (tail.start / 8).checked_sub(at);
-                let index = index.and_then(|index| usize::try_from(index).ok());
-                if let Some(byte) = index.and_then(|index| bytes.get_mut(index)) {
-                    *byte &= !(1 << (tail.start % 8));
-                }
-            })?;
-        self.bits.put(u32::from(last) & ((1 << left) - 1), left)
+        let left = (tail.end % 8) as u32;
+        if left > 0 {
+            let last = self.bits.out.pop().unwrap_or_default();
+            self.bits.put(u32::from(last) & ((1 << left) - 1), left)?;
+        }
+        Ok(())
     }
 }
 

@@ -22,49 +22,39 @@ pub(super) struct Members {
 }
 
 impl Members {
-    /// Sends the first `count` of the packed bytes, as `edit` leaves them: it is given each part and
-    /// where in the member that begins. Returns the byte behind them, or 0.
+    /// Sends the packed bytes, as `edit` leaves them: it is given each part and where in the member
+    /// that begins. The last byte is still in the sink, which can give it back.
     ///
     /// # Errors
     /// [`Damaged`], if the bytes are not those that were checked.
     pub(super) fn copy(
         &mut self,
         member: &Member,
-        count: u64,
         sink: &mut Sink,
         mut edit: impl FnMut(u64, &mut [u8]),
-    ) -> io::Result<u8> {
+    ) -> io::Result<()> {
         let path = &member.archive.path;
         let file = self.file(&member.archive)?;
-        let read = |bytes: &mut [u8], at| {
-            file.read_exact_at(bytes, member.offset + at)
-                .map_err(|source| match source.kind() {
-                    io::ErrorKind::UnexpectedEof => damaged(member),
-                    _ => io::Error::other(fs::Error::new("read", path, source)),
-                })
-        };
         let mut crc = Hasher::new();
         let mut at = 0;
-        while at < count {
-            let length = CHUNK.min(count - at);
+        while at < member.packed {
+            let length = CHUNK.min(member.packed - at);
             sink.fill(usize::try_from(length).unwrap_or(0), |bytes| {
-                read(bytes, at)?;
+                file.read_exact_at(bytes, member.offset + at)
+                    .map_err(|source| match source.kind() {
+                        io::ErrorKind::UnexpectedEof => damaged(member),
+                        _ => io::Error::other(fs::Error::new("read", path, source)),
+                    })?;
                 crc.update(bytes);
                 edit(at, bytes);
                 Ok(())
             })?;
             at += length;
         }
-        let mut last = [0];
-        if count < member.packed {
-            read(&mut last, count)?;
-            crc.update(&last);
-            edit(count, &mut last);
-        }
         if crc.finalize() != member.packed_crc {
             return Err(damaged(member));
         }
-        Ok(last[0])
+        Ok(())
     }
 
     fn file(&mut self, archive: &Arc<Archive>) -> io::Result<&File> {

@@ -90,6 +90,11 @@ impl Sink {
         self.to_file.send(full).map_err(gone)
     }
 
+    /// Takes back the last byte of what was filled in last.
+    pub(super) fn pop(&mut self) -> Option<u8> {
+        self.buffer.pop()
+    }
+
     /// Lets `fill` put `count` bytes right where they are sent from.
     pub(super) fn fill(
         &mut self,

@@ -150,8 +150,7 @@ impl Writer<'_> {
                         size: member.size,
                     };
                     self.header(entry, sizes)?;
-                    self.members
-                        .copy(member, member.packed, self.out, |_, _| {})?;
+                    self.members.copy(member, self.out, |_, _| {})?;
                     self.at += member.packed;
                     meter.advance(member.size)?;
                 }
