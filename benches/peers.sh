@@ -26,11 +26,14 @@ WORK=${WORK:-/tmp/prebuild-peers}
 RUNS=${RUNS:-5} RUNS_SLOW=${RUNS_SLOW:-1}
 
 # Table, fast or slow, name, command. A command starts in an empty folder and leaves its result there as `out*`.
+# In `$KNOWN` is a cache that holds what the interpreter says of itself, and no wheel.
 rows() {
   cat <<'EOF'
 Archives | fast | prebuild, tar.gz | prebuild -o out.tar.gz
-Archives | fast | prebuild, tar.gz, cache empty | prebuild --cache-dir cache -o out.tar.gz
+Archives | fast | prebuild, tar.gz, wheels never seen | cp -r "$KNOWN" cache; prebuild --cache-dir cache -o out.tar.gz
+Archives | fast | prebuild, tar.gz, nothing known | prebuild --cache-dir cache -o out.tar.gz
 Archives | fast | prebuild, tar.zst | prebuild -o out.tar.zst
+Archives | fast | prebuild, tar.zst, wheels never seen | cp -r "$KNOWN" cache; prebuild --cache-dir cache -o out.tar.zst
 Archives | fast | prebuild, zip | prebuild -o out.zip
 Archives | fast | uv, `tar czf` | uv_install --prefix prefix; tar czf out.tar.gz -C prefix .
 Archives | fast | uv, tar, `pigz` | uv_install --prefix prefix; tar cf - -C prefix . | pigz >out.tar.gz
@@ -75,7 +78,7 @@ run() { # SET COMMAND: prints microseconds, KiB, bytes
   figures=$(timed env -i PATH="$WORK/peers/bin:$PATH" HOME="$WORK/home" LC_ALL=C.UTF-8 PREBUILD="$PREBUILD" \
     PYTHON="$PYTHON" UV_PYTHON="$PYTHON" UV_PYTHON_DOWNLOADS=never PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore PIP_NO_WARN_SCRIPT_LOCATION=1 \
-    LIST="$WORK/$1/requirements.txt" WHEELS="$WORK/$1/wheels" bash -euo pipefail -c "$(functions); $2")
+    KNOWN="$WORK/known" LIST="$WORK/$1/requirements.txt" WHEELS="$WORK/$1/wheels" bash -euo pipefail -c "$(functions); $2")
   echo "$figures $(du -sb out* | cut -f1)"
 }
 
@@ -91,7 +94,9 @@ measure() { # SET: leaves a file of figures for each row
   local set=$1 table speed name command round number count held
   local results=$WORK/$set/results
   count=$(wc -l <"$WORK/$set/requirements.txt")
-  rm -rf "$results"; mkdir "$results"
+  rm -rf "$results" "$WORK/known"; mkdir "$results"
+  # shellcheck disable=SC2016 # what it names stands in the command's own environment
+  run "$set" 'prebuild --cache-dir "$KNOWN" -o out.tar; rm -r "$KNOWN"/{wheels,seen}-v*' >/dev/null
   for ((round = 0; round <= RUNS || round <= RUNS_SLOW; round++)); do
     number=0
     while IFS='|' read -r table speed name command <&3; do

@@ -9,8 +9,8 @@ use prebuild::pack::Output;
 
 /// Turns a requirements.txt into the install prefix that a Python image needs, and nothing else.
 ///
-/// pip installs into an empty prefix in a builder: a container, or this machine. The prefix is put
-/// as the runtime needs it and packed into bytes that are the same every time.
+/// pip chooses in a builder: a container, or this machine. The wheels are installed as pip would,
+/// as the runtime needs them, and packed into bytes that are the same every time.
 #[derive(Debug, Parser)]
 #[command(
     version,
