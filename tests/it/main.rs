@@ -13,6 +13,7 @@ mod cache;
 mod conformance;
 mod engine;
 mod failures;
+mod hostile;
 mod mounts;
 mod pipeline;
 mod readers;
