@@ -247,7 +247,7 @@ impl Building<'_> {
             }
             let version = self.driver.version();
             (self.observe)(&Event::Note(&format!(
-                "pip {version} cannot say what it would install (22.2 and later can): it installs itself"
+                "pip {version} cannot say what it would install (23.0 and later can): it installs itself"
             )));
         }
         self.install_by_pip(session, watch)

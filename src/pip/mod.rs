@@ -1,13 +1,13 @@
 //! pip, as a command line. No other module knows a flag of pip's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::digest::Digest;
 use crate::event::{Event, Observer};
 use crate::fs;
 use crate::interpreter::{Interpreter, Pip};
-use crate::requirements::{self, Input, Location, Name, Requirements, hide_credentials};
+use crate::requirements::{self, Applies, Input, Location, Name, Requirements, hide_credentials};
 use crate::runner::{self, Exec, Session};
 use crate::tree::{Content, Entry, Node, ReadError, RelPath, Tree, UnsafePath};
 
@@ -22,8 +22,8 @@ pub use report::{Item, ReportError, Resolution, Source};
 pub use settings::Setting;
 
 use explain::{Cause, Failure};
+use order::Asked;
 use render::{Line, Rendered};
-
 use settings::{Origin, Settings};
 
 /// Where things lie in the builder, below the session's root.
@@ -193,10 +193,13 @@ impl<'a> Driver<'a> {
         })
     }
 
-    /// Whether this pip can say what it would install (from 22.2 on).
+    /// Whether this pip can say what it would install: from 23.0 on. The reports of 22.2 and 22.3
+    /// were an experiment.
     #[must_use]
     pub fn can_resolve(&self) -> bool {
-        self.pip.takes("--report") && self.pip.takes("--dry-run")
+        is_from(&self.pip.version, (23, 0))
+            && self.pip.takes("--report")
+            && self.pip.takes("--dry-run")
     }
 
     /// Asks pip what it would install, and installs nothing.
@@ -217,9 +220,17 @@ impl<'a> Driver<'a> {
             }) if content.size() <= MAX_REPORT => content.read()?,
             _ => return Err(ReportError::Missing.into()),
         };
-        let environment = &self.interpreter.markers;
-        let no_deps = self.is_on("no-deps");
-        Ok(Resolution::read(&report, environment, no_deps)?)
+        let mut asked = Asked {
+            named: BTreeSet::new(),
+            no_deps: self.is_on("no-deps"),
+            environment: &self.interpreter.markers,
+        };
+        for entry in requirements.entries() {
+            if let (Some(name), Applies::Yes) = (entry.name(), entry.applies(asked.environment)?) {
+                asked.named.insert((name.clone(), entry.extras.clone()));
+            }
+        }
+        Ok(Resolution::read(&report, &asked)?)
     }
 
     /// Has pip download the wheels of `items`, or build them; returns the folder with all of them.
@@ -715,4 +726,10 @@ fn failure(causes: &[Told], ending: runner::Ending) -> String {
         })
         .collect();
     causes.join("\n")
+}
+
+/// Whether this pip is that version or a later one.
+fn is_from(pip: &str, version: (u32, u32)) -> bool {
+    let mut numbers = pip.split('.').map(|part| part.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= version
 }

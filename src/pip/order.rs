@@ -5,24 +5,41 @@
 //! to each from the start, in an order of ways that it promises nothing about. The order decides which
 //! of two distributions has the last word on a path that both bring.
 //!
-//! Follows `get_installation_order` of pip's resolver, from pip 22.2 to 26.3.
+//! Follows `get_installation_order` of pip's resolver, from pip 23.0 to 26.3. Where circles are so
+//! entangled that the limits of the walk are reached, pip's own order is another on every run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::is_from;
 use super::report::Item;
 use crate::requirements::{Dependency, Name};
 use crate::target::MarkerEnvironment;
 
-/// How often pip's walk through a circle comes to one node, at most.
+/// The first pip whose walk through a circle comes to one node [`VISITS`] times at most. Those before
+/// go every way that there is.
+const LIMITED: (u32, u32) = (25, 2);
 const VISITS: usize = 5;
+/// Ways grow exponentially with the edges of a circle: after so many steps the walk ends here,
+/// whatever pip would do.
+const STEPS: usize = 1_000_000;
 
 /// A node of the graph that pip resolves: a distribution, or one with extras, which depends on the
 /// one without. The start has no name.
 type Node = (Option<Name>, BTreeSet<Name>);
 
-/// Sorts by the order of installation.
-pub(super) fn sort(items: &mut [Item], environment: &MarkerEnvironment, no_deps: bool) {
-    let mut graph = graph(items, environment, no_deps);
+/// What pip was asked.
+#[derive(Debug)]
+pub(super) struct Asked<'a> {
+    /// The names that the user wrote, each with the extras behind it.
+    pub(super) named: BTreeSet<(Name, BTreeSet<Name>)>,
+    /// Whether dependencies were not looked at.
+    pub(super) no_deps: bool,
+    pub(super) environment: &'a MarkerEnvironment,
+}
+
+/// Sorts by the order in which this version of pip installs.
+pub(super) fn sort(items: &mut [Item], asked: &Asked<'_>, pip: &str) {
+    let mut graph = graph(items, asked);
     let mut weights: BTreeMap<Name, usize> = BTreeMap::new();
     let start: Node = (None, BTreeSet::new());
     loop {
@@ -49,11 +66,12 @@ pub(super) fn sort(items: &mut [Item], environment: &MarkerEnvironment, no_deps:
         graph: &graph,
         path: BTreeSet::new(),
         visits: BTreeMap::new(),
+        limit: if is_from(pip, LIMITED) { VISITS } else { STEPS },
+        steps: 0,
     };
     walk.visit(&start);
-    for (name, visits) in walk.visits {
-        let weight = visits.into_iter().max().unwrap_or(0);
-        weights.insert(name, weight);
+    for (name, (_, longest)) in walk.visits {
+        weights.insert(name, longest);
     }
     items.sort_by_cached_key(|item| {
         let weight = weights.get(&item.name).copied().unwrap_or(0);
@@ -62,25 +80,31 @@ pub(super) fn sort(items: &mut [Item], environment: &MarkerEnvironment, no_deps:
 }
 
 /// Which node depends on which.
-fn graph(
-    items: &[Item],
-    environment: &MarkerEnvironment,
-    no_deps: bool,
-) -> BTreeMap<Node, BTreeSet<Node>> {
+fn graph(items: &[Item], asked: &Asked<'_>) -> BTreeMap<Node, BTreeSet<Node>> {
     let by_name: BTreeMap<&Name, &Item> = items.iter().map(|item| (&item.name, item)).collect();
     let requires: BTreeMap<&Name, Vec<Dependency>> = items
         .iter()
         .map(|item| {
-            let texts = item.requires.iter().filter(|_| !no_deps);
+            let texts = item.requires.iter().filter(|_| !asked.no_deps);
             let parsed = texts.filter_map(|text| Dependency::parse(text));
             (&item.name, parsed.collect())
         })
         .collect();
     let mut graph: BTreeMap<Node, BTreeSet<Node>> = BTreeMap::new();
-    let roots: BTreeSet<Node> = items
+    let is_named = |item: &&Item| asked.named.iter().any(|(name, _)| *name == item.name);
+    // What was asked for by a path or a URL has its name, and its extras, from the report; there, the
+    // extras of what has a name are all that anybody wants.
+    let nameless = items
         .iter()
-        .filter(|item| item.requested)
-        .map(|item| (Some(item.name.clone()), item.extras.clone()))
+        .filter(|item| item.requested && !is_named(item))
+        .map(|item| (item.name.clone(), item.extras.clone()));
+    let roots: BTreeSet<Node> = asked
+        .named
+        .iter()
+        .filter(|(name, _)| by_name.contains_key(name))
+        .cloned()
+        .chain(nameless)
+        .map(|(name, extras)| (Some(name), extras))
         .collect();
     let mut todo: Vec<Node> = roots.iter().cloned().collect();
     graph.insert((None, BTreeSet::new()), roots);
@@ -102,7 +126,9 @@ fn graph(
             children.insert((Some(name.clone()), BTreeSet::new()));
         }
         for dependency in requires.get(name).into_iter().flatten() {
-            if by_name.contains_key(&dependency.name) && dependency.applies(environment, extras) {
+            if by_name.contains_key(&dependency.name)
+                && dependency.applies(asked.environment, extras)
+            {
                 children.insert((Some(dependency.name.clone()), dependency.extras.clone()));
             }
         }
@@ -116,7 +142,11 @@ fn graph(
 struct Walk<'a> {
     graph: &'a BTreeMap<Node, BTreeSet<Node>>,
     path: BTreeSet<&'a Node>,
-    visits: BTreeMap<Name, Vec<usize>>,
+    /// How often it came to each, and the longest way.
+    visits: BTreeMap<Name, (usize, usize)>,
+    /// How often it comes to one node.
+    limit: usize,
+    steps: usize,
 }
 
 impl Walk<'_> {
@@ -127,8 +157,9 @@ impl Walk<'_> {
         let name = node.0.as_ref().filter(|_| node.1.is_empty());
         let often = name
             .and_then(|name| self.visits.get(name))
-            .map_or(0, Vec::len);
-        if self.path.contains(node) || often >= VISITS {
+            .map_or(0, |(often, _)| *often);
+        self.steps += 1;
+        if self.path.contains(node) || often >= self.limit || self.steps > STEPS {
             return;
         }
         self.path.insert(node);
@@ -137,8 +168,9 @@ impl Walk<'_> {
         }
         self.path.remove(node);
         if let Some(name) = name {
-            let length = self.path.len();
-            self.visits.entry(name.clone()).or_default().push(length);
+            let (often, longest) = self.visits.entry(name.clone()).or_default();
+            *often += 1;
+            *longest = self.path.len().max(*longest);
         }
     }
 }

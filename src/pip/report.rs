@@ -7,10 +7,9 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::order;
+use super::order::{self, Asked};
 use crate::digest::Digest;
 use crate::requirements::Name;
-use crate::target::MarkerEnvironment;
 
 /// What will be installed, in pip's order of installation.
 #[derive(Debug)]
@@ -73,6 +72,8 @@ pub enum ReportError {
 #[derive(Deserialize)]
 struct Report {
     version: String,
+    #[serde(default)]
+    pip_version: String,
     install: Vec<Reported>,
 }
 
@@ -97,18 +98,14 @@ struct Metadata {
 }
 
 impl Resolution {
-    /// Reads a report. `no_deps` tells that dependencies were not looked at.
-    pub(super) fn read(
-        bytes: &[u8],
-        environment: &MarkerEnvironment,
-        no_deps: bool,
-    ) -> Result<Self, ReportError> {
+    /// Reads the report on what was asked.
+    pub(super) fn read(bytes: &[u8], asked: &Asked<'_>) -> Result<Self, ReportError> {
         let report: Report = serde_json::from_slice(bytes).map_err(ReportError::Unreadable)?;
         if report.version != "1" {
             return Err(ReportError::Version(report.version));
         }
         let mut items: Vec<Item> = report.install.into_iter().map(Item::new).collect();
-        order::sort(&mut items, environment, no_deps);
+        order::sort(&mut items, asked, &report.pip_version);
         Ok(Self { items })
     }
 }

@@ -15,6 +15,7 @@ mod engine;
 mod failures;
 mod hostile;
 mod mounts;
+mod order;
 mod pipeline;
 mod readers;
 mod refused;

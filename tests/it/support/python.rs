@@ -7,27 +7,30 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 /// The pip that is the judge, and with it the `packaging` that it holds.
-const PIP: &str = "pip==26.3";
+const PIP: &str = "26.3";
 
 /// The interpreter of a virtual environment with [`PIP`].
+pub(crate) fn python() -> &'static Path {
+    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
+    PYTHON.get_or_init(|| with_pip(PIP))
+}
+
+/// The interpreter of a virtual environment with this version of pip.
 ///
 /// It is made on first use and kept beside the build, also for the next run. Test processes may
 /// ask for it at once: a lock lets one of them make it, and it gets its name when it is whole.
-pub(crate) fn python() -> &'static Path {
-    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
-    PYTHON.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let venv = folder.join(PIP.replace("==", "-"));
-        let lock = File::create(folder.join("venv.lock")).unwrap();
-        lock.lock().unwrap();
-        if !venv.exists() {
-            make(&venv);
-        }
-        venv.join("bin/python")
-    })
+pub(crate) fn with_pip(version: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let venv = folder.join(format!("pip-{version}"));
+    let lock = File::create(folder.join("venv.lock")).unwrap();
+    lock.lock().unwrap();
+    if !venv.exists() {
+        make(&venv, version);
+    }
+    venv.join("bin/python")
 }
 
-fn make(venv: &Path) {
+fn make(venv: &Path, version: &str) {
     let unfinished = venv.with_extension("part");
     if unfinished.exists() {
         fs::remove_dir_all(&unfinished).unwrap();
@@ -42,7 +45,7 @@ fn make(venv: &Path) {
         "install",
         "--quiet",
         "--disable-pip-version-check",
-        PIP,
+        &format!("pip=={version}"),
     ]));
     fs::rename(&unfinished, venv).unwrap();
 }
