@@ -267,8 +267,9 @@ impl<R: Read> Inflater<R> {
         if made < self.left {
             return Err(Error::TooShort.into());
         }
-        let here = usize::try_from(self.tail.end.div_ceil(8) - self.passed).unwrap_or(usize::MAX);
-        if here < self.filled || (!self.ended && self.packed.read(&mut [0])? > 0) {
+        // Counted from the stream's start: bits that were fetched and not used may have left `input`.
+        let read = self.passed + self.filled as u64;
+        if self.tail.end.div_ceil(8) < read || (!self.ended && self.packed.read(&mut [0])? > 0) {
             return Err(Error::Trailing.into());
         }
         Ok(())

@@ -88,6 +88,18 @@ fn input_may_come_a_byte_at_a_time() {
     assert!(inflated == bytes);
 }
 
+/// Also where the last bits were fetched before the input moved on.
+#[test]
+fn bytes_behind_the_end_are_told_however_many() {
+    for length in (0..600).step_by(7) {
+        let mut packed = deflate(&sample(length), 9);
+        for _ in 0..90 {
+            packed.push(0xff);
+            assert_eq!(refused(&packed, length as u64), Error::Trailing);
+        }
+    }
+}
+
 #[test]
 fn what_is_wrong_is_told() {
     let bytes = sample(100_000);
