@@ -280,7 +280,10 @@ impl<R: Read> Inflater<R> {
         if self.ended || self.bits.at + 2 * PADDING <= self.filled {
             return Ok(());
         }
-        // What was not counted yet is fetched again.
+        // Whole bytes are given back, and fetched again: so there are never more of them in `bits` than
+        // were fetched from `input` as it is.
+        self.bits.at -= (self.bits.count / 8) as usize;
+        self.bits.count %= 8;
         self.bits.word &= (1 << self.bits.count) - 1;
         self.input.copy_within(self.bits.at..self.filled, 0);
         self.passed += self.bits.at as u64;

@@ -88,6 +88,21 @@ fn input_may_come_a_byte_at_a_time() {
     assert!(inflated == bytes);
 }
 
+/// A flush leaves an empty stored block, whose bytes begin in the middle of what was fetched.
+#[test]
+fn stored_blocks_may_begin_anywhere_in_the_input() {
+    for every in 1..60 {
+        let bytes = sample(20_000);
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
+        for some in bytes.chunks(every) {
+            encoder.write_all(some).unwrap();
+            encoder.flush().unwrap();
+        }
+        let packed = encoder.finish().unwrap();
+        assert_eq!(inflate(&packed, 20_000).unwrap().0, bytes);
+    }
+}
+
 /// Also where the last bits were fetched before the input moved on.
 #[test]
 fn bytes_behind_the_end_are_told_however_many() {
