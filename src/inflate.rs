@@ -209,6 +209,14 @@ impl<R: Read> Inflater<R> {
         (self.passed + self.bits.at as u64) * 8 - u64::from(self.bits.count)
     }
 
+    /// Makes sure that no bits were used that are not there.
+    fn within(&self) -> Result<(), Error> {
+        if self.ended && self.used() > (self.passed + self.filled as u64) * 8 {
+            return Err(Error::Truncated);
+        }
+        Ok(())
+    }
+
     /// Makes more of the output.
     fn advance(&mut self) -> io::Result<()> {
         // Only the window is kept of what was handed out.
@@ -222,9 +230,7 @@ impl<R: Read> Inflater<R> {
             self.fill()?;
             let stepped = self.step(limit);
             // What was made of the zeros behind the end says nothing.
-            if self.ended && self.used() > (self.passed + self.filled as u64) * 8 {
-                return Err(Error::Truncated.into());
-            }
+            self.within()?;
             stepped?;
             let made = (self.to - self.from) as u64;
             if made > self.left {
@@ -384,6 +390,7 @@ impl<R: Read> Inflater<R> {
         let all = literals + distances;
         let mut index = 0;
         while index < all {
+            self.within()?;
             self.fill()?;
             self.bits.refill(&self.input);
             let entry = self.tables.lengths[low(self.bits.word, 7) as usize];

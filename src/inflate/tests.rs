@@ -88,6 +88,35 @@ fn input_may_come_a_byte_at_a_time() {
     assert!(inflated == bytes);
 }
 
+/// Code lengths that go on and on in the zeros behind the end: 316 of three bits each.
+#[test]
+fn a_table_may_not_be_made_of_what_is_not_there() {
+    const ORDER: [u32; 19] = [
+        16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15,
+    ];
+    let lengths = ORDER.map(|symbol| (if symbol < 8 { 3 } else { 0 }, 3));
+    let header = [(1, 1), (2, 2), (29, 5), (29, 5), (15, 4)];
+    let bits: Vec<bool> = header
+        .into_iter()
+        .chain(lengths)
+        .flat_map(|(number, count): (u32, u32)| (0..count).map(move |bit| number >> bit & 1 == 1))
+        .collect();
+    let table = bits.chunks(8).map(|bits| {
+        let bits = bits.iter().rev();
+        bits.fold(0, |byte, bit| byte << 1 | u8::from(*bit))
+    });
+    // Behind a stored block, and with a size that makes the buffer as large as the input, so that the
+    // table lies at its end.
+    for before in 0..300u16 {
+        let mut packed = vec![0];
+        packed.extend(before.to_le_bytes());
+        packed.extend((!before).to_le_bytes());
+        packed.extend(vec![7; usize::from(before)]);
+        packed.extend(table.clone());
+        assert_eq!(refused(&packed, packed.len() as u64), Error::Truncated);
+    }
+}
+
 /// A flush leaves an empty stored block, whose bytes begin in the middle of what was fetched.
 #[test]
 fn stored_blocks_may_begin_anywhere_in_the_input() {
