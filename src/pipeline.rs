@@ -15,7 +15,7 @@ use crate::install::{self, Installed, Installer, Placed};
 use crate::interpreter::Interpreter;
 use crate::layout::Layout;
 use crate::pack::{self, Output};
-use crate::pip::{self, Driver, Item, Source};
+use crate::pip::{self, Driver, Item, Resolution, Source};
 use crate::plan::Plan;
 use crate::requirements::{Context, Input, Name, Requirements, same_version};
 use crate::resolve::{self, Given};
@@ -141,6 +141,7 @@ pub fn build(
         driver: &driver,
         interpreter: &interpreter,
         requirements: &requirements,
+        cache: &cache,
         store: Store::new(&cache, request.limits, request.leniency, cancel),
         forgotten: BTreeSet::new(),
         observe,
@@ -219,6 +220,7 @@ struct Building<'a> {
     driver: &'a Driver<'a>,
     interpreter: &'a Interpreter,
     requirements: &'a Requirements,
+    cache: &'a Cache,
     store: Store<'a>,
     /// What was damaged in the cache.
     forgotten: BTreeSet<PathBuf>,
@@ -238,12 +240,13 @@ impl Building<'_> {
     /// Installs by the wheels where that can be, else by pip.
     fn install(&self, session: &mut dyn Session, watch: &mut Watch<'_>) -> Result<Made> {
         if self.request.installer == Installer::Wheel {
-            match resolve::given(self.requirements, self.interpreter, self.driver)? {
+            let why = match resolve::given(self.requirements, self.interpreter, self.driver)? {
                 Ok(given) => return self.install_given(&given, session, watch),
-                Err(why) => (self.observe)(&Event::Asking(why)),
-            }
+                Err(why) => why,
+            };
             if self.driver.can_resolve() {
-                return self.install_resolved(session, watch);
+                let resolution = self.resolve(why, session, watch)?;
+                return self.install_resolved(resolution, session);
             }
             let version = self.driver.version();
             (self.observe)(&Event::Note(&format!(
@@ -281,16 +284,42 @@ impl Building<'_> {
         self.install_placed(placed, session, Vec::new())
     }
 
-    /// Has pip choose, and get or build what is not known yet.
-    fn install_resolved(&self, session: &mut dyn Session, watch: &mut Watch<'_>) -> Result<Made> {
+    /// Has pip choose, unless it is known what it would.
+    fn resolve(
+        &self,
+        why: &'static str,
+        session: &mut dyn Session,
+        watch: &mut Watch<'_>,
+    ) -> Result<Resolution> {
+        let key = self.driver.settled_key(self.requirements)?;
+        if let Some(key) = &key
+            && let Ok(resolution) = Resolution::kept(self.cache, key)
+        {
+            watch.stage(
+                Stage::Install,
+                &format!("{} wheels", resolution.items.len()),
+            );
+            return Ok(resolution);
+        }
+        (self.observe)(&Event::Asking(why));
+        watch.stage(Stage::Install, &format!("pip {}", self.driver.version()));
+        let resolution = self
+            .driver
+            .resolve(session, self.requirements, self.observe)?;
+        if let Some(key) = &key {
+            resolution.keep(self.cache, key);
+        }
+        Ok(resolution)
+    }
+
+    /// Installs what was chosen, and has pip get or build what is not there yet.
+    fn install_resolved(&self, resolution: Resolution, session: &mut dyn Session) -> Result<Made> {
         let Self {
             driver,
             requirements,
             store,
             ..
         } = self;
-        watch.stage(Stage::Install, &format!("pip {}", driver.version()));
-        let resolution = driver.resolve(session, requirements, self.observe)?;
         let mut wheels: Vec<Option<Wheel>> = Vec::new();
         let mut built = Vec::new();
         for item in &resolution.items {

@@ -81,6 +81,8 @@ pub enum Bucket {
     Built,
     /// What an interpreter said of itself.
     Interpreters,
+    /// What pip resolved requirements to that have hashes; the key is the digest of all that decides it.
+    Resolutions,
     /// Which wheel a local path was when it was last looked at.
     Seen,
     /// Compiled bytecode.
@@ -91,10 +93,11 @@ pub enum Bucket {
 
 impl Bucket {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Wheels,
         Self::Built,
         Self::Interpreters,
+        Self::Resolutions,
         Self::Seen,
         Self::Bytecode,
         Self::Pieces,
@@ -107,6 +110,7 @@ impl Bucket {
             Self::Wheels => "wheels-v1",
             Self::Built => "built-v1",
             Self::Interpreters => "interpreters-v1",
+            Self::Resolutions => "resolutions-v1",
             Self::Seen => "seen-v1",
             Self::Bytecode => "bytecode-v1",
             Self::Pieces => "pieces-v1",

@@ -7,7 +7,9 @@ use crate::digest::Digest;
 use crate::event::{Event, Observer};
 use crate::fs;
 use crate::interpreter::{Interpreter, Pip};
-use crate::requirements::{self, Applies, Input, Location, Name, Requirements, hide_credentials};
+use crate::requirements::{
+    self, Applies, Input, Location, Name, Requirements, What, hide_credentials,
+};
 use crate::runner::{self, Exec, Session};
 use crate::tree::{Content, Entry, Node, ReadError, RelPath, Tree, UnsafePath};
 
@@ -231,6 +233,45 @@ impl<'a> Driver<'a> {
             }
         }
         Ok(Resolution::read(&report, &asked)?)
+    }
+
+    /// The digest of all that decides what pip resolves to, if every requirement that applies is of a
+    /// name and has a hash: then no index can change the answer. Such requirements are pinned and
+    /// closed, or pip refuses them.
+    pub fn settled_key(&self, requirements: &Requirements) -> Result<Option<Digest>, Error> {
+        let environment = &self.interpreter.markers;
+        let mut entries = Vec::new();
+        for entry in requirements.entries() {
+            if entry.applies(environment)? != Applies::Yes {
+                continue;
+            }
+            if entry.hashes.is_empty() || !matches!(entry.what, What::Named { .. }) {
+                return Ok(None);
+            }
+            entries.push((
+                entry.written.expanded(),
+                &entry.hashes,
+                &entry.config_settings,
+            ));
+        }
+        let options = requirements.options();
+        if options.require_hashes.as_ref().is_some_and(|on| !on.value) || entries.is_empty() {
+            return Ok(None);
+        }
+        let constraints: Vec<_> = requirements
+            .constraints()
+            .iter()
+            .map(|entry| (entry.written.expanded(), &entry.hashes))
+            .collect();
+        let text = format!(
+            "resolution 1 {} {environment:?} {:?} {entries:?} {constraints:?} {options:?} {:?} {:?} {:?}",
+            self.pip.version,
+            self.interpreter.tags,
+            self.settings.pass,
+            self.options.set,
+            self.options.args,
+        );
+        Ok(Some(Digest::of(text.as_bytes())))
     }
 
     /// Has pip download the wheels of `items`, or build them; returns the folder with all of them.

@@ -3,23 +3,26 @@
 //! <https://pip.pypa.io/en/stable/reference/installation-report/>
 
 use std::collections::BTreeSet;
+use std::io;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::order::{self, Asked};
+use crate::cache::{Bucket, Cache, Lookup, Why};
 use crate::digest::Digest;
-use crate::requirements::Name;
+use crate::fs;
+use crate::requirements::{Name, hide_credentials};
 
 /// What will be installed, in pip's order of installation.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Resolution {
     /// The distributions, the first to be installed first.
     pub items: Vec<Item>,
 }
 
 /// A distribution that pip chose.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Item {
     /// Its name.
     pub name: Name,
@@ -42,7 +45,7 @@ pub struct Item {
 }
 
 /// What is fetched for a distribution.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Source {
     /// A wheel, and its SHA-256 where pip knows it.
     Wheel(Option<Digest>),
@@ -68,6 +71,8 @@ pub enum ReportError {
     #[error("pip wrote no report")]
     Missing,
 }
+
+const KEPT: &str = "resolution.json";
 
 #[derive(Deserialize)]
 struct Report {
@@ -107,6 +112,40 @@ impl Resolution {
         let mut items: Vec<Item> = report.install.into_iter().map(Item::new).collect();
         order::sort(&mut items, asked, &report.pip_version);
         Ok(Self { items })
+    }
+
+    /// What pip answered before, when what `key` stands for was asked.
+    pub fn kept(cache: &Cache, key: &Digest) -> Result<Self, Why> {
+        let entry = match cache.lookup(Bucket::Resolutions, key) {
+            Lookup::Hit(entry) => entry,
+            Lookup::Miss(why) => return Err(why),
+        };
+        let text = entry.path(KEPT).and_then(|path| fs::read(&path).ok());
+        let resolution = text.and_then(|text| serde_json::from_slice(&text).ok());
+        resolution.ok_or_else(|| {
+            cache.evict(Bucket::Resolutions, key);
+            Why::Damaged("it cannot be read".to_owned())
+        })
+    }
+
+    /// Keeps it for the next time, unless a URL in it holds credentials.
+    pub fn keep(&self, cache: &Cache, key: &Digest) {
+        let texts = self.items.iter().flat_map(|item| {
+            let direct_url = item.direct_url.iter();
+            direct_url.chain([&item.url])
+        });
+        if texts
+            .into_iter()
+            .any(|text| hide_credentials(text) != *text)
+        {
+            return;
+        }
+        let kept = cache.insert(Bucket::Resolutions, key, |folder| -> io::Result<()> {
+            let text = serde_json::to_vec(self)?;
+            fs::write_new(&folder.join(KEPT), &text).map_err(io::Error::other)
+        });
+        // pip is asked again next time.
+        drop(kept);
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::lines::{trim, trim_end, trim_start};
 use super::marker::{self, Expression};
@@ -14,8 +14,15 @@ use crate::target::MarkerEnvironment;
 
 /// The name of a distribution or of an extra, in its [normal form](
 /// https://packaging.python.org/en/latest/specifications/name-normalization/).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "String")]
 pub struct Name(Box<str>);
+
+impl From<String> for Name {
+    fn from(written: String) -> Self {
+        Self::new(&written)
+    }
+}
 
 impl Name {
     /// The normal form of a name as it is written.

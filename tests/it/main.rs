@@ -22,4 +22,5 @@ mod refused;
 mod requirements;
 mod support;
 mod texts;
+mod warm;
 mod wheels;
