@@ -14,6 +14,7 @@ mod conformance;
 mod engine;
 mod failures;
 mod hostile;
+mod installers;
 mod mounts;
 mod order;
 mod pipeline;
