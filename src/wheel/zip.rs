@@ -262,9 +262,7 @@ impl Central {
         }
         let extra = &bytes[name_end..extra_end];
         let mut large = Large::find(extra).map_err(refuse)?;
-        if other_name(extra, raw_name) {
-            return Err(refuse(Problem::Headers("it has a second name")));
-        }
+        one_name(extra, raw_name).map_err(refuse)?;
         let mut wide = |small: u32| large.wide(small).map_err(refuse);
         // In this order, and only those that do not fit.
         let size = wide(fields.u32(24))?;
@@ -322,9 +320,7 @@ impl Central {
         if name != self.raw_name {
             return differ("the name");
         }
-        if other_name(extra, name) {
-            return differ("it has a second name");
-        }
+        one_name(extra, name)?;
         if fields.u16(6) != self.flags {
             return differ("the flags");
         }
@@ -392,12 +388,15 @@ impl Central {
     }
 }
 
-/// Whether the extra fields give another name than the header, for readers that prefer it:
+/// Refuses extra fields that give another name than the header, for readers that prefer it:
 /// Info-ZIP's Unicode path, 0x7075, with a version and a checksum before the name.
-fn other_name(extra: &[u8], name: &[u8]) -> bool {
-    extra_field(extra, 0x7075).is_ok_and(|field| {
-        field.is_some_and(|field| field.get(5..).is_none_or(|other| other != name))
-    })
+fn one_name(extra: &[u8], name: &[u8]) -> Result<(), Problem> {
+    match extra_field(extra, 0x7075)? {
+        Some(field) if field.get(5..) != Some(name) => {
+            Err(Problem::Headers("it has a second name"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The extra field of this kind.

@@ -300,6 +300,23 @@ fn names_that_no_prefix_has() {
             "its local header and the central directory differ: it has a second name",
         ),
     ]);
+    // Two of them: readers would differ in which they believe.
+    let fields = [
+        unicode_path(ONE.as_bytes(), ONE.as_bytes()),
+        unicode_path(ONE.as_bytes(), b"a/two.py"),
+    ]
+    .concat();
+    for in_local in [true, false] {
+        let zip = first(|part| {
+            let header = if in_local {
+                &mut part.local
+            } else {
+                &mut part.central
+            };
+            header.extra.clone_from(&fields);
+        });
+        all_refused([(zip, ONE, "it has an extra field twice")]);
+    }
 }
 
 #[test]
