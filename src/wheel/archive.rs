@@ -1,6 +1,6 @@
 //! The archive that a wheel is, checked to its last byte.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufRead, Read};
 use std::os::unix::fs::FileExt;
@@ -44,9 +44,12 @@ pub struct Entry {
 }
 
 /// What a wheel may take up before it is refused as a bomb.
+///
+/// The defaults leave room: of 167 wheels for the web and for science, none had more than 5 626
+/// entries or 10 folders above a file, or unpacked to more than 180 MB or 7.5 times its own size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// How many entries it may have.
+    /// How many entries it may have, and in how many folders they may lie.
     pub entries: u64,
     /// How many bytes its entries may stand for together.
     pub size: u64,
@@ -109,7 +112,7 @@ impl Archive {
                 limit: limits.ratio,
             }));
         }
-        let named = name(headers, path)?;
+        let named = name(headers, path, limits)?;
         let mut entries = named
             .into_par_iter()
             .map(|(name, header)| check(&file, path, name, &header, cancel))
@@ -175,7 +178,11 @@ const FREE_SIZE: u64 = 64 << 20;
 
 /// Gives each file its path; refuses two at one place. Folders are looked at and left out: a file's
 /// path says all that they could.
-fn name(headers: Vec<Header>, wheel: &Path) -> Result<Vec<(RelPath, Header)>, Error> {
+fn name(
+    headers: Vec<Header>,
+    wheel: &Path,
+    limits: &Limits,
+) -> Result<Vec<(RelPath, Header)>, Error> {
     let mut files = BTreeSet::new();
     let mut folders = BTreeSet::new();
     let mut named = Vec::with_capacity(headers.len());
@@ -184,41 +191,61 @@ fn name(headers: Vec<Header>, wheel: &Path) -> Result<Vec<(RelPath, Header)>, Er
         let folder = header.name.strip_suffix('/');
         let path = RelPath::new(folder.unwrap_or(&header.name))
             .map_err(|error| refuse(Problem::Path(error)))?;
-        if folder.is_some() {
-            if header.size > 0 {
-                return Err(refuse(Problem::FolderWithBytes));
-            }
-            if !folders.insert(path) {
-                return Err(refuse(Problem::Duplicate));
-            }
-            continue;
+        if folder.is_some() && header.size > 0 {
+            return Err(refuse(Problem::FolderWithBytes));
         }
-        if !files.insert(path.clone()) {
+        let (same, other) = if folder.is_some() {
+            (&mut folders, &files)
+        } else {
+            (&mut files, &folders)
+        };
+        if other.contains(&path) || !same.insert(path.clone()) {
             return Err(refuse(Problem::Duplicate));
         }
-        named.push((path, header));
+        if folder.is_none() {
+            named.push((path, header));
+        }
     }
-    for (path, _) in &named {
-        let mut above = path.parent();
-        while let Some(folder) = above {
-            if files.contains(&folder) {
+    look_above(&files, &folders, wheel, limits)?;
+    Ok(named)
+}
+
+/// Refuses what lies below a file, and more folders than are let through.
+fn look_above(
+    files: &BTreeSet<RelPath>,
+    folders: &BTreeSet<RelPath>,
+    wheel: &Path,
+    limits: &Limits,
+) -> Result<(), Error> {
+    let files: BTreeMap<&str, &RelPath> = files.iter().map(|path| (path.as_str(), path)).collect();
+    let all = files.values().copied().chain(folders);
+    let all: BTreeSet<&str> = all.map(RelPath::as_str).collect();
+    let mut count = 0;
+    let mut before = "";
+    for path in all {
+        // What lies in one folder is sorted together, so those that are shared with the path before
+        // are all that were met. Each is looked at once: deep paths cost no more than their bytes.
+        let bytes = path.bytes().zip(before.bytes());
+        let shared = bytes.take_while(|(here, there)| here == there).count();
+        let new = path.match_indices('/').map(|(slash, _)| slash);
+        for slash in new.filter(|slash| *slash >= shared) {
+            if let Some(file) = files.get(&path[..slash]) {
+                let problem = Problem::BelowFile((*file).clone());
+                return Err(Error::refused(wheel, Some(path.to_owned()), problem));
+            }
+            count += 1;
+            if count > limits.entries {
+                let limit = limits.entries;
                 return Err(Error::refused(
                     wheel,
-                    Some(path.to_string()),
-                    Problem::BelowFile(folder),
+                    None,
+                    Problem::TooManyFolders { limit },
                 ));
             }
-            above = folder.parent();
         }
-        if folders.contains(path) {
-            return Err(Error::refused(
-                wheel,
-                Some(path.to_string()),
-                Problem::Duplicate,
-            ));
-        }
+        before = path;
     }
-    Ok(named)
+    Ok(())
 }
 
 /// Reads an entry to its end.
@@ -408,6 +435,12 @@ pub enum Problem {
     TooMany {
         /// How many.
         count: u64,
+        /// How many may be.
+        limit: u64,
+    },
+    /// More folders than are let through: a few long paths hold many.
+    #[error("its files lie in more than {limit} folders, which are all that are let through")]
+    TooManyFolders {
         /// How many may be.
         limit: u64,
     },

@@ -328,7 +328,12 @@ fn two_at_one_place() {
     };
     all_refused([
         (Zip::new().with(part(ONE, TEXT, 8)), ONE, twice),
-        (Zip::new().with(folder("b.txt/")), "b.txt", twice),
+        (Zip::new().with(folder("b.txt/")), "b.txt/", twice),
+        (
+            Zip::of(vec![folder("b.txt/"), part("b.txt", b"", 0)]),
+            "b.txt",
+            twice,
+        ),
         (
             Zip::new().with(folder("c/")).with(folder("c/")),
             "c/",
@@ -337,6 +342,14 @@ fn two_at_one_place() {
         (
             Zip::new().with(part("b.txt/c", b"", 0)),
             "b.txt/c",
+            "it lies below `b.txt`, which is a file",
+        ),
+        // Between the two in the order of bytes, and a folder's entry.
+        (
+            Zip::new()
+                .with(part("b.txt-c", b"", 0))
+                .with(folder("b.txt/c/d/")),
+            "b.txt/c/d",
             "it lies below `b.txt`, which is a file",
         ),
         (
@@ -867,6 +880,25 @@ fn a_million_entries() {
     assert_eq!(
         open_with(&bytes, &limits).unwrap().entries().len(),
         1_000_000
+    );
+}
+
+/// Short paths are not the only ones: each of these files lies in two thousand folders of its own.
+#[test]
+fn folders_by_the_hundred_thousand() {
+    let deep = |count: usize| {
+        let parts = (0..count).map(|number| {
+            let name = format!("{number}/{}file", "d/".repeat(2_000));
+            part(&name, b"", 0)
+        });
+        Zip::of(parts.collect()).bytes()
+    };
+    assert!(refused(&deep(100)).is_none());
+    let (entry, reason) = refused(&deep(200)).unwrap();
+    assert_eq!(entry, "");
+    assert_eq!(
+        reason,
+        "its files lie in more than 300000 folders, which are all that are let through"
     );
 }
 
