@@ -7,7 +7,7 @@ use crate::event::Stage;
 use crate::install::Installer;
 use crate::layout::Layout;
 use crate::pack::Packed;
-use crate::pip::Setting;
+use crate::plan::Setting;
 use crate::requirements;
 use crate::runner::Identity;
 use crate::target::Target;
@@ -33,10 +33,10 @@ pub struct Artifact {
     pub findings: Vec<Finding>,
     /// Who put the distributions into the prefix.
     pub installer: Installer,
-    /// Where pip ran.
-    pub builder: Identity,
-    /// The version of the builder's pip.
-    pub pip: String,
+    /// Where sources were built; none for a target that no builder is.
+    pub builder: Option<Identity>,
+    /// The version of the builder's pip, if there is a builder.
+    pub pip: Option<String>,
     /// What the artifact is for.
     pub target: Target,
     /// Where it will lie.

@@ -1,7 +1,7 @@
 //! Why a build failed.
 
 use crate::{
-    cache, fs, install, interpreter, layout, pack, pip, requirements, resolve, runner, wheel,
+    cache, fs, index, install, interpreter, layout, pack, pip, requirements, resolve, runner, wheel,
 };
 
 /// Why a build failed: one variant a stage.
@@ -29,6 +29,9 @@ pub enum Error {
     /// What was asked for cannot be installed.
     #[error(transparent)]
     Resolve(#[from] resolve::Error),
+    /// An index does not deliver.
+    #[error(transparent)]
+    Index(#[from] index::Error),
     /// A wheel cannot be used.
     #[error(transparent)]
     Wheel(#[from] wheel::Error),
@@ -66,7 +69,14 @@ impl Error {
         match self {
             Self::Requirements(_)
             | Self::Layout(_)
-            | Self::Resolve(resolve::Error::Requirements(_)) => Kind::Request,
+            | Self::Resolve(
+                resolve::Error::Requirements(_)
+                | resolve::Error::Conflict { .. }
+                | resolve::Error::Open { .. }
+                | resolve::Error::Unmet { .. },
+            ) => Kind::Request,
+            Self::Index(error) | Self::Pip(pip::Error::Index(error)) => index_kind(error),
+            Self::Resolve(resolve::Error::Unavailable { source, .. }) => index_kind(source),
             Self::Runner(error)
             | Self::Interpreter(interpreter::Error::Runner(error))
             | Self::Install(install::Error::Runner(error)) => runner_kind(error),
@@ -111,7 +121,9 @@ impl Error {
             Self::Pack(error) => error.hint(),
             Self::Cache(error) => error.hint().map(str::to_owned),
             Self::Wheel(error) => error.hint().map(str::to_owned),
-            Self::Layout(_) | Self::Resolve(_) | Self::Install(_) | Self::Fs(_) => None,
+            Self::Resolve(error) => error.hint(),
+            Self::Index(error) => error.hint(),
+            Self::Layout(_) | Self::Install(_) | Self::Fs(_) => None,
         }
     }
 
@@ -135,6 +147,16 @@ impl Error {
             Self::Pip(error) => error.tail(),
             _ => &[],
         }
+    }
+}
+
+fn index_kind(error: &index::Error) -> Kind {
+    if error.is_cancelled() {
+        Kind::Cancelled
+    } else if error.is_request() {
+        Kind::Request
+    } else {
+        Kind::Build
     }
 }
 

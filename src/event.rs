@@ -68,6 +68,15 @@ pub enum Event<'a> {
         /// Why it could not be taken from the cache as it was.
         made: Option<&'a str>,
     },
+    /// So many wheels are fetched.
+    Fetching(usize),
+    /// How far the downloads are, in bytes.
+    Fetched {
+        /// Bytes that have come so far.
+        done: u64,
+        /// Bytes that will come in all, as far as that is known.
+        total: u64,
+    },
     /// What it waits for.
     Waiting(&'a str),
     /// Something that is good to know.

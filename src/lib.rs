@@ -108,6 +108,7 @@ pub mod digest;
 pub mod error;
 pub mod event;
 pub mod fs;
+pub mod index;
 pub mod inflate;
 pub mod install;
 pub mod interpreter;

@@ -62,3 +62,12 @@ impl fmt::Display for Target {
         Ok(())
     }
 }
+
+/// A target that the user names: what its interpreter would say of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// The target.
+    pub target: Target,
+    /// The tags of the wheels that it takes, the best first.
+    pub tags: Vec<String>,
+}

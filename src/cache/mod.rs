@@ -1,7 +1,7 @@
 //! What was made before and can be used again.
 //!
 //! An entry is named by a digest of everything that its bytes depend on, so it is never stale, only
-//! unused. It is a folder of files:
+//! unused; pages of indexes alone are named by their URL, and say themselves how old they may get. It is a folder of files:
 //!
 //! ```text
 //! ~/.cache/prebuild/
@@ -83,6 +83,8 @@ pub enum Bucket {
     Interpreters,
     /// What pip resolved requirements to that have hashes; the key is the digest of all that decides it.
     Resolutions,
+    /// A page of an index; the key is the digest of its URL. The one kind of entry that gets old.
+    Pages,
     /// Which wheel a local path was when it was last looked at.
     Seen,
     /// Compiled bytecode.
@@ -93,11 +95,12 @@ pub enum Bucket {
 
 impl Bucket {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Wheels,
         Self::Built,
         Self::Interpreters,
         Self::Resolutions,
+        Self::Pages,
         Self::Seen,
         Self::Bytecode,
         Self::Pieces,
@@ -110,7 +113,8 @@ impl Bucket {
             Self::Wheels => "wheels-v1",
             Self::Built => "built-v1",
             Self::Interpreters => "interpreters-v1",
-            Self::Resolutions => "resolutions-v1",
+            Self::Resolutions => "resolutions-v2",
+            Self::Pages => "pages-v1",
             Self::Seen => "seen-v1",
             Self::Bytecode => "bytecode-v1",
             Self::Pieces => "pieces-v1",
@@ -334,6 +338,16 @@ impl Cache {
             }
         }
         self.temporary()?.insert(bucket, key, &fill)
+    }
+
+    /// A folder for what becomes no entry yet, on the disk of the entries; removed with the value.
+    pub(crate) fn scratch(&self) -> Result<tempfile::TempDir, Error> {
+        let spilled = self.spill().home.clone();
+        match (&spilled, &self.kept) {
+            (Some(home), _) => home.scratch(),
+            (None, Some(kept)) => kept.scratch(),
+            (None, None) => self.temporary()?.scratch(),
+        }
     }
 
     /// Makes an entry one that must be made anew: its contents turned out to be wrong. Its files stay

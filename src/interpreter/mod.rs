@@ -12,7 +12,7 @@ use crate::event::Stream;
 use crate::fs;
 use crate::requirements::hide_credentials;
 use crate::runner::{self, Exec, Session};
-use crate::target::{MarkerEnvironment, Target};
+use crate::target::{MarkerEnvironment, Named, Target};
 use crate::tree::Tree;
 
 /// pip, as it is in a builder.
@@ -120,6 +120,36 @@ impl Interpreter {
             keep(cache, key, &answer, watched);
         }
         Ok(interpreter)
+    }
+
+    /// What the interpreter of a named target would say: it is not here, and neither is its pip.
+    #[must_use]
+    pub fn named(named: &Named) -> Self {
+        let Target {
+            markers,
+            platform,
+            soabi,
+            libc,
+        } = named.target.clone();
+        Self {
+            markers,
+            platform,
+            soabi,
+            libc,
+            tags: named.tags.clone(),
+            executable: String::new(),
+            interpreters: Vec::new(),
+            prefix: String::new(),
+            site_packages: Vec::new(),
+            pip: None,
+            config: Vec::new(),
+            caller_config: Vec::new(),
+            broken_config: Vec::new(),
+            environment: BTreeMap::new(),
+            prefix_map: None,
+            optimisation: String::new(),
+            watched: Vec::new(),
+        }
     }
 
     /// Whether a setting holds credentials, which must not be kept.

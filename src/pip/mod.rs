@@ -1,32 +1,35 @@
 //! pip, as a command line. No other module knows a flag of pip's.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::digest::Digest;
 use crate::event::{Event, Observer};
 use crate::fs;
+use crate::index::{self, Strategy};
 use crate::interpreter::{Interpreter, Pip};
-use crate::requirements::{
-    self, Applies, Input, Location, Name, Requirements, What, hide_credentials,
-};
+use crate::plan::{Asked, Form, Item, Source};
+use crate::requirements::{self, Location, Name, Requirements, hide_credentials};
 use crate::runner::{self, Exec, Session};
 use crate::tree::{Content, Entry, Node, ReadError, RelPath, Tree, UnsafePath};
 
+mod access;
 pub mod explain;
-mod order;
+mod kept;
 pub mod packages;
 mod render;
 mod report;
 mod settings;
 
-pub use report::{Item, ReportError, Resolution, Source};
-pub use settings::Setting;
+pub use access::Access;
+pub use kept::Kept;
+pub use report::{ReportError, Resolution};
 
 use explain::{Cause, Failure};
-use order::Asked;
 use render::{Line, Rendered};
-use settings::{Origin, Settings};
+pub use settings::Settings;
+
+use settings::Origin;
 
 /// Where things lie in the builder, below the session's root.
 const PREFIX: &str = "install";
@@ -57,6 +60,12 @@ pub struct Options {
     pub epoch: u64,
     /// Options on pip's command line, in pip's own spelling, such as `--no-deps`.
     pub args: Vec<String>,
+    /// Which index a project is taken from if several have it.
+    pub strategy: Strategy,
+    /// Whether no host is asked for anything.
+    pub offline: bool,
+    /// Tells the seconds since 1970: without it, no page of an index is fresh.
+    pub now: Option<fn() -> u64>,
 }
 
 /// pip in an open builder, asked what it can do, its settings sorted out.
@@ -125,6 +134,7 @@ impl<'a> Driver<'a> {
             builder,
             &options.env,
         );
+        settings.is_here = inherits;
         if !inherits {
             // Constraints are read here, and a file of the image's is not here.
             settings.leave_out("constraint", &Origin::Builder);
@@ -146,38 +156,21 @@ impl<'a> Driver<'a> {
 
     /// The settings that reach the build.
     #[must_use]
-    pub fn settings(&self) -> &[Setting] {
-        &self.settings.recorded
-    }
-
-    /// What does not, in words.
-    #[must_use]
-    pub fn ignored(&self) -> &[String] {
-        &self.settings.ignored
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Whether a setting that is a switch, such as `no-deps`, is on.
     #[must_use]
     pub fn is_on(&self, setting: &str) -> bool {
         let given = format!("--{setting}");
-        self.options.args.contains(&given)
-            || self.settings.pass.get(setting).is_some_and(|(value, _)| {
-                // As pip reads the value of a switch.
-                let value = value.to_ascii_lowercase();
-                ["y", "yes", "t", "true", "on", "1"].contains(&value.as_str())
-            })
+        self.options.args.contains(&given) || self.settings.is_on(setting)
     }
 
-    /// The files of constraints that the caller's settings name: inputs like any other.
+    /// Whether the builder is this machine: its paths are ours.
     #[must_use]
-    pub fn constraints(&self) -> Vec<Input> {
-        match self.settings.pass.get("constraint") {
-            Some((value, origin)) if self.inherits || *origin == Origin::Caller => value
-                .split_whitespace()
-                .map(|path| Input::Path(PathBuf::from(path)))
-                .collect(),
-            _ => Vec::new(),
-        }
+    pub fn is_here(&self) -> bool {
+        self.inherits
     }
 
     /// Installs what applies into the prefix `install` of the session.
@@ -222,56 +215,9 @@ impl<'a> Driver<'a> {
             }) if content.size() <= MAX_REPORT => content.read()?,
             _ => return Err(ReportError::Missing.into()),
         };
-        let mut asked = Asked {
-            named: BTreeSet::new(),
-            no_deps: self.is_on("no-deps"),
-            environment: &self.interpreter.markers,
-        };
-        for entry in requirements.entries() {
-            if let (Some(name), Applies::Yes) = (entry.name(), entry.applies(asked.environment)?) {
-                asked.named.insert((name.clone(), entry.extras.clone()));
-            }
-        }
-        Ok(Resolution::read(&report, &asked)?)
-    }
-
-    /// The digest of all that decides what pip resolves to, if every requirement that applies is of a
-    /// name and has a hash: then no index can change the answer. Such requirements are pinned and
-    /// closed, or pip refuses them.
-    pub fn settled_key(&self, requirements: &Requirements) -> Result<Option<Digest>, Error> {
         let environment = &self.interpreter.markers;
-        let mut entries = Vec::new();
-        for entry in requirements.entries() {
-            if entry.applies(environment)? != Applies::Yes {
-                continue;
-            }
-            if entry.hashes.is_empty() || !matches!(entry.what, What::Named { .. }) {
-                return Ok(None);
-            }
-            entries.push((
-                entry.written.expanded(),
-                &entry.hashes,
-                &entry.config_settings,
-            ));
-        }
-        let options = requirements.options();
-        if options.require_hashes.as_ref().is_some_and(|on| !on.value) || entries.is_empty() {
-            return Ok(None);
-        }
-        let constraints: Vec<_> = requirements
-            .constraints()
-            .iter()
-            .map(|entry| (entry.written.expanded(), &entry.hashes))
-            .collect();
-        let text = format!(
-            "resolution 1 {} {environment:?} {:?} {entries:?} {constraints:?} {options:?} {:?} {:?} {:?}",
-            self.pip.version,
-            self.interpreter.tags,
-            self.settings.pass,
-            self.options.set,
-            self.options.args,
-        );
-        Ok(Some(Digest::of(text.as_bytes())))
+        let asked = Asked::new(requirements, self.is_on("no-deps"), environment)?;
+        Ok(Resolution::read(&report, &asked)?)
     }
 
     /// Has pip download the wheels of `items`, or build them; returns the folder with all of them.
@@ -302,9 +248,11 @@ impl<'a> Driver<'a> {
         item: &Item,
     ) -> Option<Digest> {
         let source = match &item.source {
-            Source::Sdist(Some(digest)) => digest.to_string(),
             Source::Commit(commit) => format!("{} {commit}", item.url),
-            Source::Sdist(None) | Source::Wheel(_) | Source::Folder => return None,
+            Source::Index | Source::Archive if item.form == Form::Sdist => {
+                item.sha256()?.to_string()
+            }
+            _ => return None,
         };
         let builds = session.builds(&self.interpreter.executable)?;
         let of_item =
@@ -685,6 +633,9 @@ pub enum Error {
         /// The last lines that it wrote.
         tail: Vec<String>,
     },
+    /// pip is too old to say what it would install.
+    #[error("pip {0} cannot say what it would install")]
+    CannotSay(String),
     /// pip chose a distribution and did not deliver its wheel.
     #[error("pip chose {distribution} and made no wheel of it")]
     NoWheel {
@@ -709,6 +660,9 @@ pub enum Error {
     /// A path that the builder cannot have.
     #[error(transparent)]
     Path(#[from] UnsafePath),
+    /// A setting that names no index.
+    #[error(transparent)]
+    Index(#[from] index::Error),
     /// The file system of this machine.
     #[error(transparent)]
     Fs(#[from] fs::Error),
@@ -731,6 +685,8 @@ impl Error {
             Self::Broken { python, .. } => Some(format!(
                 "`{python} -m pip --version` shows why; `{python} -m ensurepip --upgrade` may mend it"
             )),
+            Self::CannotSay(_) => Some("pip 23.0 and later can: upgrade the builder's".to_owned()),
+            Self::Index(error) => error.hint(),
             Self::NoWheel { .. } => Some(
                 "the index may have changed meanwhile: try again, or with `--installer pip`"
                     .to_owned(),

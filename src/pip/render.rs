@@ -51,7 +51,7 @@ impl Rendered {
         // Requirements that name nothing: only their URL tells which of the items they are.
         let nameless = items
             .iter()
-            .any(|item| item.is_direct && item.requested && !named.contains(&item.name));
+            .any(|item| item.is_direct() && item.requested && !named.contains(&item.name));
         let mut hashed = false;
         let mut kept = String::new();
         let lines = std::mem::take(&mut self.lines);
@@ -72,9 +72,9 @@ impl Rendered {
         }
         let mut pins = String::new();
         for item in items {
-            let known = named.contains(&item.name) || (item.is_direct && item.requested);
+            let known = named.contains(&item.name) || (item.is_direct() && item.requested);
             if !known {
-                let line = if item.is_direct {
+                let line = if item.is_direct() {
                     format!("{} @ {}", item.name, item.url)
                 } else {
                     format!("{}=={}", item.name, item.version)
@@ -82,7 +82,7 @@ impl Rendered {
                 kept.push_str(&line);
                 kept.push('\n');
                 self.lines.push(None);
-            } else if !item.is_direct && !hashed {
+            } else if !item.is_direct() && !hashed {
                 // With hashes, each line is a pin already.
                 pins.push_str(&format!("{}=={}\n", item.name, item.version));
             }

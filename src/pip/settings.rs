@@ -6,8 +6,12 @@
 //! left out and said.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
-use crate::requirements::hide_credentials;
+use super::Options;
+
+use crate::plan::Setting;
+use crate::requirements::{Input, hide_credentials};
 
 /// How pip reaches an index. They decide whether a build succeeds, hardly what it makes.
 const TRANSPORT: [&str; 17] = [
@@ -120,20 +124,11 @@ pub(super) enum Origin {
     Caller,
 }
 
-/// A setting of pip's that reaches the build, for the summary.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Setting {
-    /// The option's name without dashes.
-    pub name: String,
-    /// Its value, credentials hidden.
-    pub value: String,
-    /// The file or variable that it came from.
-    pub from: String,
-}
-
 /// The settings of one build, sorted out.
-#[derive(Debug, Default)]
-pub(super) struct Settings {
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Whether paths in them are this machine's, whoever set them.
+    pub(super) is_here: bool,
     /// Option to value and where its paths are; values may hold secrets.
     pub(super) pass: BTreeMap<String, (String, Origin)>,
     /// What the summary says of them.
@@ -176,6 +171,48 @@ impl Settings {
         settings.ignored.sort();
         settings.ignored.dedup();
         settings
+    }
+
+    /// Those of a caller without a builder.
+    #[must_use]
+    pub fn of_caller(options: &Options) -> Self {
+        let none = BTreeMap::new();
+        Self {
+            is_here: true,
+            ..Self::sort(&[], &[], &none, &options.env)
+        }
+    }
+
+    /// The settings that reach the build.
+    #[must_use]
+    pub fn recorded(&self) -> &[Setting] {
+        &self.recorded
+    }
+
+    /// What does not, in words.
+    #[must_use]
+    pub fn ignored(&self) -> &[String] {
+        &self.ignored
+    }
+
+    /// The files of constraints that the caller's settings name: inputs like any other.
+    #[must_use]
+    pub fn constraints(&self) -> Vec<Input> {
+        match self.pass.get("constraint") {
+            Some((value, origin)) if self.is_here || *origin == Origin::Caller => value
+                .split_whitespace()
+                .map(|path| Input::Path(PathBuf::from(path)))
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether a switch is on, as pip reads its value.
+    pub(super) fn is_on(&self, name: &str) -> bool {
+        self.pass.get(name).is_some_and(|(value, _)| {
+            let value = value.to_ascii_lowercase();
+            ["y", "yes", "t", "true", "on", "1"].contains(&value.as_str())
+        })
     }
 
     /// Takes a setting of this origin out again, and says so.

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::error::{Error, Problem, excerpt};
 use super::marker::Marker;
 use super::specifier::{Name, Specifiers};
 use super::text::{LocalPath, Location, Text};
+use crate::digest::Digest;
 use crate::target::MarkerEnvironment;
 
 /// A requirement or a constraint, and where it stands.
@@ -113,6 +114,11 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
+    fn parse(name: &str) -> Option<Self> {
+        let known = [Self::Sha256, Self::Sha384, Self::Sha512];
+        known.into_iter().find(|one| one.as_str() == name)
+    }
+
     /// The name, as pip writes it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -144,17 +150,42 @@ pub struct Hash {
 }
 
 impl Hash {
+    /// A digest in hex that could be one; `None` if the algorithm is not known, or it has another
+    /// length.
+    #[must_use]
+    pub fn new(algorithm: &str, hex: &str) -> Option<Self> {
+        let hash = Self {
+            algorithm: Algorithm::parse(algorithm)?,
+            hex: hex.to_ascii_lowercase(),
+        };
+        hash.is_well_formed().then_some(hash)
+    }
+
+    /// The same in lower case, as pip compares them.
+    #[must_use]
+    pub fn lower(&self) -> Self {
+        Self {
+            algorithm: self.algorithm,
+            hex: self.hex.to_ascii_lowercase(),
+        }
+    }
+
     /// Parses `algorithm:digest`.
     pub(super) fn parse(text: &str) -> Result<Self, Problem> {
         let (algorithm, hex) = text.split_once(':').ok_or(Problem::HashForm)?;
-        let algorithm = [Algorithm::Sha256, Algorithm::Sha384, Algorithm::Sha512]
-            .into_iter()
-            .find(|known| known.as_str() == algorithm)
-            .ok_or(Problem::HashAlgorithm)?;
         Ok(Self {
-            algorithm,
+            algorithm: Algorithm::parse(algorithm).ok_or(Problem::HashAlgorithm)?,
             hex: hex.to_owned(),
         })
+    }
+
+    /// The digest, if it is one of SHA-256.
+    #[must_use]
+    pub fn sha256(&self) -> Option<Digest> {
+        match self.algorithm {
+            Algorithm::Sha256 => self.to_string().to_ascii_lowercase().parse().ok(),
+            Algorithm::Sha384 | Algorithm::Sha512 => None,
+        }
     }
 
     /// Whether the text has the form of a digest at all.
@@ -168,6 +199,13 @@ impl Hash {
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.algorithm.as_str(), self.hex)
+    }
+}
+
+impl<'de> Deserialize<'de> for Hash {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(|_| serde::de::Error::custom("not a hash"))
     }
 }
 
@@ -193,6 +231,28 @@ impl Entry {
         match &self.what {
             What::Named { name, .. } => Some(name),
             What::Url { name, .. } | What::Path { name, .. } => name.as_ref(),
+        }
+    }
+
+    /// Whether the requirement names this URL or the path that it stands for; credentials and
+    /// fragments do not count.
+    #[must_use]
+    pub fn leads_to(&self, url: &str) -> bool {
+        let plain = |text: &str| {
+            let text = text.split('#').next().unwrap_or_default();
+            match (text.find("://"), text.find('@')) {
+                (Some(scheme), Some(at)) if at > scheme => {
+                    format!("{}{}", &text[..scheme + 3], &text[at + 1..])
+                }
+                _ => text.to_owned(),
+            }
+        };
+        match &self.what {
+            What::Named { .. } => false,
+            What::Url { url: own, .. } => plain(own.expanded()) == plain(url),
+            What::Path { path, .. } => {
+                plain(url).strip_prefix("file://") == Some(&path.to_string_lossy())
+            }
         }
     }
 

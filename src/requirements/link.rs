@@ -98,9 +98,7 @@ impl<'a> Link<'a> {
 
     /// The last part of the path, without escapes.
     pub(super) fn file_name(&self) -> String {
-        let path = unquote(&self.path);
-        let path = path.trim_end_matches('/');
-        path.rsplit('/').next().unwrap_or_default().to_owned()
+        last_part(&self.path)
     }
 
     /// The name in `#egg=name`.
@@ -221,14 +219,25 @@ pub(super) fn wheel_name(file_name: &str) -> Result<Name, Problem> {
     Ok(Name::new(name))
 }
 
+/// The name of the file that a URL leads to, without escapes.
+pub(crate) fn file_name(url: &str) -> String {
+    last_part(url.split(['?', '#']).next().unwrap_or_default())
+}
+
+fn last_part(path: &str) -> String {
+    let path = unquote(path);
+    let path = path.trim_end_matches('/');
+    path.rsplit('/').next().unwrap_or_default().to_owned()
+}
+
 /// Whether the file's name ends as an archive's does.
-pub(super) fn is_archive(path: &str) -> bool {
+pub(crate) fn is_archive(path: &str) -> bool {
     let extension = extension(path.rsplit('/').next().unwrap_or_default());
     ARCHIVES.contains(&&*extension.to_ascii_lowercase())
 }
 
 /// The ending of a file's name, `.tar` and what follows it taken together.
-pub(super) fn extension(file_name: &str) -> &str {
+pub(crate) fn extension(file_name: &str) -> &str {
     let split = |name: &str| {
         let dots = name.len() - name.trim_start_matches('.').len();
         name[dots..].rfind('.').map_or(name.len(), |dot| dot + dots)

@@ -69,13 +69,14 @@ use serde::Serialize;
 pub use entry::{Algorithm, Applies, Entry, Hash, PathKind, UrlKind, What};
 pub use error::{Error, Problem};
 pub(crate) use lines::{split_lines, trim};
+pub(crate) use link::{extension, file_name, is_archive};
 pub use marker::{Marker, Undefined};
-pub use options::{FindLinks, FormatControl, Located, Options, ReleaseControl};
+pub use options::{FindLinks, FormatControl, Formats, Located, Options, ReleaseControl};
 pub(crate) use specifier::Dependency;
 pub use specifier::{Name, Operator, Specifier, Specifiers};
 pub use text::{LocalPath, Location, Text};
 pub(crate) use version::is_version;
-pub use version::same_version;
+pub use version::{Version, same_version};
 
 use crate::digest::Digest;
 use crate::target::MarkerEnvironment;

@@ -1,7 +1,10 @@
 //! The options that requirements files set for the whole run.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
+use super::specifier::Name;
 use super::text::{LocalPath, Location, Text};
 
 /// A value, and where it was given.
@@ -66,6 +69,77 @@ pub enum FormatControl {
     OnlyBinary(Text),
     /// `--no-binary`
     NoBinary(Text),
+}
+
+/// What `--only-binary` and `--no-binary` leave, all of them together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Formats {
+    only_binary: BTreeSet<String>,
+    no_binary: BTreeSet<String>,
+}
+
+impl Formats {
+    /// Takes one more option into account; later ones win.
+    pub fn add(&mut self, control: &FormatControl) {
+        match control {
+            FormatControl::OnlyBinary(names) => self.only_binary(names.expanded()),
+            FormatControl::NoBinary(names) => self.no_binary(names.expanded()),
+        }
+    }
+
+    /// `--only-binary NAMES`
+    pub fn only_binary(&mut self, names: &str) {
+        merge(names, &mut self.only_binary, &mut self.no_binary);
+    }
+
+    /// `--no-binary NAMES`
+    pub fn no_binary(&mut self, names: &str) {
+        merge(names, &mut self.no_binary, &mut self.only_binary);
+    }
+
+    /// Whether a distribution may be a wheel, and whether it may be built of an sdist.
+    #[must_use]
+    pub fn of(&self, name: &Name) -> (bool, bool) {
+        let name = name.as_str();
+        if self.only_binary.contains(name) {
+            (true, false)
+        } else if self.no_binary.contains(name) {
+            (false, true)
+        } else if self.only_binary.contains(ALL) {
+            (true, false)
+        } else if self.no_binary.contains(ALL) {
+            (false, true)
+        } else {
+            (true, true)
+        }
+    }
+}
+
+const ALL: &str = ":all:";
+const NONE: &str = ":none:";
+
+/// As `FormatControl.handle_mutual_excludes` of pip: what is named for the one is taken from the other,
+/// and `:all:` wipes out what came before it.
+fn merge(names: &str, to: &mut BTreeSet<String>, from: &mut BTreeSet<String>) {
+    let mut names: Vec<&str> = names.split(',').collect();
+    while let Some(at) = names.iter().position(|name| *name == ALL) {
+        from.clear();
+        to.clear();
+        to.insert(ALL.to_owned());
+        names.drain(..=at);
+        if !names.contains(&NONE) {
+            return;
+        }
+    }
+    for name in names {
+        if name == NONE {
+            to.clear();
+            continue;
+        }
+        let name = Name::new(name).as_str().to_owned();
+        from.remove(&name);
+        to.insert(name);
+    }
 }
 
 /// Which releases may be installed. Values are names with commas between them, `:all:` or

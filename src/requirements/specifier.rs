@@ -132,6 +132,23 @@ pub struct Specifiers {
 }
 
 impl Specifiers {
+    /// The clause that leaves one version, or one with local labels besides: `==1.0` or `===1.0`.
+    #[must_use]
+    pub fn pin(&self) -> Option<&Specifier> {
+        self.clauses.iter().find(|clause| match clause.operator {
+            Operator::Identical => true,
+            Operator::Equal => !clause.version.ends_with(".*"),
+            _ => false,
+        })
+    }
+
+    /// Whether all clauses admit a version, written in its normal form; pre-releases are versions like
+    /// any other.
+    #[must_use]
+    pub fn admit(&self, version: &str) -> bool {
+        self.clauses.iter().all(|clause| clause.admits(version))
+    }
+
     /// The clauses in the order in which they were written.
     #[must_use]
     pub fn clauses(&self) -> &[Specifier] {
@@ -255,6 +272,10 @@ pub(crate) struct Dependency {
     pub(crate) name: Name,
     /// With which extras.
     pub(crate) extras: BTreeSet<Name>,
+    /// The versions that will do.
+    pub(crate) specifiers: Specifiers,
+    /// Where it is to be had, if it must not be an index.
+    pub(crate) url: Option<String>,
     marker: Option<Expression>,
 }
 
@@ -263,8 +284,10 @@ impl Dependency {
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let parsed = parse(text).ok()?;
         Some(Self {
+            url: parsed.url.map(|url| text[url].to_owned()),
             name: parsed.name,
             extras: parsed.extras,
+            specifiers: parsed.specifiers,
             marker: parsed.marker.map(|(_, expression)| expression),
         })
     }

@@ -6,9 +6,10 @@
 //! with any text, drops some markers with no more than a warning, and knows an older reading of `<`
 //! and `>`.
 
+use std::fmt;
 use std::str::FromStr as _;
 
-use pep508_rs::pep440_rs::Version;
+use pep508_rs::pep440_rs::Version as Parsed;
 
 use super::lines::{is_space, trim, trim_start};
 use super::specifier::{OPERATORS, Operator, Specifier};
@@ -33,7 +34,7 @@ impl Specifier {
         version(&self.version).is_some_and(|limit| self.compare(&candidate, &limit))
     }
 
-    fn compare(&self, candidate: &Version, limit: &Version) -> bool {
+    fn compare(&self, candidate: &Parsed, limit: &Parsed) -> bool {
         let public = || candidate.clone().without_local();
         let equal = || {
             if limit.is_local() {
@@ -61,7 +62,7 @@ impl Specifier {
 }
 
 /// `>`: not the post-releases or local versions of `limit`.
-fn above(candidate: &Version, limit: &Version) -> bool {
+fn above(candidate: &Parsed, limit: &Parsed) -> bool {
     let next = if let Some(dev) = limit.dev() {
         dev.checked_add(1)
             .map(|dev| limit.clone().with_dev(Some(dev)))
@@ -69,7 +70,7 @@ fn above(candidate: &Version, limit: &Version) -> bool {
         let post = post.checked_add(1);
         post.map(|post| limit.clone().with_post(Some(post)).with_dev(Some(0)))
     } else {
-        let same = |version: &Version| {
+        let same = |version: &Parsed| {
             version
                 .clone()
                 .with_post(None)
@@ -82,22 +83,42 @@ fn above(candidate: &Version, limit: &Version) -> bool {
 }
 
 /// The first version of a series: `1.2` → `1.2.dev0`.
-fn starts(base: &Version) -> Version {
+fn starts(base: &Parsed) -> Parsed {
     base.only_release()
         .with_epoch(base.epoch())
         .with_dev(Some(0))
 }
 
 /// The first version behind a series: `1.2` → `1.3.dev0`; `None` if there is no such number.
-fn after(base: &Version, release: &[u64]) -> Option<Version> {
+fn after(base: &Parsed, release: &[u64]) -> Option<Parsed> {
     let (last, rest) = release.split_last()?;
     let last = last.checked_add(1)?;
     let release = rest.iter().copied().chain([last]);
     Some(
-        Version::new(release)
+        Parsed::new(release)
             .with_epoch(base.epoch())
             .with_dev(Some(0)),
     )
+}
+
+/// A version of a distribution, ordered as [the specification](
+/// https://packaging.python.org/en/latest/specifications/version-specifiers/) orders them. Displays
+/// itself in its normal form.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version(Parsed);
+
+impl Version {
+    /// Parses a version, however it is written; `None` if it is none.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        version(text).map(Self)
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
 }
 
 /// Whether the text is a version.
@@ -115,10 +136,10 @@ pub fn same_version(a: &str, b: &str) -> bool {
 }
 
 /// Parses a version as `packaging` does. Numbers end at 2⁶⁴ − 1.
-fn version(text: &str) -> Option<Version> {
+fn version(text: &str) -> Option<Parsed> {
     let text = trim(text);
     text.is_ascii()
-        .then(|| Version::from_str(text).ok())
+        .then(|| Parsed::from_str(text).ok())
         .flatten()
 }
 

@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use crate::event::{Cancel, Stream};
 use crate::fs;
@@ -22,6 +23,11 @@ mod stream;
 
 pub use container::{Container, Engine};
 pub use local::Local;
+
+/// What a command of this machine that takes at most `limit` writes to standard output.
+pub(crate) fn ask(exec: &Exec, cancel: &Cancel, limit: Duration) -> Result<String, Error> {
+    process::capture_within(exec, cancel, limit)
+}
 
 /// A command, not yet run.
 #[derive(Clone, PartialEq, Eq)]

@@ -128,6 +128,26 @@ impl<'a> Store<'a> {
         self.find(Path::new(name), name, &digest, expected, &copy)
     }
 
+    /// The wheel with this SHA-256, which `get` has put at the path that it is given, and hashed, when it
+    /// returns.
+    pub(crate) fn fetch<E>(
+        &self,
+        name: &str,
+        digest: &Digest,
+        get: impl Fn(&Path) -> Result<(), E>,
+    ) -> Result<Wheel, E>
+    where
+        E: std::error::Error + From<Error> + From<crate::cache::Error> + 'static,
+    {
+        Filename::parse(name).map_err(Error::from)?;
+        let wheel = match self.get(digest) {
+            Ok(wheel) => wheel,
+            Err(_) => self.insert(Path::new(name), name, digest, &get)?,
+        };
+        wheel.admit(self.leniency)?;
+        Ok(wheel)
+    }
+
     /// The wheel with this SHA-256, which `copy` gets where it is not known. `shown` is what messages
     /// call it.
     fn find(
@@ -208,29 +228,33 @@ impl<'a> Store<'a> {
             .map_err(|_| Error::Changed(PathBuf::from(BYTECODE)))
     }
 
-    fn insert(
+    fn insert<E>(
         &self,
         shown: &Path,
         name: &str,
         digest: &Digest,
-        copy: &dyn Fn(&Path) -> Result<(), Error>,
-    ) -> Result<Wheel, Error> {
-        self.cache.insert(Bucket::Wheels, digest, |folder| {
-            let path = folder.join(name);
-            copy(&path)?;
-            let archive = Archive::open(&path, None, &self.limits, self.cancel)
-                .map_err(|error| error.about(shown))?;
-            let wheel = Wheel::check(name, *digest, archive, self.leniency)
-                .map_err(|error| error.about(shown))?;
-            let index = Index {
-                facts: wheel.facts,
-                entries: wheel.archive.entries().to_vec(),
-            };
-            write_index(&folder.join(INDEX), &index)
-        })?;
+        copy: &dyn Fn(&Path) -> Result<(), E>,
+    ) -> Result<Wheel, E>
+    where
+        E: std::error::Error + From<Error> + From<crate::cache::Error> + 'static,
+    {
+        self.cache
+            .insert(Bucket::Wheels, digest, |folder| -> Result<(), E> {
+                let path = folder.join(name);
+                copy(&path)?;
+                let archive = Archive::open(&path, None, &self.limits, self.cancel)
+                    .map_err(|error| Error::from(error.about(shown)))?;
+                let wheel = Wheel::check(name, *digest, archive, self.leniency)
+                    .map_err(|error| error.about(shown))?;
+                let index = Index {
+                    facts: wheel.facts,
+                    entries: wheel.archive.entries().to_vec(),
+                };
+                write_index(&folder.join(INDEX), &index).map_err(E::from)
+            })?;
         // As it will be found from now on.
-        self.get(digest)
-            .map_err(|_| Error::Changed(shown.to_path_buf()))
+        let found = self.get(digest);
+        found.map_err(|_| Error::Changed(shown.to_path_buf()).into())
     }
 
     fn seen_key(path: &Path, stamp: &fs::Stamp) -> Result<Digest, Error> {

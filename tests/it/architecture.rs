@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules in the order of the pipeline.
-const ORDER: [&str; 21] = [
+const ORDER: [&str; 22] = [
     "digest",
     "inflate",
     "fs",
@@ -15,14 +15,15 @@ const ORDER: [&str; 21] = [
     "requirements",
     "wheel",
     "runner",
+    "index",
     "interpreter",
     "layout",
-    "pip",
+    "plan",
     "resolve",
+    "pip",
     "install",
     "audit",
     "pack",
-    "plan",
     "artifact",
     "error",
     "pipeline",

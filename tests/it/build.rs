@@ -268,7 +268,7 @@ fn a_file_url_with_a_hash() {
     );
     let ran = sandbox
         .offline(&["requirements.txt"])
-        .fails(1, &["requirements.txt:1: "]);
+        .fails(1, &["requirements.txt:1:1: "]);
     assert!(ran.stderr.contains(&right), "{}", ran.stderr);
 }
 
@@ -310,7 +310,7 @@ fn pip_constraint_is_taken_over() {
         .ok();
     let json: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(json["distributions"][0]["version"], "1.0");
-    assert_eq!(json["version"], 1);
+    assert_eq!(json["version"], 2);
     assert!(json["settings"].to_string().contains("PIP_CONSTRAINT"));
 }
 
@@ -370,8 +370,13 @@ fn a_plan_says_what_applies_and_why_not() {
         "requirements.txt",
         "flask[async]>=2 ; python_version >= '3'\nolder ; python_version < '3'\n-i https://u:secret@index.example/simple\n",
     );
+    WheelBuilder::new("flask", "2.1")
+        .metadata("Provides-Extra: async")
+        .requires("asgiref>=3; extra == 'async'")
+        .build(&sandbox.links());
+    WheelBuilder::new("asgiref", "3.0").build(&sandbox.links());
     let ran = sandbox
-        .run(&["plan", "requirements.txt", "--format", "json"])
+        .offline(&["plan", "requirements.txt", "--format", "json"])
         .ok();
     let json: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
     let [flask, older] = json["requirements"].as_array().unwrap().as_slice() else {
@@ -395,9 +400,23 @@ fn a_plan_says_what_applies_and_why_not() {
     assert!(
         !ran.stdout.contains("secret") && ran.stdout.contains("https://****@index.example/simple")
     );
-    let text = sandbox.run(&["plan", "requirements.txt"]).ok().stdout;
+    assert_eq!(json["decided_by"], "pip");
+    let of = |name: &str| {
+        let all = json["distributions"].as_array().unwrap();
+        all.iter().find(|one| one["name"] == name).unwrap()
+    };
+    assert_eq!(
+        of("flask")["required_by"],
+        serde_json::json!([{"file": "requirements.txt", "line": 1}])
+    );
+    assert_eq!(
+        of("asgiref")["required_by"],
+        serde_json::json!([{"distribution": "flask"}])
+    );
+    let text = sandbox.offline(&["plan", "requirements.txt"]).ok().stdout;
     assert!(
         text.contains("left out: ") && !text.contains("secret"),
         "{text}"
     );
+    assert!(text.contains("install  asgiref 3.0") && text.contains("for flask"));
 }

@@ -171,23 +171,16 @@ fn by_pip(python: &Path, case: &Case, sandbox: &Sandbox) -> Vec<String> {
     names.split(", ").map(ToOwned::to_owned).collect()
 }
 
-/// What is installed here: with `-v`, a line tells why each wheel is not in the cache, in order.
+/// What is installed here, in the order of the plan.
 fn by_us(python: &Path, case: &Case, sandbox: &Sandbox) -> Vec<String> {
     sandbox.write("requirements.txt", case.asked.join("\n"));
     let python = python.display().to_string();
-    let args = [
-        "requirements.txt",
-        "-v",
-        "--python",
-        &python,
-        "-o",
-        "deps.tar",
-    ];
-    let ran = sandbox.offline(&args).ok();
-    ran.stderr
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("wheel  "))
-        .map(|line| line.split(' ').next().unwrap_or_default().to_owned())
+    let args = ["plan", "requirements.txt", "--python", &python];
+    let ran = sandbox.offline(&[&args[..], &["--format", "json"]].concat());
+    let plan: serde_json::Value = serde_json::from_str(&ran.ok().stdout).unwrap();
+    let items = plan["distributions"].as_array().unwrap().iter();
+    items
+        .map(|item| item["name"].as_str().unwrap().to_owned())
         .collect()
 }
 

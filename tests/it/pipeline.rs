@@ -205,10 +205,10 @@ fn a_failure_of_pip_is_told_by_the_users_line() {
     let mut runner = FakeRunner::new();
     runner.fails = true;
     runner.lines = &[
-        "ERROR: Could not find a version that satisfies the requirement nothing==9 (from versions: none)",
-        "ERROR: No matching distribution found for nothing==9",
+        "ERROR: Could not find a version that satisfies the requirement nothing>=9 (from versions: none)",
+        "ERROR: No matching distribution found for nothing>=9",
     ];
-    let request = request("\n\n# why\nnothing==9\n", folder.path());
+    let request = request("\n\n# why\nnothing>=9\n", folder.path());
     let error = pipeline::build(&request, &runner, &|_| {}, &Cancel::new()).unwrap_err();
     assert!(error.to_string().starts_with("-:4: "), "{error}");
     assert_eq!((error.kind(), error.tail().len()), (Kind::Build, 2));

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use prebuild::pack::Output;
 
@@ -226,13 +227,33 @@ pub(crate) struct BuilderArgs {
 #[command(next_help_heading = "As pip has them")]
 pub(crate) struct PipArgs {
     /// The index
-    #[arg(short, long, value_name = "URL", visible_alias = "pypi-url")]
+    #[arg(
+        short,
+        long,
+        value_name = "URL",
+        visible_alias = "pypi-url",
+        env = "PREBUILD_INDEX_URL",
+        hide_env_values = true
+    )]
     pub(crate) index_url: Option<String>,
     /// Another index
-    #[arg(long, value_name = "URL")]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "PREBUILD_EXTRA_INDEX_URL",
+        value_delimiter = ' ',
+        hide_env_values = true
+    )]
     pub(crate) extra_index_url: Vec<String>,
     /// A page or folder of links to archives
-    #[arg(short, long, value_name = "URL|PATH")]
+    #[arg(
+        short,
+        long,
+        value_name = "URL|PATH",
+        env = "PREBUILD_FIND_LINKS",
+        value_delimiter = ' ',
+        hide_env_values = true
+    )]
     pub(crate) find_links: Vec<String>,
     /// Ask no index
     #[arg(long)]
@@ -258,6 +279,20 @@ pub(crate) struct PipArgs {
     /// Install what is named and not what it needs
     #[arg(long)]
     pub(crate) no_deps: bool,
+    /// Which index a project is taken from if several have it: the best file of all, as pip does, or
+    /// the first that has it, the extra ones before the main one
+    #[arg(long, value_enum, default_value_t = IndexStrategy::UnsafeBestMatch, env = "PREBUILD_INDEX_STRATEGY")]
+    pub(crate) index_strategy: IndexStrategy,
+    /// Ask no host for anything: what is in the cache has to do
+    #[arg(long, env = "PREBUILD_OFFLINE", value_parser = FalseyValueParser::new())]
+    pub(crate) offline: bool,
+}
+
+/// Which index counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum IndexStrategy {
+    UnsafeBestMatch,
+    FirstIndex,
 }
 
 /// Where pip runs.

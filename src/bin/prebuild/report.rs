@@ -13,7 +13,7 @@ use prebuild::artifact::Artifact;
 use prebuild::cache::{Freed, Sizes, Verified};
 use prebuild::error::Kind;
 use prebuild::event::Event;
-use prebuild::plan::{Plan, Planned};
+use prebuild::plan::{Form, Item, Plan, Planned};
 use prebuild::requirements::What;
 
 use crate::args::{Color, Format, Messages};
@@ -121,7 +121,8 @@ impl Report {
             Event::Note(text) => self.stage("note", text),
             Event::Waiting(what) => self.stage("wait", what),
             Event::Warning(text) => self.warning(text),
-            Event::Packed { done, total } => {
+            Event::Fetching(count) => self.stage("fetch", &format!("{count} wheels")),
+            Event::Fetched { done, total } | Event::Packed { done, total } => {
                 if self.bar.length() != Some(*total) {
                     self.bar.set_length(*total);
                     self.bar.set_style(meter());
@@ -188,9 +189,14 @@ impl Report {
             return print_json(plan);
         }
         let mut out = io::stdout().lock();
-        writeln!(out, "builder  {}", plan.builder)?;
+        match &plan.builder {
+            Some(builder) => writeln!(out, "builder  {builder}")?,
+            None => writeln!(out, "builder  none")?,
+        }
         writeln!(out, "target   {}", plan.target)?;
-        writeln!(out, "pip      {}", plan.pip)?;
+        if let Some(pip) = &plan.pip {
+            writeln!(out, "pip      {pip}")?;
+        }
         for setting in &plan.settings {
             writeln!(
                 out,
@@ -206,6 +212,9 @@ impl Report {
         }
         for entry in &plan.constraints {
             writeln!(out, "limit    {}", entry_line(entry))?;
+        }
+        for item in &plan.distributions {
+            writeln!(out, "install  {}", item_line(item))?;
         }
         out.flush()
     }
@@ -345,6 +354,22 @@ fn entry_line(planned: &Planned) -> String {
     if let Some(reason) = &planned.reason {
         line.push_str(&format!(", left out: {reason}"));
     }
+    line
+}
+
+/// A distribution on one line: what it is, how it will be had, from where, and who wants it.
+fn item_line(item: &Item) -> String {
+    let what = format!("{} {}", item.name, item.version);
+    let how = match item.form {
+        Form::Wheel => "wheel",
+        Form::Sdist => "to be built",
+    };
+    let mut line = format!("{what:<40} {how}");
+    if let Some(size) = item.size {
+        line.push_str(&format!(", {}", HumanBytes(size)));
+    }
+    let by: Vec<_> = item.required_by.iter().map(ToString::to_string).collect();
+    line.push_str(&format!(", {}, for {}", item.url, by.join(", ")));
     line
 }
 

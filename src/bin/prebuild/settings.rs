@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 use prebuild::cache::Place;
 use prebuild::event::Cancel;
+use prebuild::index::Strategy;
 use prebuild::install::Installer;
 use prebuild::pack::DEFAULT_MTIME;
 use prebuild::pipeline::Request;
@@ -17,7 +18,7 @@ use prebuild::requirements::Input;
 use prebuild::runner::{Container, Engine, Local, Runner};
 use prebuild::wheel::Leniency;
 
-use crate::args::{self, Builder, BuilderArgs, CacheArgs, Common, PipArgs};
+use crate::args::{self, Builder, BuilderArgs, CacheArgs, Common, IndexStrategy, PipArgs};
 
 /// What this process was started with.
 pub(crate) struct Environment {
@@ -138,6 +139,12 @@ impl Settings {
             // What is built is packed into a wheel, a zip, which knows no earlier year.
             request.pip.epoch = epoch.max(DEFAULT_MTIME);
         }
+        request.pip.strategy = match pip.index_strategy {
+            IndexStrategy::UnsafeBestMatch => Strategy::UnsafeBestMatch,
+            IndexStrategy::FirstIndex => Strategy::FirstIndex,
+        };
+        request.pip.offline = pip.offline;
+        request.pip.now = Some(now);
         request.pip.env = pip_variables(environment, pip);
         request.pip.set = set_variables(environment, &builder.env)?;
         request.pip.ca_cert.clone_from(&builder.ca_cert);
@@ -192,6 +199,12 @@ fn clock() -> Duration {
     START.get_or_init(Instant::now).elapsed()
 }
 
+/// The seconds since 1970.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default().as_secs()
+}
+
 fn input(path: PathBuf) -> anyhow::Result<Input> {
     if path != Path::new("-") {
         return Ok(Input::Path(path));
@@ -218,6 +231,9 @@ fn pip_variables(environment: &Environment, pip: PipArgs) -> BTreeMap<String, St
         prefer_binary,
         require_hashes,
         no_deps,
+        // Not pip's.
+        index_strategy: _,
+        offline: _,
     } = pip;
     let mut env = environment.env.clone();
     let mut set = |name: &str, value: String| {

@@ -95,9 +95,7 @@ impl Sandbox {
     /// Runs it with the wheels of this sandbox and no index.
     pub(crate) fn offline(&self, args: &[&str]) -> Ran {
         let links = self.links().display().to_string();
-        let mut all = vec!["--no-index", "--find-links", &links];
-        all.extend(args);
-        self.run(&all)
+        self.run(&[args, &["--no-index", "--find-links", &links]].concat())
     }
 
     /// What temporary files are left; pip's own cache is none.

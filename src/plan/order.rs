@@ -10,9 +10,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::is_from;
-use super::report::Item;
-use crate::requirements::{Dependency, Name};
+use super::Item;
+use crate::requirements::{self, Applies, Dependency, Name, Requirements};
 use crate::target::MarkerEnvironment;
 
 /// The first pip whose walk through a circle comes to one node [`VISITS`] times at most. Those before
@@ -27,18 +26,40 @@ const STEPS: usize = 1_000_000;
 /// one without. The start has no name.
 type Node = (Option<Name>, BTreeSet<Name>);
 
-/// What pip was asked.
+/// What was asked for.
 #[derive(Debug)]
-pub(super) struct Asked<'a> {
+pub(crate) struct Asked<'a> {
     /// The names that the user wrote, each with the extras behind it.
-    pub(super) named: BTreeSet<(Name, BTreeSet<Name>)>,
+    named: BTreeSet<(Name, BTreeSet<Name>)>,
     /// Whether dependencies were not looked at.
-    pub(super) no_deps: bool,
-    pub(super) environment: &'a MarkerEnvironment,
+    no_deps: bool,
+    environment: &'a MarkerEnvironment,
 }
 
-/// Sorts by the order in which this version of pip installs.
-pub(super) fn sort(items: &mut [Item], asked: &Asked<'_>, pip: &str) {
+impl<'a> Asked<'a> {
+    /// What the requirements ask for of this interpreter.
+    pub(crate) fn new(
+        requirements: &Requirements,
+        no_deps: bool,
+        environment: &'a MarkerEnvironment,
+    ) -> Result<Self, requirements::Error> {
+        let mut named = BTreeSet::new();
+        for entry in requirements.entries() {
+            if let (Some(name), Applies::Yes) = (entry.name(), entry.applies(environment)?) {
+                named.insert((name.clone(), entry.extras.clone()));
+            }
+        }
+        Ok(Self {
+            named,
+            no_deps,
+            environment,
+        })
+    }
+}
+
+/// Sorts by the order in which this version of pip installs; the latest one that is known, if it is
+/// none.
+pub(crate) fn sort(items: &mut [Item], asked: &Asked<'_>, pip: Option<&str>) {
     let mut graph = graph(items, asked);
     let mut weights: BTreeMap<Name, usize> = BTreeMap::new();
     let start: Node = (None, BTreeSet::new());
@@ -66,7 +87,11 @@ pub(super) fn sort(items: &mut [Item], asked: &Asked<'_>, pip: &str) {
         graph: &graph,
         path: BTreeSet::new(),
         visits: BTreeMap::new(),
-        limit: if is_from(pip, LIMITED) { VISITS } else { STEPS },
+        limit: if pip.is_none_or(is_limited) {
+            VISITS
+        } else {
+            STEPS
+        },
         steps: 0,
     };
     walk.visit(&start);
@@ -77,6 +102,12 @@ pub(super) fn sort(items: &mut [Item], asked: &Asked<'_>, pip: &str) {
         let weight = weights.get(&item.name).copied().unwrap_or(0);
         std::cmp::Reverse((weight, item.name.clone()))
     });
+}
+
+/// Whether this pip's walk has a limit.
+fn is_limited(pip: &str) -> bool {
+    let mut numbers = pip.split('.').map(|part| part.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= LIMITED
 }
 
 /// Which node depends on which.

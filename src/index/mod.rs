@@ -1,0 +1,600 @@
+//! Indexes of distributions: what files there are of a project, and getting them.
+//!
+//! An index is asked by the [Simple API](
+//! https://packaging.python.org/en/latest/specifications/simple-repository-api/), as JSON or HTML; a
+//! page or a folder of links is one that has all projects in one place. What is said here of an
+//! index's order and of credentials is what pip does, unless a [`Strategy`] says otherwise.
+//!
+//! **Nothing is believed.** What a page says of a file (its digest, its length, its metadata) is held
+//! against the file. Credentials go to the host that they are for, and never along with a redirect.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use url::Url;
+
+use crate::cache::{self, Cache};
+use crate::event::Cancel;
+use crate::fs;
+use crate::requirements::{Name, hide_credentials};
+use crate::wheel;
+
+mod client;
+mod credentials;
+mod download;
+mod fetch;
+mod page;
+mod pages;
+
+pub use client::Network;
+pub use fetch::Wanted;
+pub use page::{File, Problem};
+
+use client::{Client, shown};
+
+/// How many requests are under way at a time.
+const WORKERS: usize = 16;
+/// How often the switch is looked at while they are.
+const TICK: Duration = Duration::from_millis(50);
+
+/// The index that is asked where none is named.
+pub const DEFAULT_INDEX: &str = "https://pypi.org/simple";
+
+/// Where files are looked for.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    /// The URLs of indexes, credentials and all, the main one first.
+    pub indexes: Vec<String>,
+    /// Pages, files and folders of links.
+    pub links: Vec<Links>,
+    /// Which of them counts.
+    pub strategy: Strategy,
+}
+
+impl Default for Sources {
+    fn default() -> Self {
+        Self {
+            indexes: vec![DEFAULT_INDEX.to_owned()],
+            links: Vec::new(),
+            strategy: Strategy::default(),
+        }
+    }
+}
+
+/// A place with links to files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Links {
+    /// A page.
+    Page(String),
+    /// A folder with files, or a page in a file.
+    Path(PathBuf),
+}
+
+/// Which index a project is taken from if several have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum Strategy {
+    /// The best file of all of them, as pip has it.
+    #[default]
+    UnsafeBestMatch,
+    /// The first that has the project at all: extra indexes in their order, and the main one last. A
+    /// name that somebody else takes on the main index is of no use to him then.
+    FirstIndex,
+}
+
+/// A file that a source has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// What the source says of it.
+    pub file: File,
+    /// The source, credentials hidden.
+    pub source: String,
+}
+
+/// Why an index gives nothing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// It says so.
+    #[error("`{url}` answers with status {status}")]
+    Status {
+        /// What was asked for.
+        url: String,
+        /// The status.
+        status: u16,
+    },
+    /// There is no way to it, or it breaks off.
+    #[error("cannot get `{url}`")]
+    Unreachable {
+        /// What was asked for.
+        url: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+        /// Whether another try may help.
+        passing: bool,
+    },
+    /// It leads where we do not go.
+    #[error("`{url}` redirects to `{to}`: {why}")]
+    Redirect {
+        /// What was asked for.
+        url: String,
+        /// Where it leads.
+        to: String,
+        /// Why we do not go there.
+        why: &'static str,
+    },
+    /// It is asked without encryption, and anybody could answer.
+    #[error("the index `{0}` is not reached by https")]
+    Insecure(String),
+    /// Nobody may be asked, and it is not in the cache.
+    #[error("`{0}` is not in the cache, and nothing is fetched with --offline")]
+    Offline(String),
+    /// It is something else.
+    #[error("`{url}` is no page of an index")]
+    NotAPage {
+        /// The page.
+        url: String,
+        /// What is wrong with it.
+        #[source]
+        problem: Problem,
+    },
+    /// No URL.
+    #[error("`{0}` is no URL of an index")]
+    Url(String),
+    /// A proxy that is none.
+    #[error("`{0}` is no URL of a proxy")]
+    Proxy(String),
+    /// A file with certificates that has none.
+    #[error("`{}` holds no certificates, or not what belongs to them", .0.display())]
+    Certificates(PathBuf),
+    /// It is longer than anything that is read.
+    #[error("`{url}` has more than {limit} bytes")]
+    TooLong {
+        /// What was asked for.
+        url: String,
+        /// The limit, in bytes.
+        limit: u64,
+    },
+    /// It has another length than the index says.
+    #[error("`{url}` has {}, and should have {expected}", match found {
+        Some(found) => format!("{found} bytes"),
+        None => "more bytes".to_owned(),
+    })]
+    Size {
+        /// The file.
+        url: String,
+        /// What the index says.
+        expected: u64,
+        /// What it has; `None` for more.
+        found: Option<u64>,
+    },
+    /// It has other bytes than it should.
+    #[error("`{url}` has other bytes than it should: {found}, not {expected}")]
+    Hash {
+        /// The file.
+        url: String,
+        /// Its hash.
+        found: String,
+        /// The hashes that it may have.
+        expected: String,
+    },
+    /// What it says of itself is not what the index says.
+    #[error("`{url}` says something else in its metadata than the index: {what}")]
+    Metadata {
+        /// The file.
+        url: String,
+        /// What differs.
+        what: String,
+    },
+    /// The wheel.
+    #[error(transparent)]
+    Wheel(#[from] wheel::Error),
+    /// The cache.
+    #[error(transparent)]
+    Cache(#[from] cache::Error),
+    /// The file system of this machine.
+    #[error(transparent)]
+    Fs(#[from] fs::Error),
+    /// The caller threw the switch.
+    #[error("interrupted")]
+    Cancelled,
+}
+
+impl Error {
+    fn unreachable(url: &Url, error: ureq::Error) -> Self {
+        let passing = match &error {
+            // A certificate that is wrong stays wrong.
+            ureq::Error::Io(error) => error.kind() != std::io::ErrorKind::InvalidData,
+            ureq::Error::Timeout(_)
+            | ureq::Error::HostNotFound
+            | ureq::Error::ConnectionFailed
+            | ureq::Error::BodyStalled
+            | ureq::Error::ConnectProxyFailed(_)
+            | ureq::Error::Protocol(_) => true,
+            _ => false,
+        };
+        Self::Unreachable {
+            url: shown(url),
+            source: match error {
+                ureq::Error::Io(error) => Box::new(error),
+                error => Box::new(error),
+            },
+            passing,
+        }
+    }
+
+    /// Whether another try may help.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { passing, .. } => *passing,
+            // What is too short may have broken off.
+            Self::Size {
+                expected, found, ..
+            } => found.is_some_and(|found| found < *expected),
+            _ => false,
+        }
+    }
+
+    /// Whether the caller stopped it.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        match self {
+            Self::Cancelled => true,
+            Self::Wheel(error) => error.is_cancelled(),
+            Self::Cache(error) => error.is_cancelled(),
+            _ => false,
+        }
+    }
+
+    /// Whether the request is wrong, rather than the world.
+    #[must_use]
+    pub fn is_request(&self) -> bool {
+        matches!(
+            self,
+            Self::Url(_) | Self::Proxy(_) | Self::Certificates(_) | Self::Insecure(_)
+        )
+    }
+
+    /// What the user can do, where we know.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Status {
+                status: 401 | 403, ..
+            } => {
+                "the index wants to know who asks: name a user and a password in its URL, or in ~/.netrc"
+            }
+            Self::Status { status: 429, .. } => {
+                "the server wants to be asked less often: try later"
+            }
+            Self::Status { .. } | Self::Size { .. } => "try again later, or another index",
+            Self::Unreachable { source, .. } if source.to_string().contains("certificate") => {
+                "name the certificates to trust with PIP_CERT or SSL_CERT_FILE"
+            }
+            Self::Unreachable { .. } => {
+                "is the network there? a proxy is named by HTTPS_PROXY, another index by --index-url"
+            }
+            Self::Insecure(_) => "ask it by https, or trust its host with --trusted-host",
+            Self::Offline(_) => "run it once without --offline",
+            Self::NotAPage { .. } => "the URL of an index usually ends in `/simple`",
+            Self::Hash { .. } => "somebody has changed the file, or the hash is another file's",
+            Self::Wheel(error) => return error.hint().map(str::to_owned),
+            Self::Cache(error) => return error.hint().map(str::to_owned),
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+/// A failure, and which of the things that were asked for it is about.
+#[derive(Debug)]
+pub struct Failed {
+    /// Its place among them.
+    pub about: usize,
+    /// What happened.
+    pub error: Error,
+}
+
+/// A project that is asked for.
+pub struct Project<'a> {
+    /// Its name.
+    pub name: &'a Name,
+    /// Whether what is kept of its page is enough, however old it is.
+    pub suffices: Suffices<'a>,
+}
+
+/// Whether the files of a page are all that matter.
+pub type Suffices<'a> = Box<dyn Fn(&[File]) -> bool + Sync + 'a>;
+
+impl std::fmt::Debug for Project<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.name.fmt(f)
+    }
+}
+
+/// The sources of files, and what they said so far.
+#[derive(Debug)]
+pub struct Index<'a> {
+    client: Client<'a>,
+    cache: &'a Cache,
+    cancel: &'a Cancel,
+    indexes: Vec<Url>,
+    links: Vec<Links>,
+    strategy: Strategy,
+    /// Pages of links: read once, for all projects.
+    pages: Mutex<BTreeMap<String, Vec<File>>>,
+}
+
+impl<'a> Index<'a> {
+    /// Takes note of the sources; asks nobody.
+    pub fn new(
+        sources: &Sources,
+        network: &'a Network,
+        cache: &'a Cache,
+        cancel: &'a Cancel,
+    ) -> Result<Self, Error> {
+        let client = Client::new(network, cancel);
+        let mut indexes = Vec::new();
+        for text in &sources.indexes {
+            let url = parse(text)?;
+            client.learn(&url);
+            indexes.push(url);
+        }
+        for links in &sources.links {
+            if let Links::Page(text) = links {
+                client.learn(&parse(text)?);
+            }
+        }
+        Ok(Self {
+            client,
+            cache,
+            cancel,
+            indexes,
+            links: sources.links.clone(),
+            strategy: sources.strategy,
+            pages: Mutex::default(),
+        })
+    }
+
+    /// Takes note of the credentials in a URL, for all that is on its host.
+    pub fn learn(&self, url: &str) {
+        if let Ok(url) = parse(url) {
+            self.client.learn(&url);
+        }
+    }
+
+    /// The files of each project, in the order of pip's preference: of two that are equally good, the
+    /// later one is taken. Projects are asked for at the same time.
+    pub fn files<'b>(
+        &self,
+        projects: &[Project<'b>],
+    ) -> Result<BTreeMap<&'b Name, Vec<Found>>, Failed> {
+        let found = self.at_once(projects, |project| {
+            Ok((project.name, self.of_project(project)?))
+        })?;
+        Ok(found.into_iter().collect())
+    }
+
+    fn of_project(&self, project: &Project<'_>) -> Result<Vec<Found>, Error> {
+        let Project { name, suffices } = project;
+        let mut found = Vec::new();
+        let (folders, pages): (Vec<_>, Vec<_>) = self
+            .links
+            .iter()
+            .partition(|links| matches!(links, Links::Path(path) if !is_page(path)));
+        for links in folders.into_iter().chain(pages) {
+            let source = links.to_string();
+            let files = self.linked(links)?;
+            // Only what may be of the project is worth a copy.
+            let of_project = files.into_iter().filter(|file| is_of(&file.name, name));
+            found.extend(of_project.map(|file| Found {
+                file,
+                source: source.clone(),
+            }));
+        }
+        let order: Vec<&Url> = match self.strategy {
+            Strategy::UnsafeBestMatch => self.indexes.iter().collect(),
+            Strategy::FirstIndex => self
+                .indexes
+                .iter()
+                .skip(1)
+                .chain(self.indexes.first())
+                .collect(),
+        };
+        for index in order {
+            let url = project_url(index, name)?;
+            let Some(files) = self.page(&url, suffices)? else {
+                continue;
+            };
+            let source = shown(index);
+            let is_there = !files.is_empty();
+            found.extend(files.into_iter().map(|file| Found {
+                file,
+                source: source.clone(),
+            }));
+            if is_there && self.strategy == Strategy::FirstIndex {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// A page of an index, from wherever it is.
+    fn page(
+        &self,
+        url: &Url,
+        suffices: &dyn Fn(&[File]) -> bool,
+    ) -> Result<Option<Vec<File>>, Error> {
+        if url.scheme() == "file" {
+            let path = url.to_file_path().map_err(|()| Error::Url(shown(url)))?;
+            let page = if fs::exists(&path).is_some_and(|found| found.is_dir()) {
+                path.join("index.html")
+            } else {
+                path
+            };
+            return match fs::exists(&page) {
+                Some(_) => read_page(&page, url).map(Some),
+                None => Ok(None),
+            };
+        }
+        if !self.client.is_secure(url) {
+            return Err(Error::Insecure(shown(url)));
+        }
+        pages::get(&self.client, self.cache, url, suffices)
+    }
+
+    /// The files of a place with links.
+    fn linked(&self, links: &Links) -> Result<Vec<File>, Error> {
+        let key = links.to_string();
+        if let Some(files) = self.pages().get(&key) {
+            return Ok(files.clone());
+        }
+        let files = match links {
+            Links::Page(text) => self
+                .page(&parse(text)?, &|_: &[File]| false)?
+                .unwrap_or_default(),
+            Links::Path(path) if is_page(path) => {
+                let url = Url::from_file_path(path).map_err(|()| Error::Url(key.clone()))?;
+                read_page(path, &url)?
+            }
+            Links::Path(path) => folder(path)?,
+        };
+        self.pages().insert(key, files.clone());
+        Ok(files)
+    }
+
+    fn pages(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Vec<File>>> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something for each of many at the same time; the first failure ends all.
+    fn at_once<I: Sync, T: Send>(
+        &self,
+        items: &[I],
+        work: impl Fn(&I) -> Result<T, Error> + Sync,
+    ) -> Result<Vec<T>, Failed> {
+        let next = AtomicUsize::new(0);
+        let (done, results) = mpsc::channel();
+        let mut made: Vec<Option<T>> = items.iter().map(|_| None).collect();
+        let mut failed = None;
+        thread::scope(|scope| {
+            for _ in 0..WORKERS.min(items.len()) {
+                let (done, next, work) = (done.clone(), &next, &work);
+                scope.spawn(move || {
+                    while let Some((at, item)) = {
+                        let at = next.fetch_add(1, Ordering::Relaxed);
+                        items.get(at).map(|item| (at, item))
+                    } {
+                        // Nobody listens any more if another one failed.
+                        if done.send((at, work(item))).is_err() {
+                            break;
+                        }
+                    }
+                });
+            }
+            drop(done);
+            loop {
+                match results.recv_timeout(TICK) {
+                    Ok((at, Ok(value))) => made[at] = Some(value),
+                    Ok((about, Err(error))) => {
+                        failed = Some(Failed { about, error });
+                        break;
+                    }
+                    Err(RecvTimeoutError::Timeout) if self.cancel.is_cancelled() => {
+                        let error = Error::Cancelled;
+                        failed = Some(Failed { about: 0, error });
+                        break;
+                    }
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => break,
+                }
+            }
+            if failed.is_some() {
+                next.store(items.len(), Ordering::Relaxed);
+                self.client.stop();
+            }
+            drop(results);
+        });
+        match failed {
+            Some(failed) => Err(failed),
+            None => Ok(made.into_iter().flatten().collect()),
+        }
+    }
+}
+
+impl std::fmt::Display for Links {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Page(url) => f.write_str(&hide_credentials(url)),
+            Self::Path(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+fn parse(text: &str) -> Result<Url, Error> {
+    let url = Url::parse(text).map_err(|_| Error::Url(hide_credentials(text)))?;
+    match url.scheme() {
+        "http" | "https" | "file" => Ok(url),
+        _ => Err(Error::Url(hide_credentials(text))),
+    }
+}
+
+/// The page of a project: `INDEX/NAME/`.
+fn project_url(index: &Url, name: &Name) -> Result<Url, Error> {
+    let mut url = index.clone();
+    url.path_segments_mut()
+        .map_err(|()| Error::Url(shown(index)))?
+        .pop_if_empty()
+        .push(name.as_str())
+        .push("");
+    Ok(url)
+}
+
+fn is_page(path: &Path) -> bool {
+    let ending = path.extension().unwrap_or_default();
+    ending.eq_ignore_ascii_case("html") || ending.eq_ignore_ascii_case("htm")
+}
+
+fn read_page(path: &Path, url: &Url) -> Result<Vec<File>, Error> {
+    let text = fs::read(path)?;
+    page::parse("text/html", &text, url).map_err(|problem| Error::NotAPage {
+        url: shown(url),
+        problem,
+    })
+}
+
+/// The files of a folder, those with later names first, as pip has it.
+fn folder(path: &Path) -> Result<Vec<File>, Error> {
+    let mut names = match fs::names(path) {
+        Ok(names) => names,
+        // pip warns, and goes on.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    names.sort_by(|a, b| b.cmp(a));
+    let files = names.into_iter().filter_map(|name| {
+        let url = Url::from_file_path(path.join(&name)).ok()?;
+        Some(File {
+            name,
+            url: url.into(),
+            hashes: Vec::new(),
+            requires_python: None,
+            yanked: None,
+            size: None,
+            metadata: None,
+        })
+    });
+    Ok(files.collect())
+}
+
+/// Whether a file may be one of a project: its name begins with the project's.
+fn is_of(file: &str, project: &Name) -> bool {
+    let start = file.bytes().position(|byte| byte == b'-').unwrap_or(0);
+    let wheel = Name::new(&file[..start]);
+    wheel == *project || Name::new(file).as_str().starts_with(project.as_str())
+}

@@ -1,0 +1,118 @@
+//! What will be installed: from the requirements where they say it all, else from pip.
+
+use super::Request;
+use crate::cache::Cache;
+use crate::error::Result;
+use crate::event::{Event, Observer, Stage};
+use crate::index::Index;
+use crate::interpreter::Interpreter;
+use crate::pip::{Driver, Kept, Settings};
+use crate::plan::{DecidedBy, Item};
+use crate::requirements::Requirements;
+use crate::resolve::{self, Answer, Locked, Rules};
+use crate::runner::Session;
+use crate::wheel::Store;
+
+use super::watch::Watch;
+
+/// What a decision follows from.
+pub(super) struct Deciding<'a> {
+    pub(super) request: &'a Request,
+    /// The builder's pip; none for a target that no builder is.
+    pub(super) driver: Option<&'a Driver<'a>>,
+    pub(super) settings: &'a Settings,
+    pub(super) interpreter: &'a Interpreter,
+    pub(super) requirements: &'a Requirements,
+    pub(super) cache: &'a Cache,
+    pub(super) store: &'a Store<'a>,
+    /// The indexes, and pip's rules; or why only pip can ask them.
+    pub(super) index: std::result::Result<(Index<'a>, Rules), String>,
+    pub(super) observe: &'a Observer<'a>,
+}
+
+/// What was decided, if it was not left to pip to decide and install in one.
+pub(super) enum Decision {
+    Items(Vec<Item>, DecidedBy),
+    /// pip is too old to say what it would install.
+    LeftToPip,
+}
+
+impl Deciding<'_> {
+    /// Decides; `fetch` tells whether the wheels are needed afterwards.
+    pub(super) fn decide(
+        &self,
+        session: Option<&mut (dyn Session + 'static)>,
+        fetch: bool,
+        watch: &mut Watch<'_>,
+    ) -> Result<Decision> {
+        let key = self.settings.settled_key(
+            &self.request.pip,
+            self.interpreter,
+            self.pip(),
+            self.requirements,
+        )?;
+        if let Some(key) = &key
+            && let Ok(kept) = Kept::get(self.cache, key)
+        {
+            let by = if kept.by_pip {
+                DecidedBy::Pip
+            } else {
+                DecidedBy::Requirements
+            };
+            return Ok(Decision::Items(kept.items, by));
+        }
+        let why = match &self.index {
+            Ok((index, rules)) => {
+                let locked = Locked {
+                    requirements: self.requirements,
+                    interpreter: self.interpreter,
+                    rules,
+                    index,
+                    store: self.store,
+                    pip: self.pip(),
+                    fetch,
+                };
+                match locked.answer(self.observe)? {
+                    Answer::Items(items) => {
+                        let kept = Kept {
+                            items,
+                            by_pip: false,
+                        };
+                        return Ok(Decision::Items(
+                            kept.keep(self.cache, key.as_ref()),
+                            DecidedBy::Requirements,
+                        ));
+                    }
+                    Answer::Open(why) => why,
+                }
+            }
+            Err(why) => why.clone(),
+        };
+        let (Some(driver), Some(session)) = (self.driver, session) else {
+            return Err(resolve::Error::NoBuilder {
+                target: self.interpreter.target().to_string(),
+                why,
+            }
+            .into());
+        };
+        if !driver.can_resolve() {
+            return Ok(Decision::LeftToPip);
+        }
+        (self.observe)(&Event::Asking(&why));
+        watch.stage(Stage::Resolve, &format!("pip {}: {why}", driver.version()));
+        let resolution = driver.resolve(session, self.requirements, self.observe)?;
+        let kept = Kept {
+            items: resolution.items,
+            by_pip: true,
+        };
+        Ok(Decision::Items(
+            kept.keep(self.cache, key.as_ref()),
+            DecidedBy::Pip,
+        ))
+    }
+
+    /// The version of the builder's pip.
+    fn pip(&self) -> Option<&str> {
+        self.driver.map(Driver::version)
+    }
+}

@@ -1,0 +1,341 @@
+//! What was decided, into the prefix.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use super::decide::{Deciding, Decision};
+use super::watch::Watch;
+use crate::cache::Why;
+use crate::error::Result;
+use crate::event::{Cancel, Event, Stage};
+use crate::index::{self, Wanted};
+use crate::install::{self, Installed, Installer, Placed};
+use crate::layout::Layout;
+use crate::pip::{self, Driver};
+use crate::plan::{DecidedBy, Form, Item};
+use crate::requirements::{Name, same_version};
+use crate::resolve;
+use crate::runner::{self, Session};
+use crate::tree::{Node, Tree};
+use crate::wheel::{Expected, Filename, Wheel};
+
+/// A build whose requirements were read.
+pub(super) struct Building<'a> {
+    pub(super) deciding: Deciding<'a>,
+    pub(super) layout: &'a Layout,
+    /// What was damaged in the cache.
+    pub(super) forgotten: BTreeSet<PathBuf>,
+    pub(super) cancel: &'a Cancel,
+}
+
+/// What was put into the prefix, and how.
+pub(super) struct Made {
+    pub(super) installed: Installed,
+    pub(super) installer: Installer,
+    /// The distributions that were built from source, by name.
+    pub(super) built: Vec<String>,
+}
+
+impl Building<'_> {
+    /// Installs by the wheels where that can be, else by pip.
+    pub(super) fn install(
+        &self,
+        mut session: Option<&mut (dyn Session + 'static)>,
+        watch: &mut Watch<'_>,
+    ) -> Result<Made> {
+        if self.deciding.request.installer == Installer::Wheel {
+            let decision = self.deciding.decide(session.as_deref_mut(), true, watch)?;
+            match decision {
+                Decision::Items(items, by) => {
+                    watch.stage(Stage::Install, &format!("{} wheels", items.len()));
+                    return self.install_items(items, by, session);
+                }
+                Decision::LeftToPip => {
+                    let version = self.deciding.driver.map_or("", Driver::version);
+                    (self.deciding.observe)(&Event::Note(&format!(
+                        "pip {version} cannot say what it would install (23.0 and later can): it installs itself"
+                    )));
+                }
+            }
+        }
+        let (driver, session) = self.builder(session, "pip is to install itself")?;
+        self.install_by_pip(driver, session, watch)
+    }
+
+    /// The builder, which something needs.
+    fn builder<'s>(
+        &self,
+        session: Option<&'s mut (dyn Session + 'static)>,
+        why: &str,
+    ) -> Result<(&Driver<'_>, &'s mut (dyn Session + 'static))> {
+        match (self.deciding.driver, session) {
+            (Some(driver), Some(session)) => Ok((driver, session)),
+            _ => Err(resolve::Error::NoBuilder {
+                target: self.deciding.interpreter.target().to_string(),
+                why: why.to_owned(),
+            }
+            .into()),
+        }
+    }
+
+    /// Installs what was decided: fetches the wheels that are not here yet, and has pip build the
+    /// others.
+    fn install_items(
+        &self,
+        items: Vec<Item>,
+        by: DecidedBy,
+        mut session: Option<&mut (dyn Session + 'static)>,
+    ) -> Result<Made> {
+        let mut wheels = self.known(&items, session.as_deref());
+        self.fetch(&items, &mut wheels, by)?;
+        let missing: Vec<&Item> = items
+            .iter()
+            .zip(&wheels)
+            .filter(|(_, wheel)| wheel.is_none())
+            .map(|(item, _)| item)
+            .collect();
+        let mut built: Vec<String> = items
+            .iter()
+            .filter(|item| item.form == Form::Sdist)
+            .map(|item| item.name.as_str().to_owned())
+            .collect();
+        if !missing.is_empty() {
+            let names: Vec<_> = missing.iter().map(|item| item.name.as_str()).collect();
+            let why = format!("{} must be built", names.join(", "));
+            let (driver, session) = self.builder(session.as_deref_mut(), &why)?;
+            let mut got = self.by_pip(driver, session, &missing, &mut built)?;
+            for (item, wheel) in items.iter().zip(&mut wheels) {
+                if wheel.is_none() {
+                    *wheel = got.remove(&item.name);
+                }
+            }
+        }
+        let mut placed = Vec::new();
+        for (item, wheel) in items.into_iter().zip(wheels) {
+            let wheel = wheel.ok_or_else(|| pip::Error::NoWheel {
+                distribution: format!("{} {}", item.name, item.version),
+            })?;
+            wheel.admit(self.deciding.request.leniency)?;
+            placed.push(Placed {
+                wheel,
+                requested: item.requested,
+                direct_url: item.direct_url,
+                bytecode: Vec::new(),
+            });
+        }
+        self.install_placed(placed, session, built)
+    }
+
+    /// The wheels that are here.
+    fn known(
+        &self,
+        items: &[Item],
+        session: Option<&(dyn Session + 'static)>,
+    ) -> Vec<Option<Wheel>> {
+        let Deciding {
+            driver,
+            requirements,
+            store,
+            observe,
+            ..
+        } = &self.deciding;
+        let mut wheels = Vec::new();
+        for item in items {
+            let found = match (item.form, item.sha256(), driver, session) {
+                (Form::Wheel, Some(digest), _, _) => store.get(&digest),
+                (Form::Sdist, _, Some(driver), Some(session)) => {
+                    match driver.built_key(session, requirements, item) {
+                        Some(key) => store.built(&key),
+                        None => Err(Why::Absent),
+                    }
+                }
+                _ => Err(Why::Absent),
+            };
+            let why = found.as_ref().err().map(ToString::to_string);
+            // What is fetched is told of when it is here.
+            if item.form == Form::Sdist || found.is_ok() {
+                observe(&Event::Wheel {
+                    name: &format!("{} {}", item.name, item.version),
+                    made: why.as_deref(),
+                });
+            }
+            wheels.push(found.ok());
+        }
+        wheels
+    }
+
+    /// Fetches the wheels that an index has and that are not here.
+    fn fetch(&self, items: &[Item], wheels: &mut [Option<Wheel>], by: DecidedBy) -> Result<()> {
+        let Ok((index, _)) = &self.deciding.index else {
+            return Ok(());
+        };
+        let missing: Vec<(&Item, &mut Option<Wheel>)> = items
+            .iter()
+            .zip(wheels)
+            .filter(|(item, wheel)| {
+                wheel.is_none() && item.form == Form::Wheel && self.is_reached(item)
+            })
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<String> = missing.iter().map(|(item, _)| item.filename()).collect();
+        let wanted: Vec<Wanted<'_>> = missing
+            .iter()
+            .zip(&names)
+            .map(|((item, _), filename)| Wanted {
+                filename,
+                url: &item.url,
+                hashes: &[],
+                listed: &item.hashes,
+                size: item.size,
+            })
+            .collect();
+        let got = index.fetch(self.deciding.store, &wanted, self.deciding.observe);
+        let got = got.map_err(|failed| failed.error)?;
+        for ((item, wheel), got) in missing.into_iter().zip(got) {
+            if by != DecidedBy::Pip && got.facts.requires != item.requires {
+                return Err(index::Error::Metadata {
+                    url: item.url.clone(),
+                    what: "it requires other distributions".to_owned(),
+                }
+                .into());
+            }
+            *wheel = Some(got);
+        }
+        Ok(())
+    }
+
+    /// Whether a wheel is where this machine can get it: a path may be the builder's.
+    fn is_reached(&self, item: &Item) -> bool {
+        let is_here = self.deciding.driver.is_none_or(Driver::is_here);
+        is_here || !item.url.starts_with("file:")
+    }
+
+    /// Has pip get or build wheels.
+    fn by_pip(
+        &self,
+        driver: &Driver<'_>,
+        session: &mut dyn Session,
+        missing: &[&Item],
+        built: &mut Vec<String>,
+    ) -> Result<BTreeMap<Name, Wheel>> {
+        let Deciding {
+            requirements,
+            store,
+            observe,
+            ..
+        } = &self.deciding;
+        let about = format!("pip {}: {} to build", driver.version(), missing.len());
+        observe(&Event::Stage(Stage::Install, &about));
+        let (folder, outcome) = driver.wheels(session, requirements, missing, observe)?;
+        built.extend(outcome.built);
+        let got = self.take(&folder, missing)?;
+        for item in missing {
+            if let (Some(wheel), Some(key)) = (
+                got.get(&item.name),
+                driver.built_key(session, requirements, item),
+            ) {
+                store.keep_built(&key, wheel);
+            }
+        }
+        Ok(got)
+    }
+    /// Takes the wheels that pip got out of a folder into the store, by the names of their
+    /// distributions.
+    fn take(&self, folder: &Tree, missing: &[&Item]) -> Result<BTreeMap<Name, Wheel>> {
+        let files: Vec<_> = folder
+            .iter()
+            .filter_map(|(path, entry)| match &entry.node {
+                Node::File { content, .. } => Some((path.as_str(), content)),
+                _ => None,
+            })
+            .collect();
+        files
+            .into_par_iter()
+            .filter_map(|(name, content)| {
+                let filename = Filename::parse(name).ok()?;
+                let item = missing.iter().find(|item| {
+                    item.name.as_str() == filename.name
+                        && same_version(&item.version, &filename.version)
+                })?;
+                // What was built has no hash to be held against.
+                let sha256 = match item.form {
+                    Form::Wheel => item.sha256().into_iter().collect(),
+                    Form::Sdist => Vec::new(),
+                };
+                let taken = self
+                    .deciding
+                    .store
+                    .take(name, content, &Expected { sha256 });
+                Some(taken.map(|(wheel, _)| (item.name.clone(), wheel)))
+            })
+            .collect::<std::result::Result<_, _>>()
+            .map_err(Into::into)
+    }
+
+    fn install_placed(
+        &self,
+        mut placed: Vec<Placed>,
+        session: Option<&mut (dyn Session + 'static)>,
+        built: Vec<String>,
+    ) -> Result<Made> {
+        for Placed { wheel, .. } in &placed {
+            if let Some(format) = &wheel.facts.newer_format {
+                let distribution = &wheel.facts.distribution;
+                (self.deciding.observe)(&Event::Warning(&format!(
+                    "{distribution} is a wheel of format {format}, newer than the 1.0 that is known"
+                )));
+            }
+        }
+        if self.cancel.is_cancelled() {
+            return Err(runner::Error::Cancelled.into());
+        }
+        if self.deciding.request.compile {
+            let (_, session) = self.builder(session, "bytecode is made by the interpreter")?;
+            let Deciding {
+                store, interpreter, ..
+            } = self.deciding;
+            install::compile_wheels(session, store, &mut placed, interpreter, self.layout)?;
+        }
+        Ok(Made {
+            installed: install::install_wheels(&placed, self.deciding.interpreter, self.layout)?,
+            installer: Installer::Wheel,
+            built,
+        })
+    }
+
+    fn install_by_pip(
+        &self,
+        driver: &Driver<'_>,
+        session: &mut dyn Session,
+        watch: &mut Watch<'_>,
+    ) -> Result<Made> {
+        watch.stage(Stage::Install, &format!("pip {}", driver.version()));
+        let outcome = driver.install(session, self.deciding.requirements, self.deciding.observe)?;
+        watch.stage(Stage::Collect, &self.layout.dest);
+        if self.deciding.request.compile {
+            install::compile(session, pip::prefix(), self.layout)?;
+        }
+        let root = session.locate(pip::prefix());
+        let prefix = session.get(pip::prefix())?;
+        let interpreter = self.deciding.interpreter;
+        Ok(Made {
+            installed: install::install_prefix(prefix, &root, interpreter, self.layout)?,
+            installer: Installer::Pip,
+            built: outcome.built,
+        })
+    }
+
+    /// Says that what is kept at `path` is damaged; whether that is news.
+    pub(super) fn forget(&mut self, path: &Path) -> bool {
+        let text = format!(
+            "`{}` was damaged in the cache and is made anew",
+            path.display()
+        );
+        (self.deciding.observe)(&Event::Warning(&text));
+        self.forgotten.insert(path.to_path_buf())
+    }
+}

@@ -1,0 +1,206 @@
+//! The stages in their order. Read this file first.
+
+use std::collections::BTreeSet;
+
+use crate::artifact::Artifact;
+use crate::audit::{Finding, audit};
+use crate::error::Result;
+use crate::event::{Cancel, Event, Observer, Stage};
+use crate::index::Index;
+use crate::install::Installed;
+use crate::layout::Layout;
+use crate::pack;
+use crate::pip::{self, Access, Driver};
+use crate::plan::{Circumstances, Plan};
+use crate::requirements::What;
+use crate::resolve::Rules;
+use crate::runner::Runner;
+use crate::tree::Node;
+use crate::wheel::Store;
+
+mod decide;
+mod install;
+mod open;
+mod request;
+mod watch;
+
+pub use request::Request;
+
+use decide::{Deciding, Decision};
+use install::Building;
+use open::Opened;
+use watch::Watch;
+
+/// Reads the requirements and decides what will be installed; installs nothing.
+pub fn plan(
+    request: &Request,
+    runner: &dyn Runner,
+    observe: &Observer<'_>,
+    cancel: &Cancel,
+) -> Result<Plan> {
+    let mut watch = Watch::new(request, observe);
+    let (opened, mut builder) = Opened::new(request, runner, &mut watch, cancel)?;
+    let (driver, settings) = (opened.driver(request)?, opened.settings(request)?);
+    let access = opened.access(request)?;
+    let store = Store::new(&opened.cache, request.limits, request.leniency, cancel);
+    let deciding = Deciding {
+        request,
+        driver: driver.as_ref(),
+        settings: &settings,
+        interpreter: &opened.interpreter,
+        requirements: &opened.requirements,
+        cache: &opened.cache,
+        store: &store,
+        index: index(&opened, access.as_ref(), cancel)?,
+        observe,
+    };
+    let (items, decided_by) = match deciding.decide(builder.as_deref_mut(), false, &mut watch)? {
+        Decision::Items(items, by) => (items, by),
+        Decision::LeftToPip => {
+            let version = driver.as_ref().map_or("", Driver::version);
+            return Err(pip::Error::CannotSay(version.to_owned()).into());
+        }
+    };
+    let circumstances = Circumstances {
+        builder: opened.identity().cloned(),
+        target: opened.interpreter.target(),
+        pip: driver.as_ref().map(|driver| driver.version().to_owned()),
+        decided_by,
+        settings: settings.recorded().to_vec(),
+    };
+    Ok(Plan::new(circumstances, &opened.requirements, items)?)
+}
+
+/// Installs the requirements and writes the artifacts.
+///
+/// On failure nothing is written, and nothing that was started goes on.
+pub fn build(
+    request: &Request,
+    runner: &dyn Runner,
+    observe: &Observer<'_>,
+    cancel: &Cancel,
+) -> Result<Artifact> {
+    // Before anything long: an output that cannot be written is known now.
+    pack::check(&request.outputs, &request.pack)?;
+    let mut watch = Watch::new(request, observe);
+    let (opened, mut builder) = Opened::new(request, runner, &mut watch, cancel)?;
+    let (interpreter, cache) = (&opened.interpreter, &opened.cache);
+    let layout = Layout::new(&request.dest, interpreter, request.script_python.as_deref())?;
+    let (driver, settings) = (opened.driver(request)?, opened.settings(request)?);
+    let access = opened.access(request)?;
+    let store = Store::new(cache, request.limits, request.leniency, cancel);
+    let mut building = Building {
+        deciding: Deciding {
+            request,
+            driver: driver.as_ref(),
+            settings: &settings,
+            interpreter,
+            requirements: &opened.requirements,
+            cache,
+            store: &store,
+            index: index(&opened, access.as_ref(), cancel)?,
+            observe,
+        },
+        layout: &layout,
+        forgotten: BTreeSet::new(),
+        cancel,
+    };
+    let (installed, findings, done_by, outputs) = loop {
+        let made = building.install(builder.as_deref_mut(), &mut watch)?;
+        let findings = findings(&made.installed, made.built.clone());
+        let names: Vec<_> = request
+            .outputs
+            .iter()
+            .map(|output| output.path().display().to_string())
+            .collect();
+        watch.stage(Stage::Pack, &names.join(", "));
+        let tree = &made.installed.tree;
+        match pack::pack(
+            tree,
+            &request.outputs,
+            &request.pack,
+            Some(cache),
+            observe,
+            cancel,
+        ) {
+            Ok(outputs) => break (made.installed, findings, made.installer, outputs),
+            // A kept wheel that was damaged since it was checked is taken anew, once.
+            Err(pack::Error::Damaged(path)) if building.forget(&path) => cache.evict_holding(&path),
+            Err(error) => return Err(error.into()),
+        }
+    };
+    // What is needed of it is in the artifacts now.
+    drop(builder);
+    for finding in &findings {
+        let text = finding.to_string();
+        observe(&if finding.is_warning() {
+            Event::Warning(&text)
+        } else {
+            Event::Note(&text)
+        });
+    }
+    for warning in cache.warnings() {
+        watch.warn(&warning);
+    }
+    let is_file = |node: &Node| !matches!(node, Node::Dir);
+    Ok(Artifact {
+        version: 2,
+        outputs,
+        files: installed
+            .tree
+            .iter()
+            .filter(|(_, entry)| is_file(&entry.node))
+            .count(),
+        native: installed.native,
+        size: installed.tree.size(),
+        distributions: installed
+            .distributions
+            .iter()
+            .map(|one| (**one).clone())
+            .collect(),
+        findings,
+        installer: done_by,
+        builder: opened.identity().cloned(),
+        pip: driver.as_ref().map(|driver| driver.version().to_owned()),
+        target: interpreter.target(),
+        layout: layout.clone(),
+        settings: settings.recorded().to_vec(),
+        inputs: opened.requirements.files().to_vec(),
+        seconds: watch.finish(),
+    })
+}
+
+/// The indexes, if they can be asked in pip's place, and pip's rules.
+fn index<'a>(
+    opened: &'a Opened,
+    access: std::result::Result<&'a Access, &String>,
+    cancel: &'a Cancel,
+) -> Result<std::result::Result<(Index<'a>, Rules), String>> {
+    let access = match access {
+        Ok(access) => access,
+        Err(why) => return Ok(Err(why.clone())),
+    };
+    let index = Index::new(&access.sources, &access.network, &opened.cache, cancel)
+        .map_err(pip::Error::from)?;
+    for entry in opened.requirements.entries() {
+        if let What::Url { url, .. } = &entry.what {
+            index.learn(url.expanded());
+        }
+    }
+    Ok(Ok((index, access.rules.clone())))
+}
+
+fn findings(installed: &Installed, mut built: Vec<String>) -> Vec<Finding> {
+    let mut findings = audit(&installed.tree, &installed.equal);
+    built.extend(installed.compiled_here.iter().map(|one| one.name.clone()));
+    built.sort();
+    built.dedup();
+    // What was built and is not in the prefix was needed for building only.
+    built.retain(|name| installed.distributions.iter().any(|one| one.name == *name));
+    if !built.is_empty() {
+        findings.push(Finding::BuiltHere {
+            distributions: built,
+        });
+    }
+    findings
+}

@@ -1,0 +1,141 @@
+//! A builder that was opened and asked, and the requirements read for it.
+
+use super::Request;
+use super::watch::Watch;
+use crate::cache::Cache;
+use crate::error::Result;
+use crate::event::{Cancel, Stage};
+use crate::interpreter::Interpreter;
+use crate::pip::{Access, Driver, Settings};
+use crate::requirements::{Context, Requirements};
+use crate::runner::{Identity, Runner, Session};
+
+/// A builder, or none for a target that no builder is.
+pub(super) type Builder = Option<Box<dyn Session>>;
+
+/// All that deciding starts from.
+pub(super) struct Opened {
+    /// What the builder is, and whether its environment is the caller's.
+    builder: Option<(Identity, bool)>,
+    pub(super) interpreter: Interpreter,
+    pub(super) requirements: Requirements,
+    pub(super) cache: Cache,
+}
+
+impl Opened {
+    /// Opens the builder, asks it, and reads the requirements with what it and the caller say.
+    pub(super) fn new(
+        request: &Request,
+        runner: &dyn Runner,
+        watch: &mut Watch<'_>,
+        cancel: &Cancel,
+    ) -> Result<(Self, Builder)> {
+        watch.stage(Stage::Resolve, "");
+        let context = Context {
+            env: &request.pip.env,
+            cwd: &request.cwd,
+        };
+        // Read before the builder is opened, which may take long: a mistake is told at once.
+        let requirements = Requirements::read(&request.inputs, &request.constraints, &context)?;
+
+        watch.stage(Stage::Builder, "");
+        let cache = Cache::open(&request.cache, watch.observe, cancel)?;
+        let mut builder: Builder = None;
+        let interpreter = if let Some(named) = &request.target {
+            let interpreter = Interpreter::named(named);
+            watch.tell(&format!("none, for {}", interpreter.target()));
+            interpreter
+        } else {
+            let session = builder.insert(runner.open(cancel)?);
+            ask(request, session.as_mut(), &cache, watch)?
+        };
+        let mut opened = Self {
+            builder: builder
+                .as_ref()
+                .map(|session| (session.identity().clone(), session.inherits())),
+            interpreter,
+            requirements,
+            cache,
+        };
+        let settings = opened.settings(request)?;
+        let ignored = settings.ignored();
+        if !ignored.is_empty() {
+            watch.warn(&format!(
+                "left out, since an install into a prefix of its own has no use for it: {}",
+                ignored.join(", ")
+            ));
+        }
+        let more = settings.constraints();
+        if !more.is_empty() {
+            let constraints = [request.constraints.as_slice(), &more].concat();
+            opened.requirements = Requirements::read(&request.inputs, &constraints, &context)?;
+        }
+        opened.tell(watch)?;
+        Ok((opened, builder))
+    }
+
+    /// Checks what could not be checked before, and tells what the user may not expect.
+    fn tell(&self, watch: &Watch<'_>) -> Result<()> {
+        let requirements = &self.requirements;
+        requirements.check(&self.interpreter.markers)?;
+        for warning in requirements.warnings() {
+            watch.warn(&format!("{}: {}", warning.at, warning.text));
+        }
+        for entry in requirements.entries().iter().filter(|entry| entry.editable) {
+            watch.warn(&format!(
+                "{}: `-e {}` is installed as an ordinary wheel: an artifact cannot point at a source tree",
+                entry.at, entry.written
+            ));
+        }
+        Ok(())
+    }
+
+    /// What the builder is.
+    pub(super) fn identity(&self) -> Option<&Identity> {
+        self.builder.as_ref().map(|(identity, _)| identity)
+    }
+
+    /// The builder's pip; none for a target that no builder is.
+    pub(super) fn driver<'a>(&'a self, request: &'a Request) -> Result<Option<Driver<'a>>> {
+        let driver = self
+            .builder
+            .as_ref()
+            .map(|(_, inherits)| Driver::new(&self.interpreter, &request.pip, *inherits));
+        Ok(driver.transpose()?)
+    }
+
+    /// pip's settings, be there a pip or not.
+    pub(super) fn settings(&self, request: &Request) -> Result<Settings> {
+        Ok(match self.driver(request)? {
+            Some(driver) => driver.settings().clone(),
+            None => Settings::of_caller(&request.pip),
+        })
+    }
+
+    /// How indexes are asked in pip's place; or why only pip can.
+    pub(super) fn access(&self, request: &Request) -> Result<std::result::Result<Access, String>> {
+        let settings = self.settings(request)?;
+        Ok(settings.access(&request.pip, &self.requirements, &request.cwd)?)
+    }
+}
+
+/// Asks the builder's interpreter.
+fn ask(
+    request: &Request,
+    session: &mut dyn Session,
+    cache: &Cache,
+    watch: &Watch<'_>,
+) -> Result<Interpreter> {
+    let env = request.pip.set.clone();
+    let config = if session.inherits() {
+        &[][..]
+    } else {
+        &request.pip.config
+    };
+    let interpreter = Interpreter::ask(session, config, env, cache)?;
+    watch.tell(&format!("{}, {}", session.identity(), interpreter.target()));
+    for (file, why) in &interpreter.broken_config {
+        watch.warn(&format!("pip's configuration {file} cannot be read: {why}"));
+    }
+    Ok(interpreter)
+}

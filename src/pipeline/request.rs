@@ -1,0 +1,74 @@
+//! What is asked for.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::cache;
+use crate::install::Installer;
+use crate::pack::{self, Output};
+use crate::pip;
+use crate::requirements::Input;
+use crate::target::Named;
+use crate::wheel::{Leniency, Limits};
+
+/// What is asked for: all that decides a build, as values.
+#[derive(Debug)]
+pub struct Request {
+    /// The requirements files.
+    pub inputs: Vec<Input>,
+    /// Files of constraints.
+    pub constraints: Vec<Input>,
+    /// The working folder, absolute.
+    pub cwd: PathBuf,
+    /// What it is for, if that is not the builder's own interpreter: then there is no builder.
+    pub target: Option<Named>,
+    /// How pip is run; its `env` is also what `${NAME}` in requirements stands for.
+    pub pip: pip::Options,
+    /// Where the prefix will lie in the runtime.
+    pub dest: String,
+    /// The interpreter that scripts name, if it is not what follows from `dest`.
+    pub script_python: Option<String>,
+    /// Whether bytecode is written.
+    pub compile: bool,
+    /// Who puts distributions into the prefix.
+    pub installer: Installer,
+    /// What a wheel may take up.
+    pub limits: Limits,
+    /// What a wheel's `RECORD` may lack.
+    pub leniency: Leniency,
+    /// What to write.
+    pub outputs: Vec<Output>,
+    /// How.
+    pub pack: pack::Options,
+    /// Where what can be used again is kept.
+    pub cache: cache::Place,
+    /// Tells the time since some moment, for the summary; the library has no clock of its own.
+    pub clock: Option<fn() -> Duration>,
+}
+
+impl Request {
+    /// A request that reads `inputs`, with every default that the command line has.
+    #[must_use]
+    pub fn new(inputs: Vec<Input>, cwd: impl Into<PathBuf>) -> Self {
+        Self {
+            inputs,
+            constraints: Vec::new(),
+            cwd: cwd.into(),
+            target: None,
+            pip: pip::Options {
+                epoch: pack::DEFAULT_MTIME,
+                ..pip::Options::default()
+            },
+            dest: "/usr/local".to_owned(),
+            script_python: None,
+            compile: false,
+            installer: Installer::default(),
+            limits: Limits::default(),
+            leniency: Leniency::default(),
+            outputs: Vec::new(),
+            pack: pack::Options::default(),
+            cache: cache::Place::temporary("/tmp"),
+            clock: None,
+        }
+    }
+}

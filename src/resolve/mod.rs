@@ -1,0 +1,155 @@
+//! What exactly will be installed.
+//!
+//! Where the requirements say it themselves, nobody is asked but indexes for their files: [`locked`].
+//! All else is for pip to choose.
+
+use crate::index;
+use crate::requirements::{self, Formats, Location};
+
+mod choose;
+mod closure;
+mod locked;
+mod pins;
+
+pub use choose::Refused;
+pub use locked::{Answer, Locked};
+
+/// What decides which files are taken, besides the requirements: pip's options of the same names.
+#[derive(Debug, Clone, Default)]
+pub struct Rules {
+    /// `--only-binary` and `--no-binary`.
+    pub formats: Formats,
+    /// `--prefer-binary`.
+    pub prefer_binary: bool,
+    /// `--require-hashes`; `None` leaves it to the requirements.
+    pub require_hashes: Option<bool>,
+    /// `--no-deps`.
+    pub no_deps: bool,
+    /// `--ignore-requires-python`.
+    pub ignore_requires_python: bool,
+}
+
+/// What was asked for cannot be installed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No file of a distribution can be taken.
+    #[error("{at}: {wish} cannot be had for {target}: {reason}")]
+    Refused {
+        /// Where the requirement is written.
+        at: Location,
+        /// What is required.
+        wish: String,
+        /// What the artifact is for.
+        target: String,
+        /// Why.
+        reason: Box<Refused>,
+    },
+    /// Two requirements that no version meets.
+    #[error("{at}: `{one}` and `{other}` ({other_at}) cannot both be met")]
+    Conflict {
+        /// Where the one is written.
+        at: Location,
+        /// The one.
+        one: String,
+        /// The other.
+        other: String,
+        /// Where the other is written.
+        other_at: Location,
+    },
+    /// A distribution that something needs, and that no requirement names.
+    #[error("{at}: {chain} requires `{requires}`, which is not among the requirements")]
+    Open {
+        /// Where the first of the chain is written.
+        at: Location,
+        /// The distributions that lead there.
+        chain: String,
+        /// What is required.
+        requires: String,
+    },
+    /// A distribution that something needs in another version.
+    #[error("{at}: {chain} requires `{requires}`, and the requirements have version {has}")]
+    Unmet {
+        /// Where the first of the chain is written.
+        at: Location,
+        /// The distributions that lead there.
+        chain: String,
+        /// What is required.
+        requires: String,
+        /// The version that is there.
+        has: String,
+    },
+    /// Its metadata says that it is for other Pythons.
+    #[error("{at}: {distribution} requires Python {requires}, and this is {python}")]
+    Python {
+        /// Where the requirement is written.
+        at: Location,
+        /// The distribution.
+        distribution: String,
+        /// What it requires.
+        requires: String,
+        /// What there is.
+        python: String,
+    },
+    /// It leads to something else than it says.
+    #[error("{at}: `{requirement}` leads to {found}")]
+    Other {
+        /// Where the requirement is written.
+        at: Location,
+        /// What is required.
+        requirement: String,
+        /// What is there.
+        found: String,
+    },
+    /// Only pip in a builder could go on, and there is no builder for the target.
+    #[error("{target} is not what any builder here is, and only pip could go on: {why}")]
+    NoBuilder {
+        /// What the artifact is for.
+        target: String,
+        /// Why pip is needed.
+        why: String,
+    },
+    /// An index does not give what is needed.
+    #[error("{at}: cannot get what `{wish}` needs")]
+    Unavailable {
+        /// Where the requirement is written.
+        at: Location,
+        /// What is required.
+        wish: String,
+        /// Why.
+        #[source]
+        source: Box<index::Error>,
+    },
+    /// A marker that has no answer for this interpreter.
+    #[error(transparent)]
+    Requirements(#[from] requirements::Error),
+}
+
+impl Error {
+    /// What the user can do, where we know.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Unavailable { source, .. } => return source.hint(),
+            Self::Refused { reason, .. } => match **reason {
+                Refused::Unknown => "is the name right, and is it on this index?",
+                Refused::Hash { .. } => {
+                    "the requirements were locked against other files: lock them again, or find out who changed them"
+                }
+                Refused::Tags { .. } => {
+                    "lock a version that has a wheel for it, or one with sources to build"
+                }
+                _ => return None,
+            },
+            Self::Open { .. } => {
+                "lock the requirements again; `--no-deps` installs what is named and nothing else"
+            }
+            Self::Conflict { .. } | Self::Unmet { .. } => "lock the requirements again",
+            Self::NoBuilder { .. } => {
+                "lock the requirements for the target first, or build on a machine like it"
+            }
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
