@@ -22,6 +22,7 @@ mod readers;
 mod refused;
 mod requirements;
 mod support;
+mod targets;
 mod texts;
 mod warm;
 mod wheels;

@@ -55,12 +55,31 @@ fn run(command: &mut Command) {
     assert!(status.success(), "{command:?}: {status}");
 }
 
+/// pyenv's interpreters, by the names of their versions.
+pub(crate) fn pyenv() -> Vec<(String, PathBuf)> {
+    let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".pyenv"));
+    let root = std::env::var_os("PYENV_ROOT").map(PathBuf::from).or(home);
+    let folders = root.and_then(|root| fs::read_dir(root.join("versions")).ok());
+    let folders = folders.into_iter().flatten().map(|folder| folder.unwrap());
+    folders
+        .map(|folder| {
+            let name = folder.file_name().into_string().unwrap();
+            (name, folder.path().join("bin/python"))
+        })
+        .collect()
+}
+
 /// Runs a script of this folder over `input` and returns what it printed.
 pub(crate) fn script(name: &str, folder: &Path, input: String) -> String {
+    script_by(python(), name, folder, input)
+}
+
+/// The same, by some other interpreter.
+pub(crate) fn script_by(python: &Path, name: &str, folder: &Path, input: String) -> String {
     let script = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/it/support")
         .join(name);
-    let mut child = Command::new(python())
+    let mut child = Command::new(python)
         .arg(script)
         .current_dir(folder)
         .env_clear()

@@ -1,8 +1,18 @@
-//! The interpreter and platform that the artifact is for.
+//! The interpreter and platform that the artifact is for: as an interpreter says of itself, or named
+//! by a user and computed.
+
+mod named;
+mod platform;
+mod python;
+mod tags;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub use named::Named;
+pub use platform::{ParsePlatformError, Platform};
+pub use python::{ParsePythonError, PythonVersion};
 
 /// The values of the environment markers, as the target's interpreter gives them.
 ///
@@ -61,13 +71,4 @@ impl fmt::Display for Target {
         }
         Ok(())
     }
-}
-
-/// A target that the user names: what its interpreter would say of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Named {
-    /// The target.
-    pub target: Target,
-    /// The tags of the wheels that it takes, the best first.
-    pub tags: Vec<String>,
 }
