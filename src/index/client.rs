@@ -13,11 +13,13 @@ use base64::prelude::BASE64_STANDARD as BASE64;
 use http::header::{AUTHORIZATION, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, StatusCode};
 use ureq::tls::{Certificate, ClientCert, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body, Proxy, ProxyProtocol};
 use url::{Host, Url};
 
 use super::Error;
 use super::credentials::{Credentials, Netrc, Origin};
+use super::resolver::Once;
 use crate::event::Cancel;
 use crate::fs;
 use crate::requirements::hide_credentials;
@@ -473,7 +475,7 @@ impl<'a> Client<'a> {
                 .client_cert(client.clone())
                 .disable_verification(!verify)
                 .build();
-            Agent::config_builder()
+            let config = Agent::config_builder()
                 .tls_config(tls)
                 .http_status_as_error(false)
                 .max_redirects(0)
@@ -486,8 +488,8 @@ impl<'a> Client<'a> {
                 .timeout_per_write(Some(network.timeout))
                 .max_idle_connections_per_host(super::WORKERS)
                 .max_idle_connections(super::WORKERS * 2)
-                .build()
-                .new_agent()
+                .build();
+            Agent::with_parts(config, DefaultConnector::default(), Once::default())
         };
         Ok([agent(true), agent(false)])
     }

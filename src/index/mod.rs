@@ -30,6 +30,7 @@ mod download;
 mod fetch;
 mod page;
 mod pages;
+mod resolver;
 
 pub use client::Network;
 pub use fetch::Wanted;
