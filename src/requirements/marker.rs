@@ -3,12 +3,16 @@
 //! The grammar and the meaning are those of the [dependency specifiers](
 //! https://packaging.python.org/en/latest/specifications/dependency-specifiers/#environment-markers);
 //! where the specification is silent, pip's copy of `packaging` 26.3 is followed to the letter.
+//! [Lock files](https://packaging.python.org/en/latest/specifications/pylock-toml/) have variables
+//! of their own, which are sets of names: see [`LockMarker`].
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-use super::scan::{Result, Scanner, fail};
+use super::scan::{Result, Scanner, Syntax, fail};
 use super::specifier::{Name, Specifier};
 use super::text::Text;
 use crate::target::MarkerEnvironment;
@@ -21,6 +25,66 @@ const MAX_DEPTH: usize = 400;
 pub struct Marker {
     text: Text,
     expression: Expression,
+}
+
+/// A marker of a [lock file](https://packaging.python.org/en/latest/specifications/pylock-toml/): a
+/// condition on the interpreter, and on the extras and dependency groups that are asked for
+/// (`'cli' in extras`, `'dev' not in dependency_groups`).
+///
+/// `'cli' == extras`, which `packaging` takes and never finds true, is refused.
+///
+/// ```
+/// use prebuild::requirements::LockMarker;
+///
+/// let marker: LockMarker = "'cli' in extras and python_version >= '3.10'".parse()?;
+/// assert_eq!(marker.to_string(), "'cli' in extras and python_version >= '3.10'");
+///
+/// let error = "extras == 'cli'".parse::<LockMarker>().unwrap_err();
+/// assert_eq!((error.at, &*error.message), (0, "`extras` is a set: write `'name' in extras`"));
+/// # Ok::<(), prebuild::requirements::Syntax>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct LockMarker {
+    text: Box<str>,
+    expression: Expression,
+}
+
+/// Where a marker stands, which decides what variables it may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    Requirement,
+    LockFile,
+}
+
+/// What the variables stand for that no interpreter knows.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Asked<'a> {
+    /// In a requirement: `extra`, empty if none is asked for.
+    Extra(&'a str),
+    /// In a lock file: `extras` and `dependency_groups`.
+    Sets {
+        extras: &'a BTreeSet<Name>,
+        groups: &'a BTreeSet<Name>,
+    },
+}
+
+impl<'a> Asked<'a> {
+    /// What `extra` stands for.
+    fn extra(self) -> &'a str {
+        match self {
+            Self::Extra(extra) => extra,
+            Self::Sets { .. } => "",
+        }
+    }
+
+    /// What a variable stands for that is a set.
+    fn set(self, name: &str) -> Option<&'a BTreeSet<Name>> {
+        match (self, name) {
+            (Self::Sets { extras, .. }, "extras") => Some(extras),
+            (Self::Sets { groups, .. }, "dependency_groups") => Some(groups),
+            _ => None,
+        }
+    }
 }
 
 /// Groups, one of which must hold; a group holds if all of it holds.
@@ -77,13 +141,45 @@ impl Marker {
         extras: &[Name],
     ) -> std::result::Result<bool, Undefined> {
         if extras.is_empty() {
-            return self.expression.evaluate(environment, "");
+            return self.expression.evaluate(environment, Asked::Extra(""));
         }
         let mut holds = false;
         for extra in extras {
-            holds |= self.expression.evaluate(environment, extra.as_str())?;
+            let asked = Asked::Extra(extra.as_str());
+            holds |= self.expression.evaluate(environment, asked)?;
         }
         Ok(holds)
+    }
+}
+
+impl LockMarker {
+    /// Whether the marker holds for an interpreter, when these extras and groups are asked for.
+    pub fn evaluate(
+        &self,
+        environment: &MarkerEnvironment,
+        extras: &BTreeSet<Name>,
+        groups: &BTreeSet<Name>,
+    ) -> std::result::Result<bool, Undefined> {
+        let asked = Asked::Sets { extras, groups };
+        self.expression.evaluate(environment, asked)
+    }
+}
+
+impl FromStr for LockMarker {
+    type Err = Syntax;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Ok(Self {
+            text: text.into(),
+            expression: parse_whole(text, Scope::LockFile)?,
+        })
+    }
+}
+
+/// As it was written.
+impl fmt::Display for LockMarker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
     }
 }
 
@@ -109,7 +205,7 @@ impl Expression {
     pub(super) fn evaluate(
         &self,
         environment: &MarkerEnvironment,
-        extra: &str,
+        asked: Asked<'_>,
     ) -> std::result::Result<bool, Undefined> {
         let mut any = false;
         for group in &self.0 {
@@ -118,9 +214,9 @@ impl Expression {
             // whichever interpreter is asked.
             for node in group {
                 all &= match node {
-                    Node::Nested(expression) => expression.evaluate(environment, extra)?,
+                    Node::Nested(expression) => expression.evaluate(environment, asked)?,
                     Node::Comparison(left, operator, right) => {
-                        compare(left, operator, right, environment, extra)?
+                        compare(left, operator, right, environment, asked)?
                     }
                 };
             }
@@ -135,11 +231,18 @@ fn compare(
     operator: &'static str,
     right: &Operand,
     environment: &MarkerEnvironment,
-    extra: &str,
+    asked: Asked<'_>,
 ) -> std::result::Result<bool, Undefined> {
+    // That the operator is `in` or `not in`, and the set on its right, was made sure of before.
+    if let Some(set) = asked.set(right.value())
+        && let Operand::Literal(name) = left
+    {
+        return Ok(set.contains(&Name::new(name)) == (operator == "in"));
+    }
     // `packaging` looks only one side up: the left if it is a variable, else the right.
     let full_version = full_version(environment);
-    let look_up = |name: &str| lookup(environment, &full_version, extra, name).unwrap_or_default();
+    let look_up =
+        |name: &str| lookup(environment, &full_version, asked.extra(), name).unwrap_or_default();
     let (key, left, right) = match left {
         Operand::Variable(name) => (*name, look_up(name), right.value()),
         Operand::Literal(text) => (right.value(), &**text, look_up(right.value())),
@@ -204,27 +307,35 @@ fn lookup<'a>(
     })
 }
 
-/// Whether a variable has a value where requirements are installed. `extras` and
-/// `dependency_groups` have one only in lock files.
-fn is_known(name: &str) -> bool {
-    is_version(name)
-        || matches!(
-            name,
-            "implementation_name"
-                | "os_name"
-                | "platform_machine"
-                | "platform_python_implementation"
-                | "platform_system"
-                | "platform_version"
-                | "sys_platform"
-                | "extra"
-        )
+/// The variables that are sets of names.
+fn is_set(name: &str) -> bool {
+    matches!(name, "extras" | "dependency_groups")
 }
 
-/// Parses a whole marker.
+/// Whether a variable has a value: `extra` only where something is installed, those that are sets
+/// only in lock files.
+fn is_known(name: &str, scope: Scope) -> bool {
+    match name {
+        "implementation_name"
+        | "os_name"
+        | "platform_machine"
+        | "platform_python_implementation"
+        | "platform_system"
+        | "platform_version"
+        | "sys_platform" => true,
+        "extra" => scope == Scope::Requirement,
+        name => is_version(name) || (is_set(name) && scope == Scope::LockFile),
+    }
+}
+
+/// Parses the whole marker of a requirement.
 pub(super) fn expression(text: &str) -> Result<Expression> {
+    parse_whole(text, Scope::Requirement)
+}
+
+fn parse_whole(text: &str, scope: Scope) -> Result<Expression> {
     let scanner = &mut Scanner::new(text);
-    let expression = parse_any(scanner, 0)?;
+    let expression = parse_any(scanner, scope, 0)?;
     if scanner.is_at_end() {
         Ok(expression)
     } else {
@@ -232,13 +343,13 @@ pub(super) fn expression(text: &str) -> Result<Expression> {
     }
 }
 
-fn parse_any(scanner: &mut Scanner<'_>, depth: usize) -> Result<Expression> {
-    let mut groups = vec![vec![parse_atom(scanner, depth)?]];
+fn parse_any(scanner: &mut Scanner<'_>, scope: Scope, depth: usize) -> Result<Expression> {
+    let mut groups = vec![vec![parse_atom(scanner, scope, depth)?]];
     loop {
         if scanner.eat_word("or") {
-            groups.push(vec![parse_atom(scanner, depth)?]);
+            groups.push(vec![parse_atom(scanner, scope, depth)?]);
         } else if scanner.eat_word("and") {
-            let node = parse_atom(scanner, depth)?;
+            let node = parse_atom(scanner, scope, depth)?;
             if let Some(group) = groups.last_mut() {
                 group.push(node);
             }
@@ -248,14 +359,14 @@ fn parse_any(scanner: &mut Scanner<'_>, depth: usize) -> Result<Expression> {
     }
 }
 
-fn parse_atom(scanner: &mut Scanner<'_>, depth: usize) -> Result<Node> {
+fn parse_atom(scanner: &mut Scanner<'_>, scope: Scope, depth: usize) -> Result<Node> {
     scanner.skip_blanks();
     let open = scanner.at();
     let node = if scanner.eat("(") {
         if depth == MAX_DEPTH {
             return fail(open, "too many parentheses within one another");
         }
-        let nested = parse_any(scanner, depth + 1)?;
+        let nested = parse_any(scanner, scope, depth + 1)?;
         if !scanner.eat(")") {
             return if scanner.is_at_end() {
                 fail(open, "this `(` is never closed")
@@ -265,13 +376,13 @@ fn parse_atom(scanner: &mut Scanner<'_>, depth: usize) -> Result<Node> {
         }
         Node::Nested(nested)
     } else {
-        parse_comparison(scanner)?
+        parse_comparison(scanner, scope)?
     };
     scanner.skip_blanks();
     Ok(node)
 }
 
-fn parse_comparison(scanner: &mut Scanner<'_>) -> Result<Node> {
+fn parse_comparison(scanner: &mut Scanner<'_>, scope: Scope) -> Result<Node> {
     let start = scanner.at();
     let left = parse_operand(scanner)?;
     scanner.skip_blanks();
@@ -285,14 +396,23 @@ fn parse_comparison(scanner: &mut Scanner<'_>) -> Result<Node> {
         Operand::Variable(name) => (*name, start),
         Operand::Literal(_) => (right.value(), right_at),
     };
-    if !is_known(key) {
-        let message = match (&left, &right) {
-            (Operand::Literal(_), Operand::Literal(_)) => {
+    if !is_known(key, scope) {
+        let message = match (&left, &right, scope) {
+            (Operand::Literal(_), Operand::Literal(_), _) => {
                 "one side must be a variable, such as `python_version`".to_owned()
             }
-            _ => format!("`{key}` has no value outside of lock files"),
+            (.., Scope::Requirement) => format!("`{key}` has no value outside of lock files"),
+            (.., Scope::LockFile) => format!("`{key}` has no value in lock files"),
         };
         return fail(key_at, message);
+    }
+    if is_set(key) {
+        let message = || format!("`{key}` is a set: write `'name' in {key}`");
+        return match (&left, operator) {
+            (Operand::Literal(_), "in" | "not in") => Ok(Node::Comparison(left, operator, right)),
+            (Operand::Literal(_), _) => fail(at, message()),
+            (Operand::Variable(_), _) => fail(key_at, message()),
+        };
     }
     if matches!(operator, "~=" | "===") && !may_be_version(key, &left, operator, &right) {
         return fail(at, format!("`{operator}` can only compare versions"));
@@ -512,7 +632,11 @@ mod tests {
             (r"sys_platform == 'l\x69n\165x'", true),
         ] {
             let marker = expression(text).unwrap();
-            assert_eq!(marker.evaluate(&environment(), ""), Ok(holds), "{text}");
+            assert_eq!(
+                marker.evaluate(&environment(), Asked::Extra("")),
+                Ok(holds),
+                "{text}"
+            );
         }
     }
 
@@ -526,9 +650,61 @@ mod tests {
     }
 
     #[test]
+    fn lock_files_have_sets_of_names() {
+        let names = |names: &[&str]| names.iter().map(|name| Name::new(name)).collect();
+        let (extras, groups) = (names(&["foo.bar"]), names(&["Dev"]));
+        for (text, holds) in [
+            ("'Foo_Bar' in extras", true),
+            ("'Foo_Bar' in dependency_groups", false),
+            ("'dev' not in dependency_groups", false),
+            ("'dev' not in extras", true),
+            (
+                "'x' in extras or os_name == 'posix' and 'DEV' in dependency_groups",
+                true,
+            ),
+        ] {
+            let marker: LockMarker = text.parse().unwrap();
+            let answer = marker.evaluate(&environment(), &extras, &groups);
+            assert_eq!(answer, Ok(holds), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_marker_of_a_lock_file_is_placed() {
+        for (text, at, message) in [
+            (
+                "os_name == 'a' and extras == 'x'",
+                19,
+                "`extras` is a set: write `'name' in extras`",
+            ),
+            (
+                "dependency_groups in 'x'",
+                0,
+                "`dependency_groups` is a set: write `'name' in dependency_groups`",
+            ),
+            (
+                "'x' == extras",
+                4,
+                "`extras` is a set: write `'name' in extras`",
+            ),
+            (
+                "'x' in extras and",
+                17,
+                "expected a marker variable or a quoted string",
+            ),
+            ("'x' == extra", 7, "`extra` has no value in lock files"),
+        ] {
+            let message = message.to_owned();
+            assert_eq!(text.parse::<LockMarker>(), Err(Syntax { at, message }));
+        }
+    }
+
+    #[test]
     fn a_comparison_may_have_no_answer() {
         let marker = expression("'3.11' ~= platform_release").unwrap();
-        let error = marker.evaluate(&environment(), "").unwrap_err();
+        let error = marker
+            .evaluate(&environment(), Asked::Extra(""))
+            .unwrap_err();
         assert_eq!(
             error.to_string(),
             "`~=` cannot compare `3.11` with `6.1.0-13-amd64`"

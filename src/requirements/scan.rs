@@ -1,10 +1,13 @@
 //! Reading tokens off a text, with the rules of `packaging`'s tokenizer.
 
-/// Why a text could not be parsed, and at which byte.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Syntax {
-    pub(super) at: usize,
-    pub(super) message: String,
+/// Why a text could not be parsed, and where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Syntax {
+    /// The byte of the text at which it is wrong.
+    pub at: usize,
+    /// What is wrong there.
+    pub message: String,
 }
 
 /// A result of parsing.

@@ -7,7 +7,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::lines::{trim, trim_end, trim_start};
-use super::marker::{self, Expression};
+use super::marker::{self, Asked, Expression};
 use super::scan::{Result, Scanner, Syntax, fail};
 use super::version::{is_version, specifier_length};
 use crate::target::MarkerEnvironment;
@@ -297,7 +297,10 @@ impl Dependency {
         let Some(marker) = &self.marker else {
             return true;
         };
-        let holds = |extra| marker.evaluate(environment, extra).unwrap_or(false);
+        let holds = |extra| {
+            let asked = Asked::Extra(extra);
+            marker.evaluate(environment, asked).unwrap_or(false)
+        };
         if extras.is_empty() {
             holds("")
         } else {

@@ -246,6 +246,39 @@ pub(super) fn marker(chance: &mut Chance) -> String {
     mutate(chance, text)
 }
 
+/// A marker of a lock file, where names are looked for in sets.
+pub(super) fn lock_marker(chance: &mut Chance) -> String {
+    let membership = |chance: &mut Chance| {
+        let name = chance.pick(&["'Foo_Bar'", "\"foo.-bar\"", "'cli'", "'dev'", "''", "extra"]);
+        let set = chance.pick(&[
+            "extras",
+            "dependency_groups",
+            "dependency_groups",
+            "'extras'",
+        ]);
+        let operator = match chance.below(6) {
+            0 => chance.pick(&OPERATORS),
+            1..3 => "not in",
+            _ => "in",
+        };
+        if chance.one_in(12) {
+            format!("{set} {operator} {name}")
+        } else {
+            format!("{name} {operator} {set}")
+        }
+    };
+    let mut text = membership(chance);
+    for _ in 0..chance.below(3) {
+        let next = match chance.below(4) {
+            0 => comparison(chance),
+            1 => format!("({})", membership(chance)),
+            _ => membership(chance),
+        };
+        text = format!("{text} {} {next}", chance.pick(&["and", "or"]));
+    }
+    mutate(chance, text)
+}
+
 fn expression(chance: &mut Chance, depth: usize) -> String {
     let mut text = String::new();
     for index in 0..=chance.pick(&[0, 0, 0, 1, 1, 2]) {

@@ -6,8 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use prebuild::requirements::{
-    Applies, Context, Entry, Error, FindLinks, FormatControl, Input, Name, ReleaseControl,
-    Requirements, Text, What,
+    Applies, Context, Entry, Error, FindLinks, FormatControl, Input, LockMarker, Name,
+    ReleaseControl, Requirements, Text, What,
 };
 use prebuild::target::MarkerEnvironment;
 use serde_json::{Value, json};
@@ -354,6 +354,94 @@ fn pip_agrees_on_generated_requirements() {
     // A generator that makes only nonsense would agree as well.
     let accepted = jobs.iter().filter(|job| !job.answer.is_null()).count();
     assert!(accepted > 5_000, "{accepted}");
+}
+
+fn lock_job(text: &str, extras: &[&str], groups: &[&str]) -> Job {
+    let names = |names: &[&str]| names.iter().map(|name| Name::new(name)).collect();
+    let answers = text.parse().ok().and_then(|marker: LockMarker| {
+        let (extras, groups) = (names(extras), names(groups));
+        environments()
+            .iter()
+            .map(|environment| marker.evaluate(environment, &extras, &groups).ok())
+            .collect::<Option<Vec<_>>>()
+    });
+    Job {
+        question: json!({ "lock_marker": text, "extras": extras, "groups": groups }),
+        answer: json!(answers),
+    }
+}
+
+#[test]
+fn pip_agrees_on_the_markers_of_lock_files() {
+    let written = [
+        "'cli' in extras",
+        "'CLI' in extras",
+        "\"foo_bar\" in extras",
+        "'Foo.-Bar' in extras",
+        "'cli' not in extras",
+        "'cli'  not \t in  extras",
+        "'dev' in dependency_groups",
+        "'dev' not in dependency_groups",
+        "'cli' in dependency_groups",
+        "'' in extras",
+        "'' not in extras",
+        " 'cli' in extras ",
+        "('cli' in extras)",
+        "'cli' in extras and 'dev' in dependency_groups",
+        "'cli' in extras or python_version < '3'",
+        "'x' in extras or 'dev' in dependency_groups and os_name == 'posix'",
+        "('x' in extras or 'dev' in dependency_groups) and os_name == 'nt'",
+        "python_full_version >= '3.8' and 'c\\x6ci' in extras",
+        "'cli' in 'extras'",
+        "os_name == extras",
+        "os_name in extras",
+        "python_version >= '3.10'",
+        "'3.11' ~= platform_release",
+        "extras == 'cli'",
+        "extras in 'cli'",
+        "extras in extras",
+        "extras not in 'cli'",
+        "dependency_groups in 'dev'",
+        "'cli' == extras",
+        "'cli' != extras",
+        "'cli' <= extras",
+        "'cli' ~= extras",
+        "'cli' === dependency_groups",
+        "'cli' in extra",
+        "extra == 'cli'",
+        "'cli' == extra",
+        "'cli' in extras and extra == 'cli'",
+        "'cli' in extras and",
+        "'cli' in extras and and 'x' in extras",
+        "'cli' in extras 'x' in extras",
+        "'cli' in",
+        "in extras",
+        "cli in extras",
+        "'cli in extras",
+        "('cli' in extras",
+        "'cli' in extras)",
+        "'cli' in extras\n",
+        "'cli' notin extras",
+        "'cli' not extras",
+        "'cli' in extrass",
+        "'cli' in dependency-groups",
+        "'cli' in dependency_groups ü",
+        "'\\x' in extras",
+        "",
+    ];
+    let mut jobs = Vec::new();
+    for text in written {
+        jobs.push(lock_job(text, &[], &[]));
+        jobs.push(lock_job(text, &["Cli", "foo-bar"], &["DEV"]));
+    }
+    let mut chance = Chance(751);
+    for _ in 0..5_000 {
+        let text = generate::lock_marker(&mut chance);
+        jobs.push(lock_job(&text, &["foo_bar", "x"], &["cli", "Dev"]));
+    }
+    assert_agreed(&jobs);
+    let accepted = jobs.iter().filter(|job| !job.answer.is_null()).count();
+    assert!(accepted > 1_500, "{accepted}");
 }
 
 /// `cargo test --release --test it -- --ignored ten_million --nocapture`

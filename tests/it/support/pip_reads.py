@@ -5,6 +5,7 @@ The first line is a list of environments for markers. Then, a job is one of
     {"line": "text"}
     {"requirement": "text"}
     {"marker": "text"}
+    {"lock_marker": "text", "extras": [...], "groups": [...]}
 The answer is null where pip fails, whether at once or when it would install.
 """
 
@@ -27,7 +28,8 @@ from pip._internal.req.constructors import (
 from pip._internal.req.req_install import check_invalid_constraint_type
 from pip._internal.utils.misc import is_installable_dir
 from pip._internal.vcs import is_url
-from pip._vendor.packaging.markers import Marker
+from pip._vendor.packaging._parser import Value
+from pip._vendor.packaging.markers import MARKERS_ALLOWING_SET, Marker
 from pip._vendor.packaging.specifiers import SpecifierSet
 from pip._vendor.packaging.utils import canonicalize_name
 from pip._vendor.packaging.version import Version
@@ -58,6 +60,26 @@ def evaluate(marker, environments):
     if marker is None:
         return [True for _ in environments]
     return [marker.evaluate({**environment, "extra": ""}) for environment in environments]
+
+
+def evaluate_in_lock(marker, extras, groups, environments):
+    for left, operator, right in comparisons(marker._markers):
+        is_set = isinstance(left, Value) and right.value in MARKERS_ALLOWING_SET
+        if is_set and operator.value not in ("in", "not in"):
+            raise Refused("a set that is compared: the specification knows no such thing")
+    sets = {"extras": frozenset(extras), "dependency_groups": frozenset(groups)}
+    return [
+        marker.evaluate({**environment, **sets}, context="lock_file")
+        for environment in environments
+    ]
+
+
+def comparisons(markers):
+    for marker in markers:
+        if isinstance(marker, list):
+            yield from comparisons(marker)
+        elif isinstance(marker, tuple):
+            yield marker
 
 
 def clauses(specifiers):
@@ -187,6 +209,9 @@ def file(name, variables, environments):
 def answer(job, environments):
     if "marker" in job:
         return evaluate(Marker(job["marker"].strip()), environments)
+    if "lock_marker" in job:
+        marker = Marker(job["lock_marker"])
+        return evaluate_in_lock(marker, job["extras"], job["groups"], environments)
     if "requirement" in job:
         return entry(install_req_from_line(job["requirement"]), environments)
     if "line" in job:
