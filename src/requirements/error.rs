@@ -1,4 +1,4 @@
-//! What can be wrong with a requirements file.
+//! What can be wrong with a requirements file or a project's file.
 
 use std::path::PathBuf;
 
@@ -174,6 +174,36 @@ pub enum Problem {
     /// More files than anyone means.
     #[error("too many files include one another")]
     TooManyFiles,
+    /// The project's file is no TOML.
+    #[error("not TOML: {0}")]
+    NotToml(String),
+    /// A key of the project's file with a value of the wrong type.
+    #[error("`{0}` must be {1}")]
+    Shape(String, &'static str),
+    /// A file without `[project]`.
+    #[error("there is no `[project]` table")]
+    NoProject,
+    /// Dependencies that are not written down.
+    #[error("`{0}` is dynamic: only the project's build backend can tell it")]
+    Dynamic(String),
+    /// `requires-python` with something else than versions.
+    #[error("not versions of Python: {0}")]
+    RequiresPython(String),
+    /// An extra that is not there, and those that are.
+    #[error("there is no extra `{0}`, {1}")]
+    UnknownExtra(String, String),
+    /// A dependency group that is not there, and those that are.
+    #[error("there is no dependency group `{0}`, {1}")]
+    UnknownGroup(String, String),
+    /// Two names that are one in their normal form.
+    #[error("`{0}` and `{1}` are the same name")]
+    SameName(String, String),
+    /// A dependency group that includes itself, perhaps through others.
+    #[error("the dependency group `{0}` includes itself")]
+    GroupCycle(String),
+    /// More groups or extras than anyone means.
+    #[error("too many {0} include one another")]
+    TooMany(&'static str),
 }
 
 impl Problem {
@@ -198,6 +228,10 @@ impl Problem {
             Self::ConstraintExtras => "name the extras where the requirement stands",
             Self::UnknownOption(_) => "options that concern the whole run go on the command line",
             Self::LockFile => "name the requirements from which it was made",
+            Self::NoProject => "without it, only dependency groups can be asked for",
+            Self::Dynamic(_) => {
+                "require the project itself, as `.` or `.[extra]`: pip asks its build backend"
+            }
             Self::Remote => "fetch the file first, and name the copy",
             _ => return None,
         })

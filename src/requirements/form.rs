@@ -9,7 +9,7 @@ use super::lines::Part;
 use super::link::{self, Link};
 use super::marker::{self, Marker};
 use super::scan::Syntax;
-use super::specifier::{self, Name};
+use super::specifier::{self, Name, Parsed};
 use super::text::{LocalPath, Text};
 use crate::fs;
 
@@ -147,9 +147,21 @@ fn marker(part: Part<'_>) -> Result<Option<Marker>> {
     Ok(Some(Marker::new(part.to_text(), expression)))
 }
 
+/// Reads a dependency specifier, where no path may stand.
+pub(super) fn read_specifier(part: Part<'_>, cwd: &Path) -> Result<Form> {
+    let parsed = specifier::parse(part.text).map_err(|error| no_specifier(part, error))?;
+    let form = from_parsed(part, parsed, cwd)?;
+    form.check_path(part)?;
+    Ok(form)
+}
+
 /// `name[extra]>=1`, `name @ URL`.
 fn from_specifier(part: Part<'_>, cwd: &Path) -> Result<Form> {
     let parsed = specifier::parse(part.text).map_err(|error| no_requirement(part, error, cwd))?;
+    from_parsed(part, parsed, cwd)
+}
+
+fn from_parsed(part: Part<'_>, parsed: Parsed, cwd: &Path) -> Result<Form> {
     let what = if let Some(url) = parsed.url {
         let url = part.slice(url);
         if link(url)?.is_none() {
@@ -188,6 +200,10 @@ fn no_requirement(part: Part<'_>, error: Syntax, cwd: &Path) -> Fault {
         };
         return Fault::new(part.offset(0), problem);
     }
+    no_specifier(part, error)
+}
+
+fn no_specifier(part: Part<'_>, error: Syntax) -> Fault {
     let at = part.offset(error.at);
     let rest = &part.text[error.at..];
     let has_operator = ["==", "~=", "!=", "<=", ">=", "<", ">"]

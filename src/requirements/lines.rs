@@ -49,6 +49,21 @@ pub(super) fn logical_lines(text: &str, env: &BTreeMap<String, String>) -> Vec<L
 }
 
 impl Line {
+    /// A text that begins at a line and column of a file. If it is not there letter by letter, as a
+    /// string with escapes is not, all of it is at that place.
+    pub(super) fn of_string(text: &str, (line, column): (usize, usize), is_verbatim: bool) -> Self {
+        let piece = Piece {
+            start: 0,
+            line,
+            column,
+            written: (!is_verbatim).then(|| text.to_owned()),
+        };
+        Self {
+            text: text.to_owned(),
+            pieces: vec![piece],
+        }
+    }
+
     fn empty() -> Self {
         Self {
             text: String::new(),
@@ -298,6 +313,14 @@ pub(crate) fn split_lines(text: &str) -> impl Iterator<Item = &str> {
         }
         Some(line)
     })
+}
+
+/// The line and column of what follows a text, both from 1.
+pub(super) fn place_behind(text: &str) -> (usize, usize) {
+    // A mark behind the text makes sure that its last line is there, however it ends.
+    let marked = format!("{text}.");
+    let (index, last) = split_lines(&marked).enumerate().last().unwrap_or((0, "."));
+    (index + 1, last.chars().count())
 }
 
 fn is_boundary(c: char) -> bool {

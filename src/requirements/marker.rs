@@ -127,6 +127,20 @@ impl Marker {
         Self { text, expression }
     }
 
+    /// The marker that holds where all of these hold; `None` of none.
+    pub(super) fn all(markers: Vec<Self>) -> Option<Self> {
+        if markers.len() < 2 {
+            return markers.into_iter().next();
+        }
+        let join = |part: fn(&Text) -> &str| {
+            let parts = markers.iter().map(|one| format!("({})", part(&one.text)));
+            parts.collect::<Vec<_>>().join(" and ")
+        };
+        let text = Text::new(&join(Text::written), &join(Text::expanded));
+        let nodes = markers.into_iter().map(|one| Node::Nested(one.expression));
+        Some(Self::new(text, Expression(vec![nodes.collect()])))
+    }
+
     /// The marker as it was written.
     #[must_use]
     pub fn text(&self) -> &Text {

@@ -1,4 +1,5 @@
-//! What the user asked for: `requirements.txt` and the files that it includes, as values.
+//! What the user asked for: `requirements.txt` and the files that it includes, or the dependencies
+//! of a `pyproject.toml`, as values.
 //!
 //! [`Requirements::read`] reads everything that pip reads, with pip's meaning; pip 26.3's own
 //! parser is the judge, and a test runs it. Values remember where they were written and how
@@ -24,6 +25,19 @@
 //! # Ok::<(), prebuild::requirements::Error>(())
 //! ```
 //!
+//! # What is read of a project
+//!
+//! Of a `pyproject.toml` ([`Input::Project`]): `dependencies` and `requires-python` of `[project]`,
+//! those of its `optional-dependencies` that are asked for, and those `[dependency-groups]`. They are
+//! read in the order of the file, each list once.
+//!
+//! - **The strings are dependency specifiers**, without the paths and options of requirements files;
+//!   variables are not expanded.
+//! - **The project's own name stands for the project that is read** (`all = ["demo[cli,test]"]`), in
+//!   dependency groups too: its extras are read in its place, under its marker, and versions behind it
+//!   mean nothing. Nothing of that name is asked of an index.
+//! - **What the build backend decides (`dynamic`) is refused**: nothing of the project is run.
+//!
 //! # What is read differently from pip, and why
 //!
 //! - **Requirements files at `http:` and `https:` URLs are refused**: what is built would depend on
@@ -47,6 +61,7 @@
 
 mod collect;
 mod decode;
+mod document;
 mod entry;
 mod error;
 mod form;
@@ -54,6 +69,7 @@ mod lines;
 mod link;
 mod marker;
 mod options;
+mod project;
 mod reader;
 mod scan;
 mod specifier;
@@ -61,7 +77,7 @@ mod text;
 mod version;
 mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -96,6 +112,17 @@ pub enum Input {
     /// The contents of standard input. It is called `-` in messages, and files that it names are
     /// relative to the working folder.
     Stdin(Vec<u8>),
+    /// A project's `pyproject.toml`, of which its dependencies are read: not those of its build.
+    Project {
+        /// The file; a relative path starts at the working folder.
+        path: PathBuf,
+        /// The extras whose dependencies are read besides.
+        extras: BTreeSet<Name>,
+        /// The [dependency groups](
+        /// https://packaging.python.org/en/latest/specifications/dependency-groups/) that are read
+        /// besides.
+        groups: BTreeSet<Name>,
+    },
 }
 
 /// What reading depends on besides the files.
@@ -114,6 +141,7 @@ pub struct Requirements {
     entries: Vec<Entry>,
     constraints: Vec<Entry>,
     options: Options,
+    requires_python: Vec<Located<Specifiers>>,
     files: Vec<File>,
     warnings: Vec<Warning>,
 }
@@ -175,6 +203,13 @@ impl Requirements {
     #[must_use]
     pub fn options(&self) -> &Options {
         &self.options
+    }
+
+    /// The `requires-python` of the projects: what is installed for an interpreter that one of them
+    /// does not [admit](Specifiers::admit) may not run.
+    #[must_use]
+    pub fn requires_python(&self) -> &[Located<Specifiers>] {
+        &self.requires_python
     }
 
     /// The files, in the order in which they were opened.

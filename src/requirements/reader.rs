@@ -7,7 +7,7 @@ use super::decode::decode;
 use super::entry::{Entry, Hash, What};
 use super::error::{Error, Fault, Problem, excerpt};
 use super::form;
-use super::lines::{Line, Part, logical_lines, split_lines};
+use super::lines::{Line, Part, logical_lines, place_behind, split_lines};
 use super::link::{Link, normalize};
 use super::text::{Location, redact};
 use super::words::{self, Given, Name};
@@ -17,7 +17,7 @@ use crate::fs;
 
 /// How deep files may include one another, and how many inclusions there may be in all. Files that
 /// include others twice over need few lines to ask for more than any machine can read.
-const MAX_DEPTH: usize = 200;
+pub(super) const MAX_DEPTH: usize = 200;
 const MAX_FILES: usize = 10_000;
 
 /// Reads files into [`Requirements`].
@@ -33,7 +33,7 @@ pub(super) struct Source<'a> {
     file: Arc<Path>,
     /// Where it is; relative names of other files start at its folder.
     pub(super) path: &'a Path,
-    text: &'a str,
+    pub(super) text: &'a str,
     constraint: bool,
     /// The files that include it, and itself.
     stack: &'a [PathBuf],
@@ -62,6 +62,11 @@ impl Source<'_> {
             problem: fault.problem,
         }
     }
+
+    /// An error at a byte of the text.
+    pub(super) fn error_at(&self, fault: Fault) -> Error {
+        invalid(&self.file, self.text.as_bytes(), fault.at, fault.problem)
+    }
 }
 
 impl<'a> Reader<'a> {
@@ -78,15 +83,22 @@ impl<'a> Reader<'a> {
 
     /// Reads a file that the caller named.
     pub(super) fn input(&mut self, input: &Input, constraint: bool) -> Result<(), Error> {
+        let read = |named: &Path| {
+            let path = normalize(&self.context.cwd.join(named));
+            match fs::read(&path) {
+                Ok(data) => Ok((path, data)),
+                Err(source) => Err(Error::Read {
+                    file: named.to_owned(),
+                    source,
+                }),
+            }
+        };
         match input {
             Input::Path(named) => {
-                let path = normalize(&self.context.cwd.join(named));
-                let data = fs::read(&path).map_err(|source| Error::Read {
-                    file: named.clone(),
-                    source,
-                })?;
+                let (path, data) = read(named)?;
                 if is_lock_file(named) {
-                    return Err(at_start(named, &data, Problem::LockFile));
+                    let file = named.as_path().into();
+                    return Err(invalid(&file, &data, 0, Problem::LockFile));
                 }
                 self.file(named, &path, &data, constraint, &[])
             }
@@ -94,7 +106,37 @@ impl<'a> Reader<'a> {
                 let path = self.context.cwd.join("-");
                 self.file(Path::new("-"), &path, data, constraint, &[])
             }
+            Input::Project {
+                path: named,
+                extras,
+                groups,
+            } => {
+                let (path, data) = read(named)?;
+                let file = self.opened(named, &data, constraint);
+                let text = std::str::from_utf8(&data).map_err(|error| {
+                    let problem = Problem::NotToml("it is not UTF-8".to_owned());
+                    invalid(&file, &data, error.valid_up_to(), problem)
+                })?;
+                let source = Source {
+                    file,
+                    path: &path,
+                    text: text.strip_prefix('\u{feff}').unwrap_or(text),
+                    constraint,
+                    stack: &[],
+                };
+                self.project(&source, extras, groups)
+            }
         }
+    }
+
+    /// Takes down a file that is read.
+    fn opened(&mut self, named: &Path, data: &[u8], constraint: bool) -> Arc<Path> {
+        self.read.files.push(File {
+            path: named.to_owned(),
+            digest: Digest::of(data),
+            constraint,
+        });
+        named.into()
     }
 
     fn file(
@@ -105,13 +147,8 @@ impl<'a> Reader<'a> {
         constraint: bool,
         stack: &[PathBuf],
     ) -> Result<(), Error> {
-        let file: Arc<Path> = named.into();
-        self.read.files.push(File {
-            path: named.to_owned(),
-            digest: Digest::of(data),
-            constraint,
-        });
-        let text = decode(data).map_err(|(at, problem)| undecodable(&file, data, at, problem))?;
+        let file = self.opened(named, data, constraint);
+        let text = decode(data).map_err(|(at, problem)| invalid(&file, data, at, problem))?;
         let stack = [stack, &[path.to_owned()]].concat();
         let source = Source {
             file,
@@ -218,6 +255,17 @@ impl<'a> Reader<'a> {
             written: part.trim().to_text(),
             at: source.location(line, at),
         };
+        self.push(source, line, at, entry)
+    }
+
+    /// Takes over an entry that begins at a byte of a line.
+    pub(super) fn push(
+        &mut self,
+        source: &Source<'_>,
+        line: &Line,
+        at: usize,
+        entry: Entry,
+    ) -> Result<(), Error> {
         if source.constraint {
             if let Some(problem) = no_constraint(&entry) {
                 return Err(source.error(line, Fault::new(at, problem)));
@@ -360,22 +408,16 @@ fn is_lock_file(path: &Path) -> bool {
     middle.is_some_and(|middle| middle.trim_end_matches('.').chars().all(|c| c != '.'))
 }
 
-fn at_start(file: &Path, data: &[u8], problem: Problem) -> Error {
-    undecodable(&file.into(), data, 0, problem)
-}
-
-fn undecodable(file: &Arc<Path>, data: &[u8], at: usize, problem: Problem) -> Error {
-    let before = String::from_utf8_lossy(&data[..at.min(data.len())]).into_owned();
-    // A mark behind the text makes sure that its last line is there, however it ends.
-    let marked = format!("{before}.");
-    let (line, last) = split_lines(&marked).enumerate().last().unwrap_or((0, "."));
+/// An error at a byte of a file.
+fn invalid(file: &Arc<Path>, data: &[u8], at: usize, problem: Problem) -> Error {
+    let (line, column) = place_behind(&String::from_utf8_lossy(&data[..at.min(data.len())]));
     let at = Location {
         file: Arc::clone(file),
-        line: line + 1,
-        column: last.chars().count(),
+        line,
+        column,
     };
     let whole = String::from_utf8_lossy(data);
-    let shown = split_lines(&whole).nth(line).unwrap_or_default();
+    let shown = split_lines(&whole).nth(line - 1).unwrap_or_default();
     Error::Invalid {
         excerpt: excerpt(shown, at.column),
         at,

@@ -142,13 +142,6 @@ impl Specifiers {
         })
     }
 
-    /// Whether all clauses admit a version, written in its normal form; pre-releases are versions like
-    /// any other.
-    #[must_use]
-    pub fn admit(&self, version: &str) -> bool {
-        self.clauses.iter().all(|clause| clause.admits(version))
-    }
-
     /// The clauses in the order in which they were written.
     #[must_use]
     pub fn clauses(&self) -> &[Specifier] {
@@ -310,17 +303,29 @@ impl Dependency {
 }
 
 impl Specifiers {
+    /// Parses clauses and nothing more.
+    pub(super) fn parse(text: &str) -> Result<Self> {
+        let scanner = &mut Scanner::new(text);
+        scanner.skip_blanks();
+        let read = clauses(scanner)?;
+        if scanner.is_at_end() {
+            Ok(read)
+        } else {
+            scanner.fail("expected version specifiers such as `>=3.10` with commas between them")
+        }
+    }
+
+    /// Whether all clauses admit a version, be it a pre-release.
+    #[must_use]
+    pub fn admit(&self, version: &str) -> bool {
+        self.clauses.iter().all(|clause| clause.admits(version))
+    }
+
     /// Whether a `Requires-Python` admits this version of Python, pre-releases too. What cannot be read
     /// admits all, as with pip.
     #[must_use]
     pub fn python_admitted(requires_python: &str, python: &str) -> bool {
-        let scanner = &mut Scanner::new(trim(requires_python));
-        match clauses(scanner) {
-            Ok(read) if scanner.is_at_end() => {
-                read.clauses.iter().all(|clause| clause.admits(python))
-            }
-            _ => true,
-        }
+        Self::parse(trim(requires_python)).map_or(true, |read| read.admit(python))
     }
 }
 

@@ -473,6 +473,54 @@ pub(super) fn requirement(chance: &mut Chance) -> String {
     mutate(chance, text)
 }
 
+/// A file with some dependency groups, often ones that include each other.
+pub(super) fn groups(chance: &mut Chance) -> String {
+    const NAMES: [&str; 7] = ["dev", "Dev", "test", "a.b", "A__b", "lint", "docs"];
+    let mut text = "[dependency-groups]\n".to_owned();
+    let mut names: Vec<_> = NAMES.into_iter().filter(|_| !chance.one_in(4)).collect();
+    names.retain(|name| chance.one_in(20) || !matches!(*name, "Dev" | "A__b"));
+    for name in names {
+        let members = (0..chance.below(4)).map(|_| match chance.below(60) {
+            0..15 => format!("{{ include-group = '{}' }}", chance.pick(&NAMES)),
+            15 => chance
+                .pick(&[
+                    "1",
+                    "[]",
+                    "{}",
+                    "{ include-group = 1 }",
+                    "{ include-group = 'test', more = 1 }",
+                    "{ group = 'test' }",
+                ])
+                .to_owned(),
+            16..50 => chance
+                .pick(&[
+                    "'click'",
+                    "\"Foo_Bar[x,Y] >= 1, <2\"",
+                    "'''a ; os_name == \"nt\"'''",
+                    "\"a\"",
+                    "\"b\\u003E=1\"",
+                    "\"\"\"\nc==1.*\"\"\"",
+                    "'d @ https://host/d-1.tar.gz ; python_version<\"3.9\"'",
+                    "' e ~=1.0 '",
+                ])
+                .to_owned(),
+            _ => {
+                let mut requirement = format!("{}{}", self::name(chance), specifiers(chance));
+                if chance.one_in(4) {
+                    requirement = format!("{}[{}] @ {}", self::name(chance), "x", url(chance));
+                }
+                if chance.one_in(4) {
+                    requirement = format!("{requirement} ; {}", marker(chance));
+                }
+                serde_json::json!(requirement).to_string()
+            }
+        });
+        let members: Vec<_> = members.collect();
+        writeln!(text, "\"{name}\" = [{}]", members.join(", ")).unwrap();
+    }
+    text
+}
+
 fn option(chance: &mut Chance) -> &'static str {
     chance.pick(&[
         "-i https://h/s",

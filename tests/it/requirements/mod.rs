@@ -16,6 +16,7 @@ use crate::support::chance::Chance;
 use crate::support::python::script;
 
 mod generate;
+mod project;
 
 /// Where the corpus is. Its own paths are relative to it.
 fn corpus() -> PathBuf {

@@ -6,6 +6,7 @@ The first line is a list of environments for markers. Then, a job is one of
     {"requirement": "text"}
     {"marker": "text"}
     {"lock_marker": "text", "extras": [...], "groups": [...]}
+    {"project": "text", "group": "name"}
 The answer is null where pip fails, whether at once or when it would install.
 """
 
@@ -14,6 +15,7 @@ import logging
 import os
 import sys
 import warnings
+import tomllib
 from types import SimpleNamespace
 
 from pip._internal.cli import cmdoptions
@@ -24,11 +26,13 @@ from pip._internal.req import req_file
 from pip._internal.req.constructors import (
     install_req_from_line,
     install_req_from_parsed_requirement,
+    install_req_from_req_string,
 )
 from pip._internal.req.req_install import check_invalid_constraint_type
 from pip._internal.utils.misc import is_installable_dir
 from pip._internal.vcs import is_url
 from pip._vendor.packaging._parser import Value
+from pip._vendor.packaging.dependency_groups import DependencyGroupResolver
 from pip._vendor.packaging.markers import MARKERS_ALLOWING_SET, Marker
 from pip._vendor.packaging.specifiers import SpecifierSet
 from pip._vendor.packaging.utils import canonicalize_name
@@ -135,6 +139,17 @@ def entry(requirement, environments):
     return answer
 
 
+def group(project, name, environments):
+    """The requirements of a dependency group, each once."""
+    groups = tomllib.loads(project).get("dependency-groups", {})
+    answers = [
+        entry(install_req_from_req_string(str(requirement)), environments)
+        for requirement in DependencyGroupResolver(groups).resolve(name)
+    ]
+    once = {json.dumps(one): one for one in answers}
+    return {"entries": list(once.values())}
+
+
 class Finder:
     """What the lines of a file change in pip's own."""
 
@@ -212,6 +227,8 @@ def answer(job, environments):
     if "lock_marker" in job:
         marker = Marker(job["lock_marker"])
         return evaluate_in_lock(marker, job["extras"], job["groups"], environments)
+    if "project" in job:
+        return group(job["project"], job["group"], environments)
     if "requirement" in job:
         return entry(install_req_from_line(job["requirement"]), environments)
     if "line" in job:
