@@ -6,7 +6,7 @@ use std::fmt;
 use crate::tree::{Distribution, Node, RelPath, Tree};
 
 /// One thing that the user should know of.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Finding {

@@ -1,7 +1,11 @@
 //! Why a build failed.
 
+use std::path::PathBuf;
+
+use crate::requirements::Name;
 use crate::{
-    cache, fs, index, install, interpreter, layout, pack, pip, requirements, resolve, runner, wheel,
+    cache, fs, index, install, interpreter, layout, lock, pack, pip, requirements, resolve, runner,
+    wheel,
 };
 
 /// Why a build failed: one variant a stage.
@@ -29,6 +33,20 @@ pub enum Error {
     /// What was asked for cannot be installed.
     #[error(transparent)]
     Resolve(#[from] resolve::Error),
+    /// A lock file cannot be used.
+    #[error(transparent)]
+    Lock(#[from] lock::Error),
+    /// The lock does not hold, and it had to.
+    #[error("the lock file `{}` cannot be used: {}", file.display(), why.join("; "))]
+    Stale {
+        /// The lock file.
+        file: PathBuf,
+        /// What has changed.
+        why: Vec<String>,
+    },
+    /// What was decided cannot be locked.
+    #[error("`{0}` cannot be locked: nobody knows its hash")]
+    Unhashed(Name),
     /// An index does not deliver.
     #[error(transparent)]
     Index(#[from] index::Error),
@@ -68,6 +86,8 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Requirements(_)
+            | Self::Lock(_)
+            | Self::Stale { .. }
             | Self::Layout(_)
             | Self::Resolve(
                 resolve::Error::Requirements(_)
@@ -97,6 +117,7 @@ impl Error {
             Self::Cache(error) if error.is_cancelled() => Kind::Cancelled,
             Self::Cache(error) if error.is_request() => Kind::Request,
             Self::Resolve(_)
+            | Self::Unhashed(_)
             | Self::Wheel(_)
             | Self::Install(_)
             | Self::Pack(_)
@@ -121,9 +142,11 @@ impl Error {
             Self::Pack(error) => error.hint(),
             Self::Cache(error) => error.hint().map(str::to_owned),
             Self::Wheel(error) => error.hint().map(str::to_owned),
+            Self::Lock(error) => error.hint().map(str::to_owned),
+            Self::Stale { .. } => Some("`prebuild lock` writes it anew".to_owned()),
             Self::Resolve(error) => error.hint(),
             Self::Index(error) => error.hint(),
-            Self::Layout(_) | Self::Install(_) | Self::Fs(_) => None,
+            Self::Unhashed(_) | Self::Layout(_) | Self::Install(_) | Self::Fs(_) => None,
         }
     }
 
@@ -134,6 +157,7 @@ impl Error {
             Self::Requirements(error) | Self::Pip(pip::Error::Requirements(error)) => {
                 error.excerpt()
             }
+            Self::Lock(error) => error.excerpt(),
             _ => None,
         }
     }

@@ -265,6 +265,14 @@ impl Stamp {
     }
 }
 
+impl Stamp {
+    /// Whether what is changed from now on gets another stamp: the clock has moved on since, as that of
+    /// `later`, a file that was made just now, tells.
+    pub(crate) fn is_past(&self, later: &Self) -> bool {
+        later.changed > self.modified.max(self.changed)
+    }
+}
+
 /// A new empty folder under `parent`, for this user only, removed with the value.
 pub(crate) fn temp_dir(parent: &Path, prefix: &str) -> Result<TempDir> {
     tempfile::Builder::new()

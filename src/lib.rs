@@ -113,6 +113,7 @@ pub mod inflate;
 pub mod install;
 pub mod interpreter;
 pub mod layout;
+pub mod lock;
 pub mod pack;
 pub mod pip;
 pub mod pipeline;

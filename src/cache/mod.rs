@@ -12,7 +12,7 @@
 //! │       └── 5d41402abc…/   an entry, named by its key
 //! │           ├── flask-3.0.0-py3-none-any.whl
 //! │           └── manifest.json
-//! └── built-v1/  interpreters-v1/  seen-v1/  bytecode-v1/  pieces-v1/
+//! └── built-v1/  interpreters-v1/  resolutions-v2/  pages-v1/  seen-v1/  bytecode-v1/  pieces-v1/  outputs-v1/
 //! ```
 //!
 //! A form that changes gets a new number in its bucket's name; buckets with old numbers are nobody's,
@@ -91,11 +91,13 @@ pub enum Bucket {
     Bytecode,
     /// Packed pieces.
     Pieces,
+    /// What a build wrote, and in which state it left it; the key is the digest of all that decides it.
+    Outputs,
 }
 
 impl Bucket {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Wheels,
         Self::Built,
         Self::Interpreters,
@@ -104,6 +106,7 @@ impl Bucket {
         Self::Seen,
         Self::Bytecode,
         Self::Pieces,
+        Self::Outputs,
     ];
 
     /// The name of its folder.
@@ -118,6 +121,7 @@ impl Bucket {
             Self::Seen => "seen-v1",
             Self::Bytecode => "bytecode-v1",
             Self::Pieces => "pieces-v1",
+            Self::Outputs => "outputs-v1",
         }
     }
 }

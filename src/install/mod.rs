@@ -26,7 +26,7 @@ pub use prefix::install_prefix;
 pub use wheels::{Placed, install_wheels};
 
 /// Who puts distributions into the prefix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Installer {
     /// prebuild: pip resolves and builds, wheels are installed here.

@@ -6,7 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
 use crate::audit::case_collisions;
@@ -61,7 +61,7 @@ impl Default for Options {
 }
 
 /// Something that was written.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Packed {
     /// The file or folder.
     pub path: PathBuf,

@@ -4,10 +4,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How an artifact is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Format {
     /// `.tar`
@@ -54,6 +54,19 @@ impl Output {
     #[must_use]
     pub fn format(&self) -> Format {
         self.format
+    }
+
+    /// The same output with `-NAME` behind what it is called: `deps.tar.gz` is `deps-NAME.tar.gz`.
+    #[must_use]
+    pub fn called_after(&self, name: &str) -> Self {
+        let file = self.path.file_name().map(|file| file.to_string_lossy());
+        let file = file.unwrap_or_default();
+        let endings = [".tar.gz", ".tar.zst", ".tgz", ".tar", ".zip"];
+        let ending = endings.into_iter().find(|ending| file.ends_with(ending));
+        let ending = ending.unwrap_or_default();
+        let stem = file.strip_suffix(ending).unwrap_or(&file);
+        let path = self.path.with_file_name(format!("{stem}-{name}{ending}"));
+        Self::new(path, self.format)
     }
 
     /// The same output with its path taken from `folder` on.

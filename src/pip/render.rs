@@ -75,7 +75,7 @@ impl Rendered {
             let known = named.contains(&item.name) || (item.is_direct() && item.requested);
             if !known {
                 let line = if item.is_direct() {
-                    format!("{} @ {}", item.name, item.url)
+                    format!("{} @ {}", item.name, item.requirement_url())
                 } else {
                     format!("{}=={}", item.name, item.version)
                 };

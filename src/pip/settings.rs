@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use super::Options;
 
+use crate::index::Strategy;
 use crate::plan::Setting;
 use crate::requirements::{Input, hide_credentials};
 
@@ -32,6 +33,15 @@ const TRANSPORT: [&str; 17] = [
     "cache-dir",
     "no-cache-dir",
     "truststore",
+];
+
+/// Those of them that say where files are looked for.
+const SOURCES: [&str; 5] = [
+    "index-url",
+    "pypi-url",
+    "extra-index-url",
+    "find-links",
+    "no-index",
 ];
 
 /// What changes the result.
@@ -187,6 +197,20 @@ impl Settings {
     #[must_use]
     pub fn recorded(&self) -> &[Setting] {
         &self.recorded
+    }
+
+    /// Those that decide what is found, for a lock file to be held against.
+    #[must_use]
+    pub fn locked(&self, strategy: Strategy) -> Vec<String> {
+        let decides = |name: &str| RESULT.contains(&name) || SOURCES.contains(&name);
+        let options = self.recorded.iter().filter(|one| decides(&one.name));
+        let mut options: Vec<_> = options
+            .map(|one| format!("{} = {}", one.name, one.value))
+            .collect();
+        if strategy == Strategy::FirstIndex {
+            options.push("index-strategy = first-index".to_owned());
+        }
+        options
     }
 
     /// What does not, in words.

@@ -1,11 +1,15 @@
 //! What will be installed: from the requirements where they say it all, else from pip.
 
-use super::Request;
+use std::collections::BTreeSet;
+
+use super::{LockUse, Request};
 use crate::cache::Cache;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::{Event, Observer, Stage};
+use crate::fs;
 use crate::index::Index;
 use crate::interpreter::Interpreter;
+use crate::lock::{Lock, Recorded};
 use crate::pip::{Driver, Kept, Settings};
 use crate::plan::{DecidedBy, Item};
 use crate::requirements::Requirements;
@@ -45,6 +49,9 @@ impl Deciding<'_> {
         fetch: bool,
         watch: &mut Watch<'_>,
     ) -> Result<Decision> {
+        if let Some(items) = self.by_lock()? {
+            return Ok(Decision::Items(items, DecidedBy::Lock));
+        }
         let key = self.settings.settled_key(
             &self.request.pip,
             self.interpreter,
@@ -109,6 +116,63 @@ impl Deciding<'_> {
             kept.keep(self.cache, key.as_ref()),
             DecidedBy::Pip,
         ))
+    }
+
+    /// What a lock file says, if there is one that counts.
+    fn by_lock(&self) -> Result<Option<Vec<Item>>> {
+        let none = BTreeSet::new();
+        let (path, extras, groups) = match &self.request.lock {
+            LockUse::Never => return Ok(None),
+            LockUse::Input {
+                path,
+                extras,
+                groups,
+            } => (path, extras, groups),
+            LockUse::Beside { path, .. } => (path, &none, &none),
+        };
+        let cwd = &self.request.cwd;
+        if let LockUse::Beside { required, .. } = &self.request.lock {
+            let why = match fs::exists(&cwd.join(path)) {
+                None if !required => return Ok(None),
+                None => vec!["it is not there".to_owned()],
+                Some(_) => match Lock::read(path, cwd) {
+                    Err(error) if *required => return Err(error.into()),
+                    Err(error) => vec![error.to_string()],
+                    Ok(lock) => match &lock.recorded {
+                        None => vec!["prebuild did not write it".to_owned()],
+                        Some(recorded) => recorded.changes(&self.recorded(&[])),
+                    },
+                },
+            };
+            if !why.is_empty() && *required {
+                return Err(Error::Stale {
+                    file: path.clone(),
+                    why,
+                });
+            }
+            if !why.is_empty() {
+                let (file, why) = (path.display(), why.join("; "));
+                (self.observe)(&Event::Note(&format!("`{file}` is not used: {why}")));
+                return Ok(None);
+            }
+        }
+        let lock = Lock::read(path, cwd)?;
+        for warning in &lock.warnings {
+            (self.observe)(&Event::Warning(warning));
+        }
+        if let Ok((index, _)) = &self.index {
+            for url in lock.urls() {
+                index.learn(url);
+            }
+        }
+        Ok(Some(lock.items(self.interpreter, extras, groups)?))
+    }
+
+    /// What a lock of these items would follow from.
+    pub(super) fn recorded(&self, items: &[Item]) -> Recorded {
+        let options = self.settings.locked(self.request.pip.strategy);
+        let (target, files) = (self.interpreter.target(), self.requirements.files());
+        Recorded::new(&target, files, options, items)
     }
 
     /// The version of the builder's pip.

@@ -38,30 +38,54 @@ pub(super) struct Made {
     pub(super) built: Vec<String>,
 }
 
+/// What will be put into the prefix.
+pub(super) enum Prepared {
+    /// These wheels, and the names of those that were built.
+    Wheels(Vec<Placed>, Vec<String>),
+    /// What pip does by itself.
+    ByPip,
+}
+
 impl Building<'_> {
-    /// Installs by the wheels where that can be, else by pip.
-    pub(super) fn install(
+    /// Decides what is installed, and gets the wheels.
+    pub(super) fn prepare(
         &self,
         mut session: Option<&mut (dyn Session + 'static)>,
         watch: &mut Watch<'_>,
-    ) -> Result<Made> {
-        if self.deciding.request.installer == Installer::Wheel {
-            let decision = self.deciding.decide(session.as_deref_mut(), true, watch)?;
-            match decision {
-                Decision::Items(items, by) => {
-                    watch.stage(Stage::Install, &format!("{} wheels", items.len()));
-                    return self.install_items(items, by, session);
-                }
-                Decision::LeftToPip => {
-                    let version = self.deciding.driver.map_or("", Driver::version);
-                    (self.deciding.observe)(&Event::Note(&format!(
-                        "pip {version} cannot say what it would install (23.0 and later can): it installs itself"
-                    )));
-                }
+    ) -> Result<Prepared> {
+        if self.deciding.request.installer == Installer::Pip {
+            return Ok(Prepared::ByPip);
+        }
+        let decision = self.deciding.decide(session.as_deref_mut(), true, watch)?;
+        match decision {
+            Decision::Items(items, by) => {
+                watch.stage(Stage::Install, &format!("{} wheels", items.len()));
+                self.wheels(items, by, session)
+            }
+            Decision::LeftToPip => {
+                let version = self.deciding.driver.map_or("", Driver::version);
+                (self.deciding.observe)(&Event::Note(&format!(
+                    "pip {version} cannot say what it would install (23.0 and later can): it installs itself"
+                )));
+                Ok(Prepared::ByPip)
             }
         }
-        let (driver, session) = self.builder(session, "pip is to install itself")?;
-        self.install_by_pip(driver, session, watch)
+    }
+
+    /// Installs what was prepared.
+    pub(super) fn install(
+        &self,
+        prepared: Prepared,
+        session: Option<&mut (dyn Session + 'static)>,
+        watch: &mut Watch<'_>,
+    ) -> Result<Made> {
+        match prepared {
+            Prepared::Wheels(placed, built) => self.install_placed(placed, session, built),
+            Prepared::ByPip => {
+                let (driver, session) = self.builder(session, "pip is to install itself")?;
+                self.install_by_pip(driver, session, watch)
+            }
+        }
     }
 
     /// The builder, which something needs.
@@ -80,14 +104,14 @@ impl Building<'_> {
         }
     }
 
-    /// Installs what was decided: fetches the wheels that are not here yet, and has pip build the
-    /// others.
-    fn install_items(
+    /// The wheels of what was decided: those that are not here yet are fetched, and the others built by
+    /// pip.
+    fn wheels(
         &self,
         items: Vec<Item>,
         by: DecidedBy,
-        mut session: Option<&mut (dyn Session + 'static)>,
-    ) -> Result<Made> {
+        session: Option<&mut (dyn Session + 'static)>,
+    ) -> Result<Prepared> {
         let mut wheels = self.known(&items, session.as_deref());
         self.fetch(&items, &mut wheels, by)?;
         let missing: Vec<&Item> = items
@@ -104,7 +128,7 @@ impl Building<'_> {
         if !missing.is_empty() {
             let names: Vec<_> = missing.iter().map(|item| item.name.as_str()).collect();
             let why = format!("{} must be built", names.join(", "));
-            let (driver, session) = self.builder(session.as_deref_mut(), &why)?;
+            let (driver, session) = self.builder(session, &why)?;
             let mut got = self.by_pip(driver, session, &missing, &mut built)?;
             for (item, wheel) in items.iter().zip(&mut wheels) {
                 if wheel.is_none() {
@@ -125,7 +149,7 @@ impl Building<'_> {
                 bytecode: Vec::new(),
             });
         }
-        self.install_placed(placed, session, built)
+        Ok(Prepared::Wheels(placed, built))
     }
 
     /// The wheels that are here.
@@ -196,7 +220,7 @@ impl Building<'_> {
         let got = index.fetch(self.deciding.store, &wanted, self.deciding.observe);
         let got = got.map_err(|failed| failed.error)?;
         for ((item, wheel), got) in missing.into_iter().zip(got) {
-            if by != DecidedBy::Pip && got.facts.requires != item.requires {
+            if by == DecidedBy::Requirements && got.facts.requires != item.requires {
                 return Err(index::Error::Metadata {
                     url: item.url.clone(),
                     what: "it requires other distributions".to_owned(),

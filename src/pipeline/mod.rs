@@ -4,40 +4,75 @@ use std::collections::BTreeSet;
 
 use crate::artifact::Artifact;
 use crate::audit::{Finding, audit};
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::event::{Cancel, Event, Observer, Stage};
 use crate::index::Index;
 use crate::install::Installed;
 use crate::layout::Layout;
-use crate::pack;
+use crate::lock::Recorded;
+use crate::pack::{self, Packed};
 use crate::pip::{self, Access, Driver};
 use crate::plan::{Circumstances, Plan};
-use crate::requirements::What;
+use crate::requirements::{Input, What};
 use crate::resolve::Rules;
 use crate::runner::Runner;
 use crate::tree::Node;
 use crate::wheel::Store;
 
 mod decide;
+mod fresh;
 mod install;
 mod open;
 mod request;
 mod watch;
 
-pub use request::Request;
+pub use request::{LockUse, Request};
 
 use decide::{Deciding, Decision};
-use install::Building;
+use fresh::Written;
+use install::{Building, Made, Prepared};
 use open::Opened;
 use watch::Watch;
 
-/// Reads the requirements and decides what will be installed; installs nothing.
+/// Decides what will be installed, for a lock file: the plan, and what it follows from.
+///
+/// `preferred` are pins (`name==version`) that hold as long as nothing speaks against them: those of
+/// the lock that there was.
+pub fn lock(
+    request: &Request,
+    preferred: &str,
+    runner: &dyn Runner,
+    observe: &Observer<'_>,
+    cancel: &Cancel,
+) -> Result<(Plan, Recorded)> {
+    let mut request = request.clone();
+    request.lock = LockUse::Never;
+    if !preferred.is_empty() {
+        let mut bound = request.clone();
+        let pins = Input::Stdin(preferred.as_bytes().to_vec());
+        bound.constraints.push(pins);
+        match plan(&bound, runner, observe, cancel) {
+            Ok((plan, mut recorded)) => {
+                recorded.inputs.retain(|input| input.path != "-");
+                return Ok((plan, recorded));
+            }
+            Err(error) if error.kind() == Kind::Cancelled => return Err(error),
+            Err(_) => observe(&Event::Note(
+                "what was locked before does not fit any more: all is decided anew",
+            )),
+        }
+    }
+    plan(&request, runner, observe, cancel)
+}
+
+/// Reads the requirements and decides what will be installed; installs nothing. Returns the plan, and
+/// what it follows from, for a lock file.
 pub fn plan(
     request: &Request,
     runner: &dyn Runner,
     observe: &Observer<'_>,
     cancel: &Cancel,
-) -> Result<Plan> {
+) -> Result<(Plan, Recorded)> {
     let mut watch = Watch::new(request, observe);
     let (opened, mut builder) = Opened::new(request, runner, &mut watch, cancel)?;
     let (driver, settings) = (opened.driver(request)?, opened.settings(request)?);
@@ -61,6 +96,7 @@ pub fn plan(
             return Err(pip::Error::CannotSay(version.to_owned()).into());
         }
     };
+    let recorded = deciding.recorded(&items);
     let circumstances = Circumstances {
         builder: opened.identity().cloned(),
         target: opened.interpreter.target(),
@@ -68,7 +104,8 @@ pub fn plan(
         decided_by,
         settings: settings.recorded().to_vec(),
     };
-    Ok(Plan::new(circumstances, &opened.requirements, items)?)
+    let plan = Plan::new(circumstances, &opened.requirements, items)?;
+    Ok((plan, recorded))
 }
 
 /// Installs the requirements and writes the artifacts.
@@ -105,8 +142,21 @@ pub fn build(
         forgotten: BTreeSet::new(),
         cancel,
     };
-    let (installed, findings, done_by, outputs) = loop {
-        let made = building.install(builder.as_deref_mut(), &mut watch)?;
+    let written = loop {
+        let prepared = building.prepare(builder.as_deref_mut(), &mut watch)?;
+        let key = match &prepared {
+            Prepared::Wheels(placed, built) => {
+                fresh::key(request, placed, built, interpreter, &layout)
+            }
+            Prepared::ByPip => None,
+        };
+        if let Some(key) = &key
+            && let Some(written) = Written::known(cache, key)
+        {
+            observe(&Event::Note("nothing has changed since it was written"));
+            break written;
+        }
+        let made = building.install(prepared, builder.as_deref_mut(), &mut watch)?;
         let findings = findings(&made.installed, made.built.clone());
         let names: Vec<_> = request
             .outputs
@@ -114,16 +164,16 @@ pub fn build(
             .map(|output| output.path().display().to_string())
             .collect();
         watch.stage(Stage::Pack, &names.join(", "));
+        let (outputs, options) = (&request.outputs, &request.pack);
         let tree = &made.installed.tree;
-        match pack::pack(
-            tree,
-            &request.outputs,
-            &request.pack,
-            Some(cache),
-            observe,
-            cancel,
-        ) {
-            Ok(outputs) => break (made.installed, findings, made.installer, outputs),
+        match pack::pack(tree, outputs, options, Some(cache), observe, cancel) {
+            Ok(outputs) => {
+                let written = written(made, findings, outputs);
+                if let Some(key) = &key {
+                    written.keep(cache, key);
+                }
+                break written;
+            }
             // A kept wheel that was damaged since it was checked is taken anew, once.
             Err(pack::Error::Damaged(path)) if building.forget(&path) => cache.evict_holding(&path),
             Err(error) => return Err(error.into()),
@@ -131,7 +181,7 @@ pub fn build(
     };
     // What is needed of it is in the artifacts now.
     drop(builder);
-    for finding in &findings {
+    for finding in &written.findings {
         let text = finding.to_string();
         observe(&if finding.is_warning() {
             Event::Warning(&text)
@@ -142,24 +192,15 @@ pub fn build(
     for warning in cache.warnings() {
         watch.warn(&warning);
     }
-    let is_file = |node: &Node| !matches!(node, Node::Dir);
     Ok(Artifact {
         version: 2,
-        outputs,
-        files: installed
-            .tree
-            .iter()
-            .filter(|(_, entry)| is_file(&entry.node))
-            .count(),
-        native: installed.native,
-        size: installed.tree.size(),
-        distributions: installed
-            .distributions
-            .iter()
-            .map(|one| (**one).clone())
-            .collect(),
-        findings,
-        installer: done_by,
+        outputs: written.outputs,
+        files: written.files,
+        native: written.native,
+        size: written.size,
+        distributions: written.distributions,
+        findings: written.findings,
+        installer: written.installer,
         builder: opened.identity().cloned(),
         pip: driver.as_ref().map(|driver| driver.version().to_owned()),
         target: interpreter.target(),
@@ -168,6 +209,26 @@ pub fn build(
         inputs: opened.requirements.files().to_vec(),
         seconds: watch.finish(),
     })
+}
+
+/// What was written of what was made.
+fn written(made: Made, findings: Vec<Finding>, outputs: Vec<Packed>) -> Written {
+    let installed = made.installed;
+    let is_file = |node: &Node| !matches!(node, Node::Dir);
+    let distributions = installed.distributions.iter();
+    Written {
+        outputs,
+        files: installed
+            .tree
+            .iter()
+            .filter(|(_, entry)| is_file(&entry.node))
+            .count(),
+        native: installed.native,
+        size: installed.tree.size(),
+        distributions: distributions.map(|one| (**one).clone()).collect(),
+        findings,
+        installer: made.installer,
+    }
 }
 
 /// The indexes, if they can be asked in pip's place, and pip's rules.

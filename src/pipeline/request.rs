@@ -1,5 +1,6 @@
 //! What is asked for.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,15 +8,41 @@ use crate::cache;
 use crate::install::Installer;
 use crate::pack::{self, Output};
 use crate::pip;
-use crate::requirements::Input;
+use crate::requirements::{Input, Name};
 use crate::target::Named;
 use crate::wheel::{Leniency, Limits};
 
+/// Whether a lock file decides what is installed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum LockUse {
+    /// None does.
+    #[default]
+    Never,
+    /// This one does, and there are no requirements.
+    Input {
+        /// The lock file.
+        path: PathBuf,
+        /// The extras that are asked for.
+        extras: BTreeSet<Name>,
+        /// The dependency groups that are; the file's default ones, if none are named.
+        groups: BTreeSet<Name>,
+    },
+    /// This one does if prebuild wrote it and it still holds for the requirements.
+    Beside {
+        /// The lock file, which may not be there.
+        path: PathBuf,
+        /// Whether it must hold.
+        required: bool,
+    },
+}
+
 /// What is asked for: all that decides a build, as values.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Request {
-    /// The requirements files.
+    /// The requirements files, and projects.
     pub inputs: Vec<Input>,
+    /// Whether a lock file says what they come to.
+    pub lock: LockUse,
     /// Files of constraints.
     pub constraints: Vec<Input>,
     /// The working folder, absolute.
@@ -52,6 +79,7 @@ impl Request {
     pub fn new(inputs: Vec<Input>, cwd: impl Into<PathBuf>) -> Self {
         Self {
             inputs,
+            lock: LockUse::default(),
             constraints: Vec::new(),
             cwd: cwd.into(),
             target: None,

@@ -117,6 +117,34 @@ impl Item {
         self.hashes.iter().find_map(Hash::sha256)
     }
 
+    /// The URL as a requirement names it behind `@`: with the commit, the folder in it, and the hash.
+    #[must_use]
+    pub fn requirement_url(&self) -> String {
+        let info: serde_json::Value = self
+            .direct_url
+            .as_deref()
+            .and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or_default();
+        let mut url = match &self.source {
+            Source::Commit(commit) => {
+                let kind = info["vcs_info"]["vcs"].as_str().unwrap_or("git");
+                format!("{kind}+{}@{commit}", self.url)
+            }
+            Source::Index | Source::Archive | Source::Directory => self.url.clone(),
+        };
+        let subdirectory = info["subdirectory"].as_str();
+        let subdirectory = subdirectory.map(|path| format!("subdirectory={path}"));
+        let is_file = matches!(self.source, Source::Index | Source::Archive);
+        let hash = self.hashes.first().filter(|_| is_file);
+        let hash = hash.map(|hash| format!("{}={}", hash.algorithm.as_str(), hash.hex));
+        let fragment: Vec<_> = subdirectory.into_iter().chain(hash).collect();
+        if !fragment.is_empty() {
+            url.push('#');
+            url.push_str(&fragment.join("&"));
+        }
+        url
+    }
+
     /// The name of its file.
     #[must_use]
     pub fn filename(&self) -> String {

@@ -37,6 +37,18 @@ pub(crate) struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
+    /// Each of `items`, as in a lock file that does not say which.
+    pub(crate) fn all(items: &[Item], environment: &'a MarkerEnvironment) -> Self {
+        let named = items
+            .iter()
+            .map(|item| (item.name.clone(), BTreeSet::new()));
+        Self {
+            named: named.collect(),
+            no_deps: false,
+            environment,
+        }
+    }
+
     /// What the requirements ask for of this interpreter.
     pub(crate) fn new(
         requirements: &Requirements,

@@ -14,7 +14,7 @@ const MAX_BRACKETS: u32 = 80;
 const MAX_DOTS: usize = 1_000;
 
 /// Parses a document.
-pub(super) fn parse(text: &str) -> Result<Spanned<DeTable<'_>>> {
+pub(crate) fn parse(text: &str) -> Result<Spanned<DeTable<'_>>> {
     if let Some(at) = too_deep(text) {
         return fail(at, "too many tables within one another");
     }

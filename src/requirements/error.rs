@@ -252,7 +252,7 @@ impl Fault {
 }
 
 /// A line and a caret under a column of it.
-pub(super) fn excerpt(line: &str, column: usize) -> String {
+pub(crate) fn excerpt(line: &str, column: usize) -> String {
     let offset = line
         .char_indices()
         .nth(column.saturating_sub(1))

@@ -316,7 +316,7 @@ pub(crate) fn split_lines(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The line and column of what follows a text, both from 1.
-pub(super) fn place_behind(text: &str) -> (usize, usize) {
+pub(crate) fn place_behind(text: &str) -> (usize, usize) {
     // A mark behind the text makes sure that its last line is there, however it ends.
     let marked = format!("{text}.");
     let (index, last) = split_lines(&marked).enumerate().last().unwrap_or((0, "."));

@@ -82,9 +82,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+pub(crate) use document::parse as parse_toml;
 pub use entry::{Algorithm, Applies, Entry, Hash, PathKind, UrlKind, What};
+pub(crate) use error::excerpt;
 pub use error::{Error, Problem};
-pub(crate) use lines::{split_lines, trim};
+pub(crate) use lines::{place_behind, split_lines, trim};
 pub(crate) use link::{extension, file_name, is_archive};
 pub use marker::{LockMarker, Marker, Undefined};
 pub use options::{FindLinks, FormatControl, Formats, Located, Options, ReleaseControl};

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -299,6 +300,14 @@ impl Dependency {
         } else {
             extras.iter().any(|extra| holds(extra.as_str()))
         }
+    }
+}
+
+impl FromStr for Specifiers {
+    type Err = Syntax;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::parse(text)
     }
 }
 

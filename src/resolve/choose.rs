@@ -12,7 +12,7 @@ use crate::wheel::Filename;
 
 /// What an interpreter can use.
 #[derive(Debug)]
-pub(super) struct Fit<'a> {
+pub(crate) struct Fit<'a> {
     /// How far behind the best each tag is.
     ranks: HashMap<&'a str, usize>,
     python: &'a str,
@@ -21,7 +21,7 @@ pub(super) struct Fit<'a> {
 }
 
 impl<'a> Fit<'a> {
-    pub(super) fn new(interpreter: &'a Interpreter, ignores_python: bool) -> Self {
+    pub(crate) fn new(interpreter: &'a Interpreter, ignores_python: bool) -> Self {
         let tags = interpreter.tags.iter().enumerate();
         Self {
             ranks: tags.map(|(rank, tag)| (tag.as_str(), rank)).collect(),
@@ -32,13 +32,13 @@ impl<'a> Fit<'a> {
     }
 
     /// Whether a `Requires-Python` admits the interpreter.
-    pub(super) fn admits_python(&self, requires: Option<&str>) -> bool {
+    pub(crate) fn admits_python(&self, requires: Option<&str>) -> bool {
         self.ignores_python
             || requires.is_none_or(|requires| Specifiers::python_admitted(requires, self.python))
     }
 
     /// The rank of a wheel's best tag; `None` if it is not for the interpreter.
-    pub(super) fn rank(&self, filename: &Filename) -> Option<usize> {
+    pub(crate) fn rank(&self, filename: &Filename) -> Option<usize> {
         let ranks = filename
             .tags()
             .filter_map(|tag| self.ranks.get(tag.as_str()).copied());

@@ -76,10 +76,14 @@ impl<'a> Locked<'a> {
                 continue;
             }
             let found = files.get(&pin.name).map(Vec::as_slice).unwrap_or_default();
-            match self.choose(pin, found, &fit, observe)? {
-                Some(one) => chosen.push(one),
-                None => return Ok(Answer::Open(format!("`{}` has to be built", pin.name))),
-            }
+            let Some(one) = self.choose(pin, found, &fit, observe)? else {
+                let at = &pin.entries[0].at;
+                return Ok(Answer::Open(format!(
+                    "{at}: `{}` has to be built",
+                    pin.name
+                )));
+            };
+            chosen.push(one);
         }
         let said = self.metadata(&chosen, observe)?;
         let mut items = Vec::new();

@@ -11,6 +11,7 @@ mod closure;
 mod locked;
 mod pins;
 
+pub(crate) use choose::Fit;
 pub use choose::Refused;
 pub use locked::{Answer, Locked};
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules in the order of the pipeline.
-const ORDER: [&str; 22] = [
+const ORDER: [&str; 23] = [
     "digest",
     "inflate",
     "fs",
@@ -20,6 +20,7 @@ const ORDER: [&str; 22] = [
     "layout",
     "plan",
     "resolve",
+    "lock",
     "pip",
     "install",
     "audit",

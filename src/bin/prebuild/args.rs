@@ -7,6 +7,7 @@ use bytesize::ByteSize;
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use prebuild::pack::Output;
+use prebuild::target::Platform;
 
 /// Turns a requirements.txt into the install prefix that a Python image needs, and nothing else.
 ///
@@ -37,11 +38,32 @@ pub(crate) struct Cli {
 /// What else it can do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Print what was read and what applies; install nothing
+    /// Print what will be installed, and for whom; install nothing
     Plan(Box<Common>),
+    /// Write what will be installed into a lock file: pylock.toml beside the requirements
+    ///
+    /// The next build of the same requirements uses it. What was locked before stays as it is where the
+    /// requirements allow it.
+    Lock(Box<LockArgs>),
     /// Look at what was kept of other builds, or remove it
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Cache(Cache),
+}
+
+/// What locking takes.
+#[derive(Debug, Args)]
+pub(crate) struct LockArgs {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The lock file [default: pylock.toml, or pylock.NAME.toml for NAME.txt, beside the requirements]
+    #[arg(short, long, value_name = "FILE", help_heading = "Lock")]
+    pub(crate) output: Option<PathBuf>,
+    /// Take what is newest, whatever was locked before
+    #[arg(short = 'U', long, help_heading = "Lock")]
+    pub(crate) upgrade: bool,
+    /// The same for this distribution alone (repeatable)
+    #[arg(short = 'P', long, value_name = "NAME", help_heading = "Lock")]
+    pub(crate) upgrade_package: Vec<String>,
 }
 
 /// What a build takes.
@@ -102,7 +124,7 @@ pub(crate) struct Build {
 /// What every command takes.
 #[derive(Debug, Args)]
 pub(crate) struct Common {
-    /// Requirements files; `-` is standard input
+    /// Requirements files, a pyproject.toml or a pylock.toml; `-` is standard input
     #[arg(required_unless_present = "requirement", value_name = "REQUIREMENTS")]
     pub(crate) requirements: Vec<PathBuf>,
     /// A requirements file, as pip names it
@@ -111,6 +133,15 @@ pub(crate) struct Common {
     /// A file of constraints
     #[arg(short, long, value_name = "FILE")]
     pub(crate) constraint: Vec<PathBuf>,
+    /// An extra of the project or the lock file (repeatable)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) extra: Vec<String>,
+    /// A dependency group of the project or the lock file (repeatable)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) group: Vec<String>,
+    /// Refuse to build without a lock file that holds
+    #[arg(long, env = "PREBUILD_LOCKED", value_parser = FalseyValueParser::new())]
+    pub(crate) locked: bool,
     #[command(flatten)]
     pub(crate) builder: BuilderArgs,
     #[command(flatten)]
@@ -193,6 +224,9 @@ pub(crate) enum CacheCommand {
     Clean,
 }
 
+const PLATFORM: &str = "What to build for, if not for the builder: manylinux_2_28_aarch64, \
+    musllinux_1_2_x86_64, linux/arm64 (repeatable: one artifact each)";
+
 /// Where pip runs.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Builder")]
@@ -204,9 +238,11 @@ pub(crate) struct BuilderArgs {
     /// The builder's image, such as python:3.11
     #[arg(long, value_name = "IMAGE")]
     pub(crate) image: Option<String>,
-    /// The builder's interpreter [default: python3 on PATH]
-    #[arg(long, value_name = "X.Y|PATH")]
+    /// The builder's interpreter, or with --platform the target's version [default: python3 on PATH]
+    #[arg(long, value_name = "X.Y|PATH", env = "PREBUILD_PYTHON")]
     pub(crate) python: Option<String>,
+    #[arg(long, value_name = "PLATFORM", requires = "python", help = PLATFORM)]
+    pub(crate) platform: Vec<Platform>,
     /// Set a variable for pip and what it builds; without a value, the one that it has here
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub(crate) env: Vec<String>,
@@ -318,6 +354,10 @@ pub(crate) enum Installer {
 pub(crate) enum Format {
     Text,
     Json,
+    /// A pylock.toml (of `plan`)
+    Pylock,
+    /// Requirements with hashes (of `plan` and `lock`)
+    Requirements,
 }
 
 /// Whether messages are coloured.

@@ -11,6 +11,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 mod args;
 mod cache;
+mod lock;
 mod report;
 mod settings;
 
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let messages = match &cli.command {
         Some(Command::Plan(common)) => &common.messages,
+        Some(Command::Lock(lock)) => &lock.common.messages,
         Some(Command::Cache(cache)) => &cache.messages,
         None => &cli.build.common.messages,
     };
@@ -51,23 +53,29 @@ fn run(cli: Cli, report: &Report, cancel: &Cancel) -> anyhow::Result<()> {
         Some(Command::Plan(common)) => {
             let settings = Settings::common(*common, &environment, cancel)?;
             warn(report, &settings);
-            let runner = settings.runner.as_ref();
-            let plan = prebuild::pipeline::plan(&settings.request, runner, &observe, cancel)?;
-            report.plan(&plan)?;
+            for request in settings.requests() {
+                let runner = settings.runner.as_ref();
+                let (plan, recorded) =
+                    prebuild::pipeline::plan(&request, runner, &observe, cancel)?;
+                report.plan(&plan, &recorded, &request.cwd)?;
+            }
         }
+        Some(Command::Lock(args)) => lock::run(*args, &environment, report, cancel)?,
         Some(Command::Cache(args)) => cache::run(args, &environment, report, cancel)?,
         None => {
             let settings = Settings::build(cli.build, &environment, cancel)?;
             warn(report, &settings);
-            let runner = settings.runner.as_ref();
-            let artifact = prebuild::pipeline::build(&settings.request, runner, &observe, cancel)?;
-            report.artifact(&artifact)?;
+            for request in settings.requests() {
+                let runner = settings.runner.as_ref();
+                let artifact = prebuild::pipeline::build(&request, runner, &observe, cancel)?;
+                report.artifact(&artifact)?;
+            }
         }
     }
     Ok(())
 }
 
-fn warn(report: &Report, settings: &Settings) {
+pub(crate) fn warn(report: &Report, settings: &Settings) {
     for warning in &settings.warnings {
         report.warning(warning);
     }

@@ -11,8 +11,9 @@ use anstyle::{AnsiColor, Style};
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use prebuild::artifact::Artifact;
 use prebuild::cache::{Freed, Sizes, Verified};
-use prebuild::error::Kind;
+use prebuild::error::{Error, Kind};
 use prebuild::event::Event;
+use prebuild::lock::{self, Recorded};
 use prebuild::plan::{Form, Item, Plan, Planned};
 use prebuild::requirements::What;
 
@@ -167,26 +168,34 @@ impl Report {
             let dest = &artifact.layout.dest;
             self.stage("use", &format!("ENV PATH={dest}/bin:$PATH"));
         }
-        match self.format {
-            Format::Json => print_json(artifact),
-            Format::Text => {
-                let mut stdout = io::stdout().lock();
-                for output in &artifact.outputs {
-                    match &output.digest {
-                        Some(digest) => writeln!(stdout, "{}  {digest}", output.path.display())?,
-                        None => writeln!(stdout, "{}", output.path.display())?,
-                    }
-                }
-                stdout.flush()
-            }
+        if self.format == Format::Json {
+            return print_json(artifact);
         }
+        print_lines(artifact.outputs.iter().map(|output| {
+            let path = output.path.display();
+            match &output.digest {
+                Some(digest) => format!("{path}  {digest}"),
+                None => path.to_string(),
+            }
+        }))
     }
 
     /// A plan on standard output.
-    pub(crate) fn plan(&self, plan: &Plan) -> io::Result<()> {
+    pub(crate) fn plan(
+        &self,
+        plan: &Plan,
+        recorded: &Recorded,
+        folder: &Path,
+    ) -> anyhow::Result<()> {
         self.bar.finish_and_clear();
-        if self.format == Format::Json {
-            return print_json(plan);
+        match self.format {
+            Format::Json => return Ok(print_json(plan)?),
+            Format::Requirements => return Ok(self.text(&lock::requirements(plan))?),
+            Format::Pylock => {
+                let text = lock::text(plan, recorded, folder).map_err(Error::Unhashed)?;
+                return Ok(self.text(&text)?);
+            }
+            Format::Text => {}
         }
         let mut out = io::stdout().lock();
         match &plan.builder {
@@ -216,14 +225,33 @@ impl Report {
         for item in &plan.distributions {
             writeln!(out, "install  {}", item_line(item))?;
         }
-        out.flush()
+        Ok(out.flush()?)
+    }
+
+    /// A text on standard output.
+    pub(crate) fn text(&self, text: &str) -> io::Result<()> {
+        self.bar.finish_and_clear();
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(text.as_bytes())?;
+        stdout.flush()
+    }
+
+    /// Where a lock file is, on standard output.
+    pub(crate) fn locked(&self, path: &Path, count: usize, is_new: bool) -> io::Result<()> {
+        self.bar.finish_and_clear();
+        let news = if is_new { "written" } else { "as it was" };
+        self.stage("locked", &format!("{count} distributions, {news}"));
+        match self.format {
+            Format::Json => print_json(&serde_json::json!({ "version": 1, "lock": path })),
+            _ => print_lines([path.display().to_string()]),
+        }
     }
 
     /// The cache's folder on standard output.
     pub(crate) fn cache_folder(&self, folder: &Path) -> io::Result<()> {
         match self.format {
             Format::Json => print_json(&serde_json::json!({ "version": 1, "folder": folder })),
-            Format::Text => print_lines([folder.display().to_string()]),
+            _ => print_lines([folder.display().to_string()]),
         }
     }
 
@@ -253,7 +281,7 @@ impl Report {
     pub(crate) fn freed(&self, freed: &Freed) -> io::Result<()> {
         match self.format {
             Format::Json => print_json(freed),
-            Format::Text => print_lines([format!(
+            _ => print_lines([format!(
                 "removed {} entries, {} in all",
                 freed.entries,
                 HumanBytes(freed.bytes)

@@ -1,7 +1,7 @@
 //! Arguments and environment into values: everything optional is decided here, and nothing else in
 //! the program reads the environment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -12,10 +12,12 @@ use prebuild::cache::Place;
 use prebuild::event::Cancel;
 use prebuild::index::Strategy;
 use prebuild::install::Installer;
+use prebuild::lock;
 use prebuild::pack::DEFAULT_MTIME;
-use prebuild::pipeline::Request;
-use prebuild::requirements::Input;
+use prebuild::pipeline::{LockUse, Request};
+use prebuild::requirements::{Input, Name};
 use prebuild::runner::{Container, Engine, Local, Runner};
+use prebuild::target::{Named, Platform, PythonVersion, Target};
 use prebuild::wheel::Leniency;
 
 use crate::args::{self, Builder, BuilderArgs, CacheArgs, Common, IndexStrategy, PipArgs};
@@ -62,12 +64,33 @@ pub(crate) struct Wrong(pub(crate) String);
 /// A build, decided.
 pub(crate) struct Settings {
     pub(crate) request: Request,
+    /// What it is for, if it is not for the builder: one artifact each.
+    pub(crate) targets: Vec<(Platform, Named)>,
     pub(crate) runner: Box<dyn Runner>,
     /// What was decided for the user and may surprise.
     pub(crate) warnings: Vec<String>,
 }
 
 impl Settings {
+    /// What is asked for, once for each target. Of several, outputs are called after their platforms.
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        if self.targets.is_empty() {
+            return vec![self.request.clone()];
+        }
+        let requests = self.targets.iter().map(|(platform, named)| {
+            let mut request = self.request.clone();
+            request.target = Some(named.clone());
+            if self.targets.len() > 1 {
+                let outputs = request.outputs.iter();
+                request.outputs = outputs
+                    .map(|output| output.called_after(&platform.to_string()))
+                    .collect();
+            }
+            request
+        });
+        requests.collect()
+    }
+
     /// The settings of a build.
     pub(crate) fn build(
         args: args::Build,
@@ -115,18 +138,20 @@ impl Settings {
             requirements,
             requirement,
             constraint,
+            extra,
+            group,
+            locked,
             builder,
             pip,
             cache,
             // The report's.
             messages: _,
         } = common;
-        let inputs = requirements
-            .into_iter()
-            .chain(requirement)
-            .map(input)
-            .collect::<anyhow::Result<Vec<_>>>()?;
-        let mut request = Request::new(inputs, &environment.cwd);
+        let paths: Vec<PathBuf> = requirements.into_iter().chain(requirement).collect();
+        let names = |names: Vec<String>| names.iter().map(|name| Name::new(name)).collect();
+        let inputs = inputs(paths, names(extra), names(group), locked)?;
+        let mut request = Request::new(inputs.requirements, &environment.cwd);
+        request.lock = inputs.lock;
         request.constraints = constraint.into_iter().map(Input::Path).collect();
         request.clock = Some(clock);
         if let Some(epoch) = environment.get("SOURCE_DATE_EPOCH") {
@@ -151,9 +176,11 @@ impl Settings {
         request.pip.config = pip_config(environment);
         let mut warnings = Vec::new();
         request.cache = cache_place(cache, environment, &mut warnings);
+        let targets = targets(&builder)?;
         let runner = runner(builder, environment, cancel, &mut warnings)?;
         Ok(Self {
             request,
+            targets,
             runner,
             warnings,
         })
@@ -205,15 +232,88 @@ fn now() -> u64 {
     since.unwrap_or_default().as_secs()
 }
 
-fn input(path: PathBuf) -> anyhow::Result<Input> {
-    if path != Path::new("-") {
-        return Ok(Input::Path(path));
+/// What the files that were named are.
+struct Inputs {
+    requirements: Vec<Input>,
+    lock: LockUse,
+}
+
+fn inputs(
+    mut paths: Vec<PathBuf>,
+    extras: BTreeSet<Name>,
+    groups: BTreeSet<Name>,
+    locked: bool,
+) -> anyhow::Result<Inputs> {
+    if let Some(at) = paths.iter().position(|path| lock::is_name(path)) {
+        let path = paths.swap_remove(at);
+        if !paths.is_empty() {
+            let name = path.display();
+            bail!(Wrong(format!(
+                "the lock file {name} says all: name nothing besides"
+            )));
+        }
+        return Ok(Inputs {
+            requirements: Vec::new(),
+            lock: LockUse::Input {
+                path,
+                extras,
+                groups,
+            },
+        });
     }
-    let mut bytes = Vec::new();
-    std::io::stdin()
-        .read_to_end(&mut bytes)
-        .context("cannot read standard input")?;
-    Ok(Input::Stdin(bytes))
+    let is_project = |path: &PathBuf| path.file_name() == Some("pyproject.toml".as_ref());
+    let has_names = !extras.is_empty() || !groups.is_empty();
+    if has_names && !paths.iter().any(is_project) {
+        let why = "--extra and --group are those of a pyproject.toml or a pylock.toml";
+        bail!(Wrong(why.to_owned()));
+    }
+    let mut requirements = Vec::new();
+    for path in paths {
+        requirements.push(if is_project(&path) {
+            Input::Project {
+                path,
+                extras: extras.clone(),
+                groups: groups.clone(),
+            }
+        } else if path == Path::new("-") {
+            let mut bytes = Vec::new();
+            std::io::stdin()
+                .read_to_end(&mut bytes)
+                .context("cannot read standard input")?;
+            Input::Stdin(bytes)
+        } else {
+            Input::Path(path)
+        });
+    }
+    let lock = match requirements.first().and_then(lock::beside) {
+        Some(path) => LockUse::Beside {
+            path,
+            required: locked,
+        },
+        None if locked => bail!(Wrong(
+            "--locked: standard input has no lock file beside it".to_owned()
+        )),
+        None => LockUse::Never,
+    };
+    Ok(Inputs { requirements, lock })
+}
+
+/// The targets that are named, each with what its outputs are called after.
+fn targets(builder: &BuilderArgs) -> anyhow::Result<Vec<(Platform, Named)>> {
+    let Some(python) = builder
+        .python
+        .as_ref()
+        .filter(|_| !builder.platform.is_empty())
+    else {
+        return Ok(Vec::new());
+    };
+    let python: PythonVersion = python
+        .parse()
+        .map_err(|error| Wrong(format!("--python {python} with --platform: {error}")))?;
+    let platforms = builder.platform.iter();
+    Ok(platforms
+        .map(|platform| (*platform, Target::named(&python, platform)))
+        .collect())
 }
 
 /// The caller's environment with pip's options put in as pip's variables: pip takes both alike, and
@@ -326,6 +426,7 @@ fn runner(
         // Put into the request.
         env: _,
         ca_cert: _,
+        platform: _,
         network,
         engine_arg,
     } = args;
