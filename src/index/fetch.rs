@@ -104,7 +104,9 @@ impl Index<'_> {
         let mut wheels = Vec::new();
         for (about, (wanted, known)) in wanted.iter().zip(known).enumerate() {
             if let Some(wheel) = known.ok().or_else(|| got.next()) {
-                admit(&wheel, wanted).map_err(|error| Failed { about, error })?;
+                let admitted = admit(&wheel, wanted.hashes, wanted.url)
+                    .and_then(|()| admit(&wheel, wanted.listed, wanted.url));
+                admitted.map_err(|error| Failed { about, error })?;
                 wheels.push(wheel);
             }
         }
@@ -185,9 +187,8 @@ impl Index<'_> {
     }
 }
 
-/// Refuses a wheel that has none of the hashes that it may have.
-fn admit(wheel: &Wheel, wanted: &Wanted<'_>) -> Result<(), Error> {
-    let hashes = wanted.hashes;
+/// Refuses a wheel that has none of the hashes that it may have; any will do, if there are none.
+fn admit(wheel: &Wheel, hashes: &[Hash], url: &str) -> Result<(), Error> {
     if hashes.is_empty()
         || hashes
             .iter()
@@ -210,7 +211,7 @@ fn admit(wheel: &Wheel, wanted: &Wanted<'_>) -> Result<(), Error> {
     }
     let expected: Vec<_> = hashes.iter().map(ToString::to_string).collect();
     Err(Error::Hash {
-        url: hidden(wanted.url),
+        url: hidden(url),
         found,
         expected: expected.join(" or "),
     })

@@ -41,21 +41,21 @@ impl Lock {
             }
             if let Some(other) = chosen.insert(&package.name, package) {
                 return Err(Error::Twice {
-                    at: package.at.clone(),
+                    at: self.place(package),
                     name: package.name.clone(),
                     target: target(),
-                    other: other.at.clone(),
+                    other: self.place(other),
                 });
             }
             if !fit.admits(package.requires_python.as_ref()) {
                 return Err(Error::Python {
-                    at: package.at.clone(),
+                    at: self.place(package),
                     name: package.name.clone(),
                     python: interpreter.markers.python_full_version.clone(),
                 });
             }
             let item = package.item(&fit).map_err(|tags| Error::NoFile {
-                at: package.at.clone(),
+                at: self.place(package),
                 name: package.name.clone(),
                 target: target(),
                 tags,

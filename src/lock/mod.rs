@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -44,12 +45,14 @@ pub struct Lock {
     environments: Vec<LockMarker>,
     requires_python: Option<Specifiers>,
     packages: Vec<Package>,
+    text: Box<str>,
 }
 
 /// One distribution of a lock file.
 #[derive(Debug, Clone)]
 struct Package {
-    at: Location,
+    /// The byte of the text at which its name stands.
+    at: usize,
     name: Name,
     version: Option<String>,
     marker: Option<LockMarker>,
@@ -237,6 +240,15 @@ pub fn beside(input: &requirements::Input) -> Option<PathBuf> {
 }
 
 impl Lock {
+    /// Where a package stands.
+    fn place(&self, package: &Package) -> Location {
+        let file = document::File {
+            name: Arc::from(self.file.as_path()),
+            text: &self.text,
+        };
+        file.location(package.at)
+    }
+
     /// Its pins as constraints, but for the distributions in `renewed`.
     #[must_use]
     pub fn pins(&self, renewed: &[Name]) -> String {

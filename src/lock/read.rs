@@ -112,6 +112,7 @@ impl Lock {
                 .map(|package| read_package(package, folder))
                 .collect::<Result<_, _>>()?,
             recorded: recorded(text),
+            text: text.into(),
             warnings,
         })
     }
@@ -163,7 +164,7 @@ fn read_package(table: &Table<'_>, folder: &Path) -> Result<Package, Error> {
     let marker = table.string("marker")?;
     let dependencies = table.tables("dependencies")?;
     Ok(Package {
-        at: table.file.location(at),
+        at,
         name: Name::new(name),
         version: table.text("version")?,
         marker: marker

@@ -12,7 +12,7 @@ use crate::interpreter::Interpreter;
 use crate::lock::{Lock, Recorded};
 use crate::pip::{Driver, Kept, Settings};
 use crate::plan::{DecidedBy, Item};
-use crate::requirements::Requirements;
+use crate::requirements::{Input, Requirements};
 use crate::resolve::{self, Answer, Locked, Rules};
 use crate::runner::Session;
 use crate::wheel::Store;
@@ -170,7 +170,13 @@ impl Deciding<'_> {
 
     /// What a lock of these items would follow from.
     pub(super) fn recorded(&self, items: &[Item]) -> Recorded {
-        let options = self.settings.locked(self.request.pip.strategy);
+        let mut options = self.settings.locked(self.request.pip.strategy);
+        for input in &self.request.inputs {
+            if let Input::Project { extras, groups, .. } = input {
+                options.extend(extras.iter().map(|name| format!("extra = {name}")));
+                options.extend(groups.iter().map(|name| format!("group = {name}")));
+            }
+        }
         let (target, files) = (self.interpreter.target(), self.requirements.files());
         Recorded::new(&target, files, options, items)
     }

@@ -15,6 +15,7 @@ mod engine;
 mod failures;
 mod hostile;
 mod installers;
+mod lock;
 mod mounts;
 mod order;
 mod pipeline;
