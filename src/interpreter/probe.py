@@ -58,6 +58,12 @@ def pip():
 def tags():
     """The wheels that pip would install, by their tags, the best first."""
     try:
+        # pip's own list: those of older packaging lack a few tags that pip adds.
+        from pip._internal.utils.compatibility_tags import get_supported
+        return [str(tag) for tag in get_supported()]
+    except Exception:
+        pass
+    try:
         from pip._vendor.packaging.tags import sys_tags
     except ImportError:
         return []

@@ -87,13 +87,15 @@ enum Task {
     Resolve,
     /// To download or build wheels.
     Wheels,
+    /// To download whatever it would install.
+    Download,
 }
 
 impl Task {
     /// Where its files lie in the builder, below the session's root: one run leaves its own.
     fn work(self) -> &'static str {
         match self {
-            Self::Install | Self::Resolve => "prebuild/work",
+            Self::Install | Self::Resolve | Self::Download => "prebuild/work",
             Self::Wheels => "prebuild/wheels-work",
         }
     }
@@ -218,6 +220,19 @@ impl<'a> Driver<'a> {
         let environment = &self.interpreter.markers;
         let asked = Asked::new(requirements, self.is_on("no-deps"), environment)?;
         Ok(Resolution::read(&report, &asked)?)
+    }
+
+    /// Has pip download whatever it would install, which any pip can; returns the folder with it.
+    pub fn download(
+        &self,
+        session: &mut dyn Session,
+        requirements: &Requirements,
+        observe: &Observer<'_>,
+    ) -> Result<Tree, Error> {
+        session.put(WHEELS, &Tree::new())?;
+        let rendered = self.render(session, Task::Download, requirements)?;
+        self.run(session, Task::Download, rendered, observe)?;
+        Ok(session.get(WHEELS)?)
     }
 
     /// Has pip download the wheels of `items`, or build them; returns the folder with all of them.
@@ -361,6 +376,7 @@ impl<'a> Driver<'a> {
                 "--report",
                 &session.locate(&format!("{REPORT}/report.json")),
             ]),
+            Task::Download => exec.args(["download", "--dest", &session.locate(WHEELS)]),
             Task::Wheels => {
                 exec.args(["wheel", "--no-deps", "--wheel-dir", &session.locate(WHEELS)])
             }
@@ -373,7 +389,8 @@ impl<'a> Driver<'a> {
             ("--break-system-packages", &[], false),
             ("--progress-bar", &["off"], true),
         ] {
-            if self.pip.takes(option) && (everywhere || task != Task::Wheels) {
+            let installs = !matches!(task, Task::Wheels | Task::Download);
+            if self.pip.takes(option) && (everywhere || installs) {
                 exec = exec.args([option]).args(values.iter().copied());
             }
         }

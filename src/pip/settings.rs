@@ -8,6 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use configparser::ini::Ini;
+
 use super::Options;
 
 use crate::index::Strategy;
@@ -183,13 +185,13 @@ impl Settings {
         settings
     }
 
-    /// Those of a caller without a builder.
+    /// Those of a caller without a builder, whose Python would read the configuration files.
     #[must_use]
     pub fn of_caller(options: &Options) -> Self {
         let none = BTreeMap::new();
         Self {
             is_here: true,
-            ..Self::sort(&[], &[], &none, &options.env)
+            ..Self::sort(&[], &read_config(&options.config), &none, &options.env)
         }
     }
 
@@ -277,6 +279,30 @@ impl Settings {
     }
 }
 
+/// The settings that `pip install` would take from configuration files: file, option, value; later ones
+/// win. What cannot be read has none.
+///
+/// <https://pip.pypa.io/en/stable/topics/configuration/#configuration-files>
+fn read_config(files: &[(String, String)]) -> Vec<(String, String, String)> {
+    let mut found = Vec::new();
+    for section in ["global", "install"] {
+        for (file, text) in files {
+            let mut ini = Ini::new();
+            ini.set_multiline(true);
+            ini.set_inline_comment_symbols(Some(&[]));
+            let Ok(mut sections) = ini.read(text.clone()) else {
+                continue;
+            };
+            let options = sections.remove(section).unwrap_or_default();
+            // The order of a section's options means nothing.
+            for (name, value) in BTreeMap::from_iter(options) {
+                found.push((file.clone(), name, value.unwrap_or_default()));
+            }
+        }
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -344,5 +370,27 @@ mod tests {
             ]
         );
         assert_eq!(settings.pass["index-url"].0, "https://u:secret@b/");
+    }
+
+    #[test]
+    fn configuration_files_are_read_without_python() {
+        let text = "# pip\n[global]\nindex-url = https://a/simple?x=1;y#z\nextra-index-url =\n    https://b/\n    https://c/\n\n[install]\npre: yes\n[list]\nformat = json\n";
+        let read = read_config(&[("/etc/pip.conf".to_owned(), text.to_owned())]);
+        let shown: Vec<_> = read
+            .iter()
+            .map(|(_, name, value)| {
+                let words: Vec<_> = value.split_whitespace().collect();
+                format!("{name} = {}", words.join(" "))
+            })
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                "extra-index-url = https://b/ https://c/",
+                "index-url = https://a/simple?x=1;y#z",
+                "pre = yes",
+            ]
+        );
+        assert!(read_config(&[("x".to_owned(), "no section = 1\n[".to_owned())]).is_empty());
     }
 }

@@ -4,18 +4,20 @@ use std::collections::BTreeSet;
 
 use super::{LockUse, Request};
 use crate::cache::Cache;
+use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer, Stage};
 use crate::fs;
 use crate::index::Index;
 use crate::interpreter::Interpreter;
 use crate::lock::{Lock, Recorded};
-use crate::pip::{Driver, Kept, Settings};
-use crate::plan::{DecidedBy, Item};
-use crate::requirements::{Input, Requirements};
+use crate::pip::{self, Driver, Kept, Settings};
+use crate::plan::{Asked, DecidedBy, Item, sort};
+use crate::requirements::{Context, Input, Requirements};
 use crate::resolve::{self, Answer, Locked, Rules};
 use crate::runner::Session;
-use crate::wheel::Store;
+use crate::tree::Node;
+use crate::wheel::{Filename, Store};
 
 use super::watch::Watch;
 
@@ -102,20 +104,73 @@ impl Deciding<'_> {
             }
             .into());
         };
-        if !driver.can_resolve() {
+        let can_resolve = driver.can_resolve();
+        if !can_resolve && fetch {
             return Ok(Decision::LeftToPip);
         }
         (self.observe)(&Event::Asking(&why));
         watch.stage(Stage::Resolve, &format!("pip {}: {why}", driver.version()));
-        let resolution = driver.resolve(session, self.requirements, self.observe)?;
+        let items = if can_resolve {
+            match driver.resolve(session, self.requirements, self.observe) {
+                Ok(resolution) => resolution.items,
+                // It ran, and says nothing of use.
+                Err(pip::Error::Report(_)) => self.by_download(driver, session)?,
+                Err(error) => return Err(error.into()),
+            }
+        } else {
+            self.by_download(driver, session)?
+        };
         let kept = Kept {
-            items: resolution.items,
+            items,
             by_pip: true,
         };
         Ok(Decision::Items(
             kept.keep(self.cache, key.as_ref()),
             DecidedBy::Pip,
         ))
+    }
+
+    /// What a pip would install that cannot say so: what it downloads, found again on the indexes.
+    fn by_download(&self, driver: &Driver<'_>, session: &mut dyn Session) -> Result<Vec<Item>> {
+        let cannot = || pip::Error::CannotSay(driver.version().to_owned());
+        let (index, rules) = self.index.as_ref().map_err(|_| cannot())?;
+        let folder = driver.download(session, self.requirements, self.observe)?;
+        let mut pins = String::new();
+        for (path, entry) in folder.iter() {
+            let Node::File { content, .. } = &entry.node else {
+                continue;
+            };
+            let filename = Filename::parse(path.as_str()).map_err(|_| cannot())?;
+            let digest = Digest::of(&content.read()?);
+            let Filename { name, version, .. } = filename;
+            pins.push_str(&format!("{name}=={version} --hash={digest}\n"));
+        }
+        let context = Context {
+            env: &self.request.pip.env,
+            cwd: &self.request.cwd,
+        };
+        let pins = Requirements::read(&[Input::Stdin(pins.into_bytes())], &[], &context)?;
+        let locked = Locked {
+            requirements: &pins,
+            interpreter: self.interpreter,
+            rules,
+            index,
+            store: self.store,
+            pip: self.pip(),
+            fetch: false,
+        };
+        let Answer::Items(mut items) = locked.answer(self.observe)? else {
+            return Err(cannot().into());
+        };
+        let environment = &self.interpreter.markers;
+        let asked = Asked::new(self.requirements, rules.no_deps, environment)?;
+        for item in &mut items {
+            let extras = asked.extras(&item.name);
+            item.requested = extras.is_some();
+            item.extras = extras.unwrap_or_default();
+        }
+        sort(&mut items, &asked, self.pip());
+        Ok(items)
     }
 
     /// What a lock file says, if there is one that counts.

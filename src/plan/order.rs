@@ -37,6 +37,14 @@ pub(crate) struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
+    /// With which extras a distribution was asked for by its name; `None` if it was not.
+    pub(crate) fn extras(&self, name: &Name) -> Option<BTreeSet<Name>> {
+        let mut named = self.named.iter().filter(|(named, _)| named == name);
+        let (_, first) = named.next()?;
+        let rest = named.flat_map(|(_, extras)| extras);
+        Some(first.iter().chain(rest).cloned().collect())
+    }
+
     /// Each of `items`, as in a lock file that does not say which.
     pub(crate) fn all(items: &[Item], environment: &'a MarkerEnvironment) -> Self {
         let named = items

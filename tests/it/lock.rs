@@ -428,3 +428,19 @@ fn a_build_of_which_nothing_has_changed_writes_nothing() {
     sandbox.write("requirements.txt", "two==2.0\n");
     assert!(!build(&["--compile"]));
 }
+
+/// pip 22.3 has no report that could be read: what it downloads is found again.
+#[test]
+fn a_pip_that_cannot_say_downloads() {
+    let sandbox = Sandbox::new();
+    wheels(&sandbox);
+    sandbox.write("requirements.txt", "one\n");
+    let python = crate::support::python::with_pip("22.3.1");
+    let python = python.display().to_string();
+    let args = ["requirements.txt", "--python", &python];
+    assert_eq!(planned(&sandbox, &args), ["two 2.0", "one 1.0"]);
+    let lock = [&["lock"], &args[..]].concat();
+    sandbox.offline(&lock).ok();
+    let ran = sandbox.offline(&[&args[..], &["--locked"]].concat()).ok();
+    assert!(ran.stderr.contains("install  2 wheels"), "{}", ran.stderr);
+}
