@@ -3,9 +3,10 @@
 #
 #   benches/peers.sh [SET]...      sets: small (5 wheels), web (65), sci (117); all three if none is named
 #
-# The work is the same for all: the wheels of benches/locks/SET.txt lie in a folder and are named by path in
-# a requirements file, so nothing is resolved and nothing downloaded; no bytecode is written; each tool has a
-# warm cache of its own. Every command runs once uncounted, and what it wrote must hold every distribution;
+# The work is the same for all. In the tables of archives and folders, the wheels of benches/locks/SET.txt lie in
+# a folder and are named by path in a requirements file, so nothing is resolved and nothing downloaded; in the
+# tables of locks, each tool is given the lock with its hashes and the package index. No bytecode is written; each
+# tool has a warm cache of its own, but where a row says that it is cold: then everything comes from the index. Every command runs once uncounted, and what it wrote must hold every distribution;
 # then they take turns (a, b, c, a, b, c), so that a machine whose speed drifts treats them alike. Printed is
 # a Markdown table of medians: wall clock, its ratio to the table's first row, the most memory that any one
 # process of the command held (GNU time's `%M`), and the size of what was written.
@@ -16,6 +17,7 @@
 # Settings (environment):
 #   RUNS=5 RUNS_SLOW=1   counted runs; the slow ones are pip's, venv-pack's and pex's
 #   PYTHON=python3.11    the interpreter
+#   TABLES=PATTERN       only the tables whose name matches: Archives, Folders, Locks
 #   PREBUILD=PATH        a binary, instead of one built from this repository
 #   WORK=FOLDER          where wheels, peers and caches are kept for the next time (/tmp/prebuild-peers)
 set -euo pipefail
@@ -28,7 +30,7 @@ RUNS=${RUNS:-5} RUNS_SLOW=${RUNS_SLOW:-1}
 # Table, fast or slow, name, command. A command starts in an empty folder and leaves its result there as `out*`.
 # In `$KNOWN` is a cache that holds what the interpreter says of itself, and no wheel.
 rows() {
-  cat <<'EOF'
+  grep -E "^(${TABLES:-.*}).* [|] (fast|slow) [|]" <<'EOF'
 Archives | fast | prebuild, tar.gz | prebuild -o out.tar.gz
 Archives | fast | prebuild, tar.gz, wheels never seen | cp -r "$KNOWN" cache; prebuild --cache-dir cache -o out.tar.gz
 Archives | fast | prebuild, tar.gz, nothing known | prebuild --cache-dir cache -o out.tar.gz
@@ -46,6 +48,13 @@ Folders | fast | prebuild | prebuild -o out/
 Folders | fast | uv, copies | uv_install --link-mode copy --prefix out
 Folders | fast | uv, hard links | uv_install --link-mode hardlink --prefix out
 Folders | fast | uv, hard links, `cp -a` | uv_install --link-mode hardlink --prefix prefix; cp -a prefix out
+Locks, warm | fast | prebuild, tar.gz | prebuild_lock -o out.tar.gz
+Locks, warm | fast | uv, `tar czf` | uv_lock --prefix prefix; tar czf out.tar.gz -C prefix .
+Locks, warm | slow | pip, `tar czf` | pip_lock --prefix prefix; tar czf out.tar.gz -C prefix .
+Locks, cold | fast | prebuild, tar.gz | prebuild_lock --cache-dir cache -o out.tar.gz
+Locks, cold | fast | uv, without packing | uv_lock --cache-dir cache --prefix out
+Locks, cold | slow | uv, `tar czf` | uv_lock --cache-dir cache --prefix prefix; tar czf out.tar.gz -C prefix .
+Locks, cold | slow | pip, `tar czf` | pip_lock --no-cache-dir --prefix prefix; tar czf out.tar.gz -C prefix .
 EOF
 }
 
@@ -54,6 +63,9 @@ functions() {
   cat <<'EOF'
 prebuild() { "$PREBUILD" "$LIST" --quiet --builder local --python "$PYTHON" --no-index --no-deps "$@"; }
 uv_install() { uv pip install -q --offline --no-index --no-deps -r "$LIST" "$@"; }
+prebuild_lock() { "$PREBUILD" "$LOCK" --quiet --builder local --python "$PYTHON" "$@"; }
+uv_lock() { uv pip install -q --no-deps --require-hashes -r "$LOCK" "$@"; }
+pip_lock() { "$PYTHON" -m pip install -q --require-hashes --no-compile --ignore-installed -r "$LOCK" "$@"; }
 pip_install() { "$PYTHON" -m pip install -q --no-index --no-deps --no-compile --ignore-installed -r "$LIST" "$@"; }
 EOF
 }
@@ -78,6 +90,7 @@ run() { # SET COMMAND: prints microseconds, KiB, bytes
   figures=$(timed env -i PATH="$WORK/peers/bin:$PATH" HOME="$WORK/home" LC_ALL=C.UTF-8 PREBUILD="$PREBUILD" \
     PYTHON="$PYTHON" UV_PYTHON="$PYTHON" UV_PYTHON_DOWNLOADS=never PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore PIP_NO_WARN_SCRIPT_LOCATION=1 \
+    ${SSL_CERT_FILE:+SSL_CERT_FILE="$SSL_CERT_FILE"} ${PIP_CERT:+PIP_CERT="$PIP_CERT"} LOCK="$WORK/$1/lock.txt" \
     KNOWN="$WORK/known" LIST="$WORK/$1/requirements.txt" WHEELS="$WORK/$1/wheels" bash -euo pipefail -c "$(functions); $2")
   echo "$figures $(du -sb out* | cut -f1)"
 }
