@@ -336,7 +336,7 @@ impl<'a> Client<'a> {
         credentials: Option<&Credentials>,
     ) -> Result<Response, Error> {
         if self.network.offline {
-            return Err(Error::Offline(shown(url)));
+            return Err(Error::Offline(vec![shown(url)]));
         }
         let agent = self.agent(url)?;
         let mut plain = url.clone();

@@ -133,8 +133,8 @@ pub enum Error {
     #[error("the index `{0}` is not reached by https")]
     Insecure(String),
     /// Nobody may be asked, and it is not in the cache.
-    #[error("`{0}` is not in the cache, and nothing is fetched with --offline")]
-    Offline(String),
+    #[error("not in the cache, and nothing is fetched with --offline: {}", .0.join(", "))]
+    Offline(Vec<String>),
     /// It is something else.
     #[error("`{url}` is no page of an index")]
     NotAPage {
@@ -483,6 +483,8 @@ impl<'a> Index<'a> {
         let (done, results) = mpsc::channel();
         let mut made: Vec<Option<T>> = items.iter().map(|_| None).collect();
         let mut failed = None;
+        // All that is missing is told at once.
+        let mut offline: Vec<(usize, String)> = Vec::new();
         thread::scope(|scope| {
             for _ in 0..WORKERS.min(items.len()) {
                 let (done, next, work) = (done.clone(), &next, &work);
@@ -502,6 +504,9 @@ impl<'a> Index<'a> {
             loop {
                 match results.recv_timeout(TICK) {
                     Ok((at, Ok(value))) => made[at] = Some(value),
+                    Ok((about, Err(Error::Offline(missing)))) => {
+                        offline.extend(missing.into_iter().map(|url| (about, url)));
+                    }
                     Ok((about, Err(error))) => {
                         failed = Some(Failed { about, error });
                         break;
@@ -521,7 +526,12 @@ impl<'a> Index<'a> {
             }
             drop(results);
         });
-        match failed {
+        offline.sort();
+        let missing = offline.first().map(|(about, _)| Failed {
+            about: *about,
+            error: Error::Offline(offline.iter().map(|(_, url)| url.clone()).collect()),
+        });
+        match failed.or(missing) {
             Some(failed) => Err(failed),
             None => Ok(made.into_iter().flatten().collect()),
         }

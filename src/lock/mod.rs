@@ -16,6 +16,7 @@ use crate::digest::Digest;
 use crate::fs;
 use crate::plan::Item;
 use crate::requirements::{self, Hash, Location, LockMarker, Name, Specifiers};
+use crate::resolve::few;
 use crate::target::Target;
 
 mod answer;
@@ -346,7 +347,10 @@ pub enum Error {
         other: Location,
     },
     /// A distribution has nothing for the target.
-    #[error("{at}: `{name}` has no file for {target}: its wheels are for {}", tags.join(", "))]
+    #[error(
+        "{at}: `{name}` has no file for {target}: its wheels are for {}",
+        few(tags)
+    )]
     NoFile {
         /// Where it is.
         at: Location,

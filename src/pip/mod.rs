@@ -443,6 +443,9 @@ impl<'a> Driver<'a> {
             };
             passed.insert(name.clone(), value);
         }
+        if self.options.offline {
+            passed.insert("no-index".to_owned(), "1".to_owned());
+        }
         env.extend(render::variables(&passed));
         if !self.inherits {
             for name in settings::NETWORK {

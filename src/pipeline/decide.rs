@@ -104,6 +104,9 @@ impl Deciding<'_> {
             }
             .into());
         };
+        if self.request.pip.offline && !driver.is_on("no-index") {
+            return Err(resolve::Error::Offline { why }.into());
+        }
         let can_resolve = driver.can_resolve();
         if !can_resolve && fetch {
             return Ok(Decision::LeftToPip);

@@ -83,7 +83,7 @@ pub enum Refused {
         versions: Vec<String>,
     },
     /// The files of that version are for other platforms or Pythons.
-    #[error("its wheels are for {}", tags.join(", "))]
+    #[error("its wheels are for {}", few(tags))]
     Tags {
         /// What they are for.
         tags: Vec<String>,
@@ -108,6 +108,16 @@ pub enum Refused {
     /// All were yanked, and the requirement does not name the version.
     #[error("it was yanked: {0}")]
     Yanked(String),
+}
+
+/// The first of many, and how many more there are.
+pub(crate) fn few(all: &[String]) -> String {
+    const FEW: usize = 5;
+    let mut text = all.iter().take(FEW).cloned().collect::<Vec<_>>().join(", ");
+    if all.len() > FEW {
+        text.push_str(&format!(" and {} more", all.len() - FEW));
+    }
+    text
 }
 
 /// What is asked of a project.

@@ -11,8 +11,8 @@ mod closure;
 mod locked;
 mod pins;
 
-pub(crate) use choose::Fit;
 pub use choose::Refused;
+pub(crate) use choose::{Fit, few};
 pub use locked::{Answer, Locked};
 
 /// What decides which files are taken, besides the requirements: pip's options of the same names.
@@ -110,6 +110,12 @@ pub enum Error {
         /// Why pip is needed.
         why: String,
     },
+    /// Only pip could go on, and it would ask an index.
+    #[error("pip would have to ask an index, and nothing is fetched with --offline: {why}")]
+    Offline {
+        /// Why pip is needed.
+        why: String,
+    },
     /// An index does not give what is needed.
     #[error("{at}: cannot get what `{wish}` needs")]
     Unavailable {
@@ -133,7 +139,9 @@ impl Error {
         let hint = match self {
             Self::Unavailable { source, .. } => return source.hint(),
             Self::Refused { reason, .. } => match **reason {
-                Refused::Unknown => "is the name right, and is it on this index?",
+                Refused::Unknown => {
+                    "is the name right, and is it on this index? the URL of an index usually ends in `/simple`"
+                }
                 Refused::Hash { .. } => {
                     "the requirements were locked against other files: lock them again, or find out who changed them"
                 }
@@ -146,6 +154,7 @@ impl Error {
                 "lock the requirements again; `--no-deps` installs what is named and nothing else"
             }
             Self::Conflict { .. } | Self::Unmet { .. } => "lock the requirements again",
+            Self::Offline { .. } => "lock the requirements before, without --offline",
             Self::NoBuilder { .. } => {
                 "lock the requirements for the target first, or build on a machine like it"
             }

@@ -444,3 +444,16 @@ fn a_pip_that_cannot_say_downloads() {
     let ran = sandbox.offline(&[&args[..], &["--locked"]].concat()).ok();
     assert!(ran.stderr.contains("install  2 wheels"), "{}", ran.stderr);
 }
+
+#[test]
+fn offline_pip_is_not_asked() {
+    let sandbox = Sandbox::new();
+    sandbox.write("requirements.txt", "one\n");
+    sandbox.run(&["requirements.txt", "--offline"]).fails(
+        1,
+        &["nothing is fetched with --offline: `one` is not pinned"],
+    );
+    // Where no index is asked anyway, pip may be.
+    wheels(&sandbox);
+    sandbox.offline(&["requirements.txt", "--offline"]).ok();
+}

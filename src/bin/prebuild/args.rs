@@ -139,7 +139,7 @@ pub(crate) struct Common {
     /// A dependency group of the project or the lock file (repeatable)
     #[arg(long, value_name = "NAME")]
     pub(crate) group: Vec<String>,
-    /// Refuse to build without a lock file that holds
+    /// Refuse to go on without a lock file that holds; `lock` changes nothing then
     #[arg(long, env = "PREBUILD_LOCKED", value_parser = FalseyValueParser::new())]
     pub(crate) locked: bool,
     #[command(flatten)]

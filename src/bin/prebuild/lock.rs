@@ -44,6 +44,16 @@ pub(crate) fn run(
                 .to_owned()
         ));
     };
+    let runner = settings.runner.as_ref();
+    let observe = |event: &Event<'_>| report.event(event);
+    if let LockUse::Beside { required: true, .. } = &settings.request.lock {
+        // Only looked at.
+        for request in settings.requests() {
+            let (plan, _) = pipeline::plan(&request, runner, &observe, cancel)?;
+            report.locked(&path, plan.distributions.len(), false)?;
+        }
+        return Ok(());
+    }
     let cwd = settings.request.cwd.clone();
     let whole = cwd.join(&path);
     let known = Lock::read(&path, &cwd).ok();
@@ -52,9 +62,7 @@ pub(crate) fn run(
     let preferred = preferred
         .map(|lock| lock.pins(&renewed))
         .unwrap_or_default();
-    let observe = |event: &Event<'_>| report.event(event);
     for request in settings.requests() {
-        let runner = settings.runner.as_ref();
         let (plan, recorded) = pipeline::lock(&request, &preferred, runner, &observe, cancel)?;
         if prints {
             report.text(&lock::requirements(&plan))?;

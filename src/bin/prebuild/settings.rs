@@ -20,7 +20,7 @@ use prebuild::runner::{Container, Engine, Local, Runner};
 use prebuild::target::{Named, Platform, PythonVersion, Target};
 use prebuild::wheel::Leniency;
 
-use crate::args::{self, Builder, BuilderArgs, CacheArgs, Common, IndexStrategy, PipArgs};
+use crate::args::{self, Builder, BuilderArgs, CacheArgs, Common, Format, IndexStrategy, PipArgs};
 
 /// What this process was started with.
 pub(crate) struct Environment {
@@ -109,6 +109,12 @@ impl Settings {
             max_wheel_ratio,
             compile,
         } = args;
+        let format = common.messages.format;
+        if !matches!(format, Format::Text | Format::Json) {
+            bail!(Wrong(
+                "a build prints text or json; `prebuild plan` prints the other formats".to_owned()
+            ));
+        }
         let mut settings = Self::common(common, environment, cancel)?;
         let request = &mut settings.request;
         request.outputs = output;
