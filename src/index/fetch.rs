@@ -67,7 +67,7 @@ impl Index<'_> {
         let known: Vec<_> = wanted
             .iter()
             .map(|wanted| match wanted.sha256() {
-                Some(digest) => store.get(&digest),
+                Some(digest) => store.get_named(&digest, wanted.filename),
                 None => Err(Why::Absent),
             })
             .collect();

@@ -78,6 +78,16 @@ impl<'a> Store<'a> {
         })
     }
 
+    /// The same, if the wheel can have this name, too.
+    pub fn get_named(&self, digest: &Digest, name: &str) -> Result<Wheel, Why> {
+        let wheel = self.get(digest)?;
+        match Filename::parse(name) {
+            Ok(filename) if filename == wheel.facts.filename => Ok(wheel),
+            // Other bytes would have to be there, and are not.
+            _ => Wheel::check(name, *digest, wheel.archive, self.leniency).map_err(|_| Why::Absent),
+        }
+    }
+
     /// The wheel at `path`, which may be anyone's: from the cache if it was there in this state
     /// before, else copied there and checked. Also tells why it had to be.
     pub fn at(&self, path: &Path, expected: &Expected) -> Result<(Wheel, Option<Why>), Error> {
@@ -140,7 +150,7 @@ impl<'a> Store<'a> {
         E: std::error::Error + From<Error> + From<crate::cache::Error> + 'static,
     {
         Filename::parse(name).map_err(Error::from)?;
-        let wheel = match self.get(digest) {
+        let wheel = match self.get_named(digest, name) {
             Ok(wheel) => wheel,
             Err(_) => self.insert(Path::new(name), name, digest, &get)?,
         };

@@ -7,6 +7,7 @@
     reason = "tests look from outside, and stop at the first surprise"
 )]
 
+mod agreement;
 mod architecture;
 mod build;
 mod cache;

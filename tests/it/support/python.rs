@@ -20,22 +20,33 @@ pub(crate) fn python() -> &'static Path {
 /// It is made on first use and kept beside the build, also for the next run. Test processes may
 /// ask for it at once: a lock lets one of them make it, and it gets its name when it is whole.
 pub(crate) fn with_pip(version: &str) -> PathBuf {
+    made(&format!("pip-{version}"), Path::new("python3"), version)
+}
+
+/// The same, of an interpreter of pyenv's.
+pub(crate) fn with_pip_of(interpreter: &Path, version: &str) -> PathBuf {
+    let name = interpreter.ancestors().nth(2).and_then(Path::file_name);
+    let name = name.unwrap().to_string_lossy();
+    made(&format!("pip-{version}-of-{name}"), interpreter, version)
+}
+
+fn made(name: &str, interpreter: &Path, version: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let venv = folder.join(format!("pip-{version}"));
+    let venv = folder.join(name);
     let lock = File::create(folder.join("venv.lock")).unwrap();
     lock.lock().unwrap();
     if !venv.exists() {
-        make(&venv, version);
+        make(&venv, interpreter, version);
     }
     venv.join("bin/python")
 }
 
-fn make(venv: &Path, version: &str) {
+fn make(venv: &Path, interpreter: &Path, version: &str) {
     let unfinished = venv.with_extension("part");
     if unfinished.exists() {
         fs::remove_dir_all(&unfinished).unwrap();
     }
-    run(Command::new("python3")
+    run(Command::new(interpreter)
         .args(["-m", "venv"])
         .arg(&unfinished));
     let python = unfinished.join("bin/python");
