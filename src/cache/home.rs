@@ -123,16 +123,11 @@ impl Home {
         Ok(self.place(bucket, key, &made, &new)?)
     }
 
-    /// A folder in `tmp/`, removed with the value.
-    pub(super) fn scratch(&self) -> Result<TempDir, Error> {
+    /// A folder in `tmp/`, removed with the value, and in it an empty one that will be the entry.
+    fn begin(&self) -> Result<TempDir, Error> {
         let tmp = self.root.join(TMP);
         fs::create_private_dir_all(&tmp)?;
-        Ok(fs::temp_dir(&tmp, "")?)
-    }
-
-    /// As [`scratch`](Self::scratch), and in it an empty folder that will be the entry.
-    fn begin(&self) -> Result<TempDir, Error> {
-        let made = self.scratch()?;
+        let made = fs::temp_dir(&tmp, "")?;
         fs::create_dir(&made.path().join("new"))?;
         Ok(made)
     }

@@ -344,14 +344,9 @@ impl Cache {
         self.temporary()?.insert(bucket, key, &fill)
     }
 
-    /// A folder for what becomes no entry yet, on the disk of the entries; removed with the value.
+    /// A folder for what becomes no entry yet, removed with the value.
     pub(crate) fn scratch(&self) -> Result<tempfile::TempDir, Error> {
-        let spilled = self.spill().home.clone();
-        match (&spilled, &self.kept) {
-            (Some(home), _) => home.scratch(),
-            (None, Some(kept)) => kept.scratch(),
-            (None, None) => self.temporary()?.scratch(),
-        }
+        Ok(fs::temp_dir(&self.scratch, "prebuild-fetch.")?)
     }
 
     /// Makes an entry one that must be made anew: its contents turned out to be wrong. Its files stay

@@ -339,10 +339,8 @@ impl<'a> Client<'a> {
             return Err(Error::Offline(vec![shown(url)]));
         }
         let agent = self.agent(url)?;
-        let mut plain = url.clone();
+        let mut plain = without_credentials(url);
         plain.set_fragment(None);
-        let _ = plain.set_username("");
-        let _ = plain.set_password(None);
         let mut request = agent.get(plain.as_str());
         for (name, value) in headers {
             request = request.header(name, value);
@@ -365,7 +363,7 @@ impl<'a> Client<'a> {
         Ok(Response {
             status: parts.status,
             headers: parts.headers,
-            url: url.clone(),
+            url: plain,
             body,
         })
     }
@@ -531,6 +529,14 @@ fn is_redirect(status: StatusCode) -> bool {
 
 pub(super) fn unreachable(url: &Url, source: io::Error) -> Error {
     Error::unreachable(url, ureq::Error::Io(source))
+}
+
+/// A URL as it may be kept.
+pub(super) fn without_credentials(url: &Url) -> Url {
+    let mut url = url.clone();
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url
 }
 
 /// A URL as it may be shown.

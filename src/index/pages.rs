@@ -9,7 +9,7 @@ use http_cache_semantics::{AfterResponse, BeforeRequest, CacheOptions, CachePoli
 use url::Url;
 
 use super::Error;
-use super::client::{Client, shown};
+use super::client::{Client, shown, without_credentials};
 use super::page::{self, File};
 use crate::cache::{Bucket, Cache, Lookup};
 use crate::digest::Digest;
@@ -62,10 +62,12 @@ pub(super) fn get(
             let kind = response.header(CONTENT_TYPE).unwrap_or_default().to_owned();
             let base = response.url.clone();
             let body = response.read(MAX_PAGE)?;
-            let files = page::parse(&kind, &body, &base).map_err(|problem| Error::NotAPage {
-                url: shown(url),
-                problem,
-            })?;
+            let mut files =
+                page::parse(&kind, &body, &base).map_err(|problem| Error::NotAPage {
+                    url: shown(url),
+                    problem,
+                })?;
+            part_from_credentials(client, &mut files);
             let options = CacheOptions {
                 shared: false,
                 ..CacheOptions::default()
@@ -90,6 +92,16 @@ pub(super) fn get(
             url: shown(url),
             status: status.as_u16(),
         }),
+    }
+}
+
+/// Takes credentials out of links, and notes whom they are for.
+fn part_from_credentials(client: &Client<'_>, files: &mut [File]) {
+    for file in files.iter_mut().filter(|file| file.url.contains('@')) {
+        if let Ok(url) = Url::parse(&file.url) {
+            client.learn(&url);
+            file.url = without_credentials(&url).into();
+        }
     }
 }
 

@@ -5,4 +5,5 @@ pub(crate) mod index;
 pub(crate) mod mount;
 pub(crate) mod python;
 pub(crate) mod sandbox;
+pub(crate) mod server;
 pub(crate) mod wheel;
