@@ -653,6 +653,14 @@ pub enum Error {
         /// The last lines that it wrote.
         tail: Vec<String>,
     },
+    /// Something of this machine that the builder cannot see.
+    #[error("{distribution} lies at `{url}` of this machine, where the builder does not look")]
+    Outside {
+        /// Which.
+        distribution: Name,
+        /// Where.
+        url: String,
+    },
     /// pip is too old to say what it would install.
     #[error("pip {0} cannot say what it would install")]
     CannotSay(String),
@@ -705,6 +713,10 @@ impl Error {
             Self::Broken { python, .. } => Some(format!(
                 "`{python} -m pip --version` shows why; `{python} -m ensurepip --upgrade` may mend it"
             )),
+            Self::Outside { .. } => Some(
+                "build on this machine (`--builder local`), or name it in a requirements file, which takes it along"
+                    .to_owned(),
+            ),
             Self::CannotSay(_) => Some("pip 23.0 and later can: upgrade the builder's".to_owned()),
             Self::Index(error) => error.hint(),
             Self::NoWheel { .. } => Some(

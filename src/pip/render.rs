@@ -49,6 +49,7 @@ impl Rendered {
             .filter_map(|line| line.name.clone())
             .collect();
         // Requirements that name nothing: only their URL tells which of the items they are.
+        let has_nameless = self.lines.iter().flatten().any(|line| line.name.is_none());
         let nameless = items
             .iter()
             .any(|item| item.is_direct() && item.requested && !named.contains(&item.name));
@@ -72,12 +73,19 @@ impl Rendered {
         }
         let mut pins = String::new();
         for item in items {
-            let known = named.contains(&item.name) || (item.is_direct() && item.requested);
+            let is_nameless = has_nameless && item.is_direct() && item.requested;
+            let known = named.contains(&item.name) || is_nameless;
             if !known {
-                let line = if item.is_direct() {
-                    format!("{} @ {}", item.name, item.requirement_url())
-                } else {
+                // By its URL with the hash, where there is one: what was decided on, and nothing else.
+                let url = item.requirement_url();
+                let line = if !item.is_direct() && item.sha256().is_none() {
                     format!("{}=={}", item.name, item.version)
+                } else if url.contains("+file:") {
+                    // Older pips know no URL without a host behind `@`.
+                    let joint = if url.contains('#') { '&' } else { '#' };
+                    format!("{url}{joint}egg={}", item.name)
+                } else {
+                    format!("{} @ {url}", item.name)
                 };
                 kept.push_str(&line);
                 kept.push('\n');

@@ -129,6 +129,14 @@ impl Building<'_> {
             let names: Vec<_> = missing.iter().map(|item| item.name.as_str()).collect();
             let why = format!("{} must be built", names.join(", "));
             let (driver, session) = self.builder(session, &why)?;
+            let is_outside = |item: &&&Item| by == DecidedBy::Lock && !self.is_reached(item);
+            if let Some(item) = missing.iter().find(is_outside) {
+                return Err(pip::Error::Outside {
+                    distribution: item.name.clone(),
+                    url: item.url.clone(),
+                }
+                .into());
+            }
             let mut got = self.by_pip(driver, session, &missing, &mut built)?;
             for (item, wheel) in items.iter().zip(&mut wheels) {
                 if wheel.is_none() {
@@ -282,8 +290,10 @@ impl Building<'_> {
             .filter_map(|(name, content)| {
                 let filename = Filename::parse(name).ok()?;
                 let item = missing.iter().find(|item| {
-                    item.name.as_str() == filename.name
-                        && same_version(&item.version, &filename.version)
+                    // A lock does not say which version sources have.
+                    let is_version =
+                        item.version.is_empty() || same_version(&item.version, &filename.version);
+                    item.name.as_str() == filename.name && is_version
                 })?;
                 // What was built has no hash to be held against.
                 let sha256 = match item.form {

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::support::sandbox::{Sandbox, digest, names};
-use crate::support::wheel::WheelBuilder;
+use crate::support::wheel::{WheelBuilder, project, sdist};
 
 /// Two wheels, of which one needs the other, and a newer one of that.
 fn wheels(sandbox: &Sandbox) {
@@ -456,4 +456,36 @@ fn offline_pip_is_not_asked() {
     // Where no index is asked anyway, pip may be.
     wheels(&sandbox);
     sandbox.offline(&["requirements.txt", "--offline"]).ok();
+}
+
+/// What a lock has as sources, pip builds, and holds against the hash.
+#[test]
+fn sources_of_a_lock_are_built() {
+    let sandbox = Sandbox::new();
+    project(&sandbox.work().join("here"), "here", "");
+    let there = sandbox.links().join("there");
+    project(&there, "there", "");
+    let archive = sdist(&sandbox.work(), &there, "there");
+    let name = archive.file_name().unwrap().to_string_lossy().into_owned();
+    let lock = |hash: &str| {
+        format!(
+            "lock-version = \"1.0\"\n[[packages]]\nname = \"here\"\ndirectory = {{ path = \"here\" }}\n[[packages]]\nname = \"there\"\nversion = \"1.0\"\nsdist = {{ path = \"{name}\", hashes = {{ sha256 = \"{hash}\" }} }}\n"
+        )
+    };
+    sandbox.write("pylock.toml", lock(&digest(&archive).hex()));
+    let ran = sandbox.offline(&["pylock.toml", "--format", "json"]).ok();
+    let built: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let names: Vec<_> = built["distributions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["here", "there"]);
+    sandbox.write("pylock.toml", lock(&"0".repeat(64)));
+    sandbox.offline(&["pylock.toml"]).fails(1, &["there"]);
+    let target = ["--python", "3.12", "--platform", "linux/arm64"];
+    sandbox
+        .offline(&[&["pylock.toml"], &target[..]].concat())
+        .fails(1, &["there, here must be built"]);
 }
