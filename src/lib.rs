@@ -7,10 +7,12 @@
 //! ```
 //!
 //! [`requirements`] reads what the user asked for; a [`runner`] opens a builder, whose
-//! [`interpreter`] says what it is; [`pip`] installs there into an empty prefix; [`install`] puts
-//! the prefix as the runtime needs it, a [`tree`]; [`mod@audit`] says what is worth knowing of it;
-//! [`mod@pack`] writes it. [`pipeline`] is the order of it all. A [`mod@cache`] keeps what can be used
-//! again.
+//! [`interpreter`] says what it is, or the user names a [`target`]. What will be installed is a
+//! [`plan`]: [`resolve`] makes it of requirements that leave nothing open and of what an [`index`]
+//! has, a [`lock`] says it, or [`pip`] in the builder chooses. Each [`wheel`] is proved; [`install`]
+//! puts them together as the runtime needs them, a [`tree`]; [`mod@audit`] says what is worth knowing
+//! of it; [`mod@pack`] writes it. [`pipeline`] is the order of it all. A [`mod@cache`] keeps what can
+//! be used again.
 //!
 //! The library prints nothing, reads neither environment nor clock, and handles no signal: all that
 //! comes in as values, and [`event`] tells what happens.

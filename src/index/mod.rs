@@ -18,21 +18,22 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::cache::{self, Cache};
+use crate::cache::Cache;
 use crate::event::Cancel;
 use crate::fs;
 use crate::requirements::{Name, hide_credentials};
-use crate::wheel;
 
 mod client;
 mod credentials;
 mod download;
+mod error;
 mod fetch;
 mod page;
 mod pages;
 mod resolver;
 
 pub use client::Network;
+pub use error::Error;
 pub use fetch::Wanted;
 pub use page::{File, Problem};
 
@@ -94,202 +95,6 @@ pub struct Found {
     pub file: File,
     /// The source, credentials hidden.
     pub source: String,
-}
-
-/// Why an index gives nothing.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// It says so.
-    #[error("`{url}` answers with status {status}")]
-    Status {
-        /// What was asked for.
-        url: String,
-        /// The status.
-        status: u16,
-    },
-    /// There is no way to it, or it breaks off.
-    #[error("cannot get `{url}`")]
-    Unreachable {
-        /// What was asked for.
-        url: String,
-        /// Why.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-        /// Whether another try may help.
-        passing: bool,
-    },
-    /// It leads where we do not go.
-    #[error("`{url}` redirects to `{to}`: {why}")]
-    Redirect {
-        /// What was asked for.
-        url: String,
-        /// Where it leads.
-        to: String,
-        /// Why we do not go there.
-        why: &'static str,
-    },
-    /// It is asked without encryption, and anybody could answer.
-    #[error("the index `{0}` is not reached by https")]
-    Insecure(String),
-    /// Nobody may be asked, and it is not in the cache.
-    #[error("not in the cache, and nothing is fetched with --offline: {}", .0.join(", "))]
-    Offline(Vec<String>),
-    /// It is something else.
-    #[error("`{url}` is no page of an index")]
-    NotAPage {
-        /// The page.
-        url: String,
-        /// What is wrong with it.
-        #[source]
-        problem: Problem,
-    },
-    /// No URL.
-    #[error("`{0}` is no URL of an index")]
-    Url(String),
-    /// A proxy that is none.
-    #[error("`{0}` is no URL of a proxy")]
-    Proxy(String),
-    /// A file with certificates that has none.
-    #[error("`{}` holds no certificates, or not what belongs to them", .0.display())]
-    Certificates(PathBuf),
-    /// It is longer than anything that is read.
-    #[error("`{url}` has more than {limit} bytes")]
-    TooLong {
-        /// What was asked for.
-        url: String,
-        /// The limit, in bytes.
-        limit: u64,
-    },
-    /// It has another length than the index says.
-    #[error("`{url}` has {}, and should have {expected}", match found {
-        Some(found) => format!("{found} bytes"),
-        None => "more bytes".to_owned(),
-    })]
-    Size {
-        /// The file.
-        url: String,
-        /// What the index says.
-        expected: u64,
-        /// What it has; `None` for more.
-        found: Option<u64>,
-    },
-    /// It has other bytes than it should.
-    #[error("`{url}` has other bytes than it should: {found}, not {expected}")]
-    Hash {
-        /// The file.
-        url: String,
-        /// Its hash.
-        found: String,
-        /// The hashes that it may have.
-        expected: String,
-    },
-    /// What it says of itself is not what the index says.
-    #[error("`{url}` says something else in its metadata than the index: {what}")]
-    Metadata {
-        /// The file.
-        url: String,
-        /// What differs.
-        what: String,
-    },
-    /// The wheel.
-    #[error(transparent)]
-    Wheel(#[from] wheel::Error),
-    /// The cache.
-    #[error(transparent)]
-    Cache(#[from] cache::Error),
-    /// The file system of this machine.
-    #[error(transparent)]
-    Fs(#[from] fs::Error),
-    /// The caller threw the switch.
-    #[error("interrupted")]
-    Cancelled,
-}
-
-impl Error {
-    fn unreachable(url: &Url, error: ureq::Error) -> Self {
-        let passing = match &error {
-            // A certificate that is wrong stays wrong.
-            ureq::Error::Io(error) => error.kind() != std::io::ErrorKind::InvalidData,
-            ureq::Error::Timeout(_)
-            | ureq::Error::HostNotFound
-            | ureq::Error::ConnectionFailed
-            | ureq::Error::BodyStalled
-            | ureq::Error::ConnectProxyFailed(_)
-            | ureq::Error::Protocol(_) => true,
-            _ => false,
-        };
-        Self::Unreachable {
-            url: shown(url),
-            source: match error {
-                ureq::Error::Io(error) => Box::new(error),
-                error => Box::new(error),
-            },
-            passing,
-        }
-    }
-
-    /// Whether another try may help.
-    fn may_pass(&self) -> bool {
-        match self {
-            Self::Unreachable { passing, .. } => *passing,
-            // What is too short may have broken off.
-            Self::Size {
-                expected, found, ..
-            } => found.is_some_and(|found| found < *expected),
-            _ => false,
-        }
-    }
-
-    /// Whether the caller stopped it.
-    #[must_use]
-    pub fn is_cancelled(&self) -> bool {
-        match self {
-            Self::Cancelled => true,
-            Self::Wheel(error) => error.is_cancelled(),
-            Self::Cache(error) => error.is_cancelled(),
-            _ => false,
-        }
-    }
-
-    /// Whether the request is wrong, rather than the world.
-    #[must_use]
-    pub fn is_request(&self) -> bool {
-        matches!(
-            self,
-            Self::Url(_) | Self::Proxy(_) | Self::Certificates(_) | Self::Insecure(_)
-        )
-    }
-
-    /// What the user can do, where we know.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        let hint = match self {
-            Self::Status {
-                status: 401 | 403, ..
-            } => {
-                "the index wants to know who asks: name a user and a password in its URL, or in ~/.netrc"
-            }
-            Self::Status { status: 429, .. } => {
-                "the server wants to be asked less often: try later"
-            }
-            Self::Status { .. } | Self::Size { .. } => "try again later, or another index",
-            Self::Unreachable { source, .. } if source.to_string().contains("certificate") => {
-                "name the certificates to trust with PIP_CERT or SSL_CERT_FILE"
-            }
-            Self::Unreachable { .. } => {
-                "is the network there? a proxy is named by HTTPS_PROXY, another index by --index-url"
-            }
-            Self::Insecure(_) => "ask it by https, or trust its host with --trusted-host",
-            Self::Offline(_) => "run it once without --offline",
-            Self::NotAPage { .. } => "the URL of an index usually ends in `/simple`",
-            Self::Hash { .. } => "somebody has changed the file, or the hash is another file's",
-            Self::Wheel(error) => return error.hint().map(str::to_owned),
-            Self::Cache(error) => return error.hint().map(str::to_owned),
-            _ => return None,
-        };
-        Some(hint.to_owned())
-    }
 }
 
 /// A failure, and which of the things that were asked for it is about.
