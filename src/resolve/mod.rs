@@ -1,6 +1,6 @@
 //! What exactly will be installed.
 //!
-//! Where the requirements say it themselves, nobody is asked but indexes for their files: [`locked`].
+//! Where the requirements say it themselves, nobody is asked but indexes for their files: [`Locked`].
 //! All else is for pip to choose.
 
 use crate::index;
