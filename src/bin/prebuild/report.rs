@@ -122,6 +122,7 @@ impl Report {
             Event::Note(text) => self.stage("note", text),
             Event::Waiting(what) => self.stage("wait", what),
             Event::Warning(text) => self.warning(text),
+            Event::Fetching(1) => self.stage("fetch", "1 wheel"),
             Event::Fetching(count) => self.stage("fetch", &format!("{count} wheels")),
             Event::Fetched { done, total } | Event::Packed { done, total } => {
                 if self.bar.length() != Some(*total) {
