@@ -41,6 +41,10 @@ impl Filename {
         let stem = filename
             .strip_suffix(".whl")
             .ok_or_else(|| refuse("it does not end in `.whl`"))?;
+        // It becomes the name of a file here, and an index may say anything.
+        if filename.contains(|c: char| matches!(c, '/' | '\\') || c.is_control()) {
+            return Err(refuse("it is no name of a file"));
+        }
         let parts: Vec<&str> = stem.split('-').collect();
         let (name, version, build, tags) = match *parts.as_slice() {
             [name, version, python, abi, platform] => {
@@ -143,6 +147,10 @@ mod tests {
             "a-1.0---any.whl",
             "a-1.0-py3.-none-any.whl",
             "a-1.0-3py-none-any.whl",
+            "a-1.0-1/../../b-py3-none-any.whl",
+            "a-1.0-py3-none/../../any-x.whl",
+            "a-1.0-py3-none-..\\any.whl",
+            "a-1.0-py3-none-any\0.whl",
         ] {
             assert!(Filename::parse(name).is_err(), "{name}");
         }

@@ -252,6 +252,23 @@ fn files_that_are_not_what_the_index_says_are_refused() {
     desk.fails(&["has other bytes than it should: sha512:"]);
 }
 
+/// The name of a file becomes one here: it cannot lead out of the cache.
+#[test]
+fn names_of_files_lead_nowhere() {
+    let desk = Desk::new();
+    for name in [
+        "demo-1.0-1/../../../../evil-py3-none-any.whl",
+        "demo-1.0-py3-none/../../../../any-any.whl",
+        "../demo-1.0-py3-none-any.whl",
+        "demo-1.0-py3-none-any.whl/",
+    ] {
+        desk.change("filename", json!(name));
+        desk.forget();
+        desk.fails(&["requirements.txt:1:1: "]);
+        assert_eq!(desk.server.targets(), [PAGE]);
+    }
+}
+
 #[test]
 fn what_may_pass_is_asked_again() {
     let desk = Desk::new();

@@ -236,6 +236,9 @@ fn extras_and_groups_of_a_lock() {
     sandbox
         .offline(&["pylock.toml", "other.txt"])
         .fails(2, &["name nothing besides"]);
+    sandbox
+        .offline(&["pylock.toml", "--installer", "pip"])
+        .fails(2, &["it has no use for a lock file"]);
     // A hash that is another file's.
     let wrong = text.replacen("sha256 = \"", "sha256 = \"0000", 1);
     let wrong = wrong.replacen("0000", "", 1).replacen(

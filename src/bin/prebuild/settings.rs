@@ -117,6 +117,16 @@ impl Settings {
         }
         let mut settings = Self::common(common, environment, cancel)?;
         let request = &mut settings.request;
+        let by_lock = match &request.lock {
+            LockUse::Input { .. } => true,
+            LockUse::Beside { required, .. } => *required,
+            LockUse::Never => false,
+        };
+        if by_lock && installer == args::Installer::Pip {
+            bail!(Wrong(
+                "--installer pip installs requirements: it has no use for a lock file".to_owned()
+            ));
+        }
         request.outputs = output;
         request.pack.force = force;
         request.dest = dest;
