@@ -157,6 +157,7 @@ impl Package {
             source: Source::Index,
             form: Form::Sdist,
             url: String::new(),
+            filename: String::new(),
             hashes: Vec::new(),
             size: None,
             direct_url: None,
@@ -171,6 +172,7 @@ impl Package {
                 Form::Sdist
             };
             item.url = hide_credentials(&archive.url);
+            item.filename.clone_from(&archive.name);
             item.hashes.clone_from(&archive.hashes);
             item.size = archive.size;
         };

@@ -161,7 +161,7 @@ fn archive<'a>(item: &'a Item, subdirectory: Option<String>, folder: &Path) -> O
     let path = relative(&item.url, folder);
     let is_index = item.source == Source::Index;
     Some(Archive {
-        name: is_index.then(|| item.filename()),
+        name: is_index.then(|| item.filename.clone()),
         url: path.is_none().then_some(&item.url),
         path,
         size: item.size,

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::plan::{self, Asked, Form, Item, Source, python_json};
-use crate::requirements::{Hash, Name};
+use crate::requirements::{Hash, Name, file_name};
 
 /// What will be installed, in pip's order of installation.
 #[derive(Debug)]
@@ -117,6 +117,7 @@ fn item(reported: Reported) -> Item {
             .filter_map(|(algorithm, hex)| Hash::new(algorithm, hex))
             .collect(),
         size: None,
+        filename: file_name(&url),
         direct_url: is_direct.then(|| python_json(&download_info)),
         url,
         requires: metadata.requires_dist,

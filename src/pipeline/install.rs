@@ -213,12 +213,10 @@ impl Building<'_> {
         if missing.is_empty() {
             return Ok(());
         }
-        let names: Vec<String> = missing.iter().map(|(item, _)| item.filename()).collect();
         let wanted: Vec<Wanted<'_>> = missing
             .iter()
-            .zip(&names)
-            .map(|((item, _), filename)| Wanted {
-                filename,
+            .map(|(item, _)| Wanted {
+                filename: &item.filename,
                 url: &item.url,
                 hashes: &[],
                 listed: &item.hashes,

@@ -9,9 +9,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::requirements::{
-    self, Applies, Dependency, Entry, Hash, Name, Options, Requirements, file_name,
-};
+use crate::requirements::{self, Applies, Dependency, Entry, Hash, Name, Options, Requirements};
 use crate::runner::Identity;
 use crate::target::{MarkerEnvironment, Target};
 
@@ -38,6 +36,8 @@ pub struct Item {
     pub form: Form,
     /// The URL, without credentials.
     pub url: String,
+    /// The name of its file, which need not be the URL's; empty for what is no file.
+    pub filename: String,
     /// The digests of what is at the URL, as far as they are known.
     pub hashes: Vec<Hash>,
     /// Its length in bytes, if it is known.
@@ -143,12 +143,6 @@ impl Item {
             url.push_str(&fragment.join("&"));
         }
         url
-    }
-
-    /// The name of its file.
-    #[must_use]
-    pub fn filename(&self) -> String {
-        file_name(&self.url)
     }
 }
 

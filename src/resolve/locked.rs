@@ -269,7 +269,7 @@ impl<'a> Locked<'a> {
             target: self.interpreter.target().to_string(),
             reason: Box::new(reason),
         };
-        let Ok(filename) = crate::wheel::Filename::parse(&item.filename()) else {
+        let Ok(filename) = crate::wheel::Filename::parse(&item.filename) else {
             return Ok(());
         };
         if filename.name != pin.name.as_str() {
@@ -362,6 +362,7 @@ fn item(pin: &Pin<'_>, file: File, source: Source, said: Said) -> Item {
         source,
         form: Form::Wheel,
         url,
+        filename: file.name,
         hashes,
         size: file.size,
         direct_url,

