@@ -11,8 +11,9 @@ use prebuild::target::Platform;
 
 /// Turns a requirements.txt into the install prefix that a Python image needs, and nothing else.
 ///
-/// pip chooses in a builder: a container, or this machine. The wheels are installed as pip would,
-/// as the runtime needs them, and packed into bytes that are the same every time.
+/// What locked requirements name is found and fetched; where they leave a choice, pip chooses in a
+/// builder: a container, or this machine. The wheels are installed as pip would, as the runtime needs
+/// them, and packed into bytes that are the same every time.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -26,7 +27,9 @@ Exit codes: 0 done; 1 the build failed; 2 the request is wrong; 3 this machine i
 Examples:
   prebuild requirements.txt
   prebuild requirements.txt --image python:3.11 -o deps.tar.gz
-  prebuild requirements.txt -o /install/        in a Dockerfile's builder stage"
+  prebuild requirements.txt -o /install/        in a Dockerfile's builder stage
+  prebuild lock requirements.txt
+  prebuild locked.txt --python 3.12 --platform linux/arm64"
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
