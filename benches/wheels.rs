@@ -14,7 +14,7 @@ use prebuild::interpreter::Interpreter;
 use prebuild::layout::Layout;
 use prebuild::pack::{Format, Options, Output, pack};
 use prebuild::tree::{Distribution, Method, Node, RelPath, Tree};
-use prebuild::wheel::{Archive, Entry, Facts, Filename, Limits, Scripts, Wheel};
+use prebuild::wheel::{Archive, Contents, Entry, Facts, Filename, Limits, Scripts, Wheel};
 use tempfile::NamedTempFile;
 
 /// A wheel with so many files, as it is found in the cache.
@@ -25,7 +25,7 @@ fn wheel(number: usize, files: usize) -> Placed {
         digest: Digest::of(path.as_bytes()),
         path: RelPath::new(&path).expect("the path is safe"),
         executable: false,
-        native: false,
+        code: None,
         offset: 0,
         packed: 1000,
         packed_crc: 0,
@@ -61,7 +61,14 @@ fn wheel(number: usize, files: usize) -> Placed {
         wheel: Wheel {
             digest: Digest::of(filename.as_bytes()),
             facts,
-            archive: Archive::known(PathBuf::from(filename), None, entries),
+            archive: Archive::known(
+                PathBuf::from(filename),
+                None,
+                Contents {
+                    entries,
+                    ..Contents::default()
+                },
+            ),
         },
         requested: false,
         direct_url: None,

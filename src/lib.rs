@@ -106,6 +106,7 @@
 pub mod artifact;
 pub mod audit;
 pub mod cache;
+pub mod code;
 pub mod digest;
 pub mod error;
 pub mod event;

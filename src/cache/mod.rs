@@ -113,15 +113,15 @@ impl Bucket {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::Wheels => "wheels-v1",
+            Self::Wheels => "wheels-v2",
             Self::Built => "built-v1",
             Self::Interpreters => "interpreters-v1",
             Self::Resolutions => "resolutions-v2",
             Self::Pages => "pages-v1",
             Self::Seen => "seen-v1",
-            Self::Bytecode => "bytecode-v1",
+            Self::Bytecode => "bytecode-v2",
             Self::Pieces => "pieces-v1",
-            Self::Outputs => "outputs-v1",
+            Self::Outputs => "outputs-v2",
         }
     }
 }

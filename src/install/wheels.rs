@@ -252,7 +252,7 @@ impl Destination<'_> {
             content,
             digest: entry.digest,
             executable: entry.executable,
-            native: entry.native,
+            native: entry.is_native(),
         })
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
+use crate::code::Code;
 use crate::digest::Digest;
 use crate::fs;
 use crate::inflate::{Inflater, Tail};
@@ -60,6 +61,8 @@ pub struct Member {
     pub digest: Digest,
     /// How they are packed.
     pub method: Method,
+    /// What they ask of the place where they will run, if they are code.
+    pub code: Option<Arc<Code>>,
 }
 
 /// How a [`Member`] is packed.

@@ -11,7 +11,9 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
+use super::imports::{self, Imported};
 use super::zip::{self, Header};
+use crate::code::{Code, Scanner};
 use crate::digest::{Digest, Hashing};
 use crate::event::Cancel;
 use crate::fs;
@@ -25,8 +27,8 @@ pub struct Entry {
     pub path: RelPath,
     /// Whether it is marked as executable.
     pub executable: bool,
-    /// Whether it is native code (ELF).
-    pub native: bool,
+    /// What it asks of the place where it will run, if it is code.
+    pub code: Option<Arc<Code>>,
     /// Where in the wheel the packed bytes begin.
     pub offset: u64,
     /// How many packed bytes there are.
@@ -41,6 +43,14 @@ pub struct Entry {
     pub digest: Digest,
     /// How they are packed.
     pub method: Method,
+}
+
+impl Entry {
+    /// Whether it is native code (ELF).
+    #[must_use]
+    pub fn is_native(&self) -> bool {
+        self.code.as_ref().is_some_and(|code| code.elf.is_some())
+    }
 }
 
 /// What a wheel may take up before it is refused as a bomb.
@@ -72,7 +82,16 @@ impl Default for Limits {
 #[derive(Debug, Clone)]
 pub struct Archive {
     source: Arc<tree::Archive>,
-    entries: Vec<Entry>,
+    contents: Contents,
+}
+
+/// What was found in an archive.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Contents {
+    /// The files, sorted by path.
+    pub entries: Vec<Entry>,
+    /// What they import from outside.
+    pub imported: Vec<Imported>,
 }
 
 impl Archive {
@@ -118,21 +137,22 @@ impl Archive {
             .map(|(name, header)| check(&file, path, name, &header, cancel))
             .collect::<Result<Vec<_>, _>>()?;
         entries.sort_by(|a, b| a.path.cmp(&b.path));
+        let imported = imports::settle(&mut entries);
         Ok(Self {
             source: Arc::new(tree::Archive {
                 path: path.to_path_buf(),
                 guard,
             }),
-            entries,
+            contents: Contents { entries, imported },
         })
     }
 
-    /// An archive that was checked before: `entries` are what was found then, sorted by path.
+    /// An archive that was checked before: `contents` are what was found then.
     #[must_use]
-    pub fn known(path: PathBuf, guard: Option<Arc<TempDir>>, entries: Vec<Entry>) -> Self {
+    pub fn known(path: PathBuf, guard: Option<Arc<TempDir>>, contents: Contents) -> Self {
         Self {
             source: Arc::new(tree::Archive { path, guard }),
-            entries,
+            contents,
         }
     }
 
@@ -145,16 +165,21 @@ impl Archive {
     /// The files in it, by path.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
-        &self.entries
+        &self.contents.entries
+    }
+
+    /// What they import from outside, and what else was found.
+    #[must_use]
+    pub fn contents(&self) -> &Contents {
+        &self.contents
     }
 
     /// The file at `path`.
     #[must_use]
     pub fn get(&self, path: &str) -> Option<&Entry> {
-        let index = self
-            .entries
-            .binary_search_by(|entry| entry.path.as_str().cmp(path));
-        index.ok().map(|index| &self.entries[index])
+        let entries = &self.contents.entries;
+        let index = entries.binary_search_by(|entry| entry.path.as_str().cmp(path));
+        index.ok().map(|index| &entries[index])
     }
 
     /// The contents of one of its files.
@@ -169,6 +194,7 @@ impl Archive {
             crc: entry.crc,
             digest: entry.digest,
             method: entry.method,
+            code: entry.code.clone(),
         })
     }
 }
@@ -256,21 +282,22 @@ fn check(
     header: &Header,
     cancel: &Cancel,
 ) -> Result<Entry, Error> {
-    let span = Span {
+    let packed = || Span {
         file,
         offset: header.offset,
         left: header.packed,
         crc: crc32fast::Hasher::new(),
     };
+    let mut scanner = Scanner::new(path.as_str(), header.size);
     let (read, span, method) = match header.method {
         zip::Method::Stored => {
-            let mut reader = io::BufReader::with_capacity(1 << 16, span);
-            let read = digest(&mut reader, cancel);
+            let mut reader = io::BufReader::with_capacity(1 << 16, packed());
+            let read = digest(&mut reader, &mut scanner, cancel);
             (read, reader.into_inner(), Some(Method::Stored))
         }
         zip::Method::Deflated => {
-            let mut inflater = Inflater::new(span, header.size);
-            let read = digest(&mut inflater, cancel);
+            let mut inflater = Inflater::new(packed(), header.size);
+            let read = digest(&mut inflater, &mut scanner, cancel);
             let tail = inflater.tail();
             (read, inflater.into_inner(), tail.map(Method::Deflated))
         }
@@ -290,10 +317,20 @@ fn check(
     if found.crc != header.crc {
         return Err(refuse(Problem::Checksum));
     }
+    let again = |scanner: &mut Scanner| match header.method {
+        zip::Method::Stored => {
+            let mut reader = io::BufReader::with_capacity(1 << 16, packed());
+            feed(&mut reader, scanner)
+        }
+        zip::Method::Deflated => feed(&mut Inflater::new(packed(), header.size), scanner),
+    };
+    let code = scanner
+        .finish(again)
+        .map_err(|source| fs::Error::new("read", wheel, source))?;
     Ok(Entry {
         // What pip takes for executable: the mode of a regular file with any such bit.
         executable: header.mode & 0o170_000 == 0o100_000 && header.mode & 0o111 != 0,
-        native: found.native,
+        code: (!code.is_empty()).then(|| Arc::new(code)),
         offset: header.offset,
         packed: header.packed,
         packed_crc: span.crc.finalize(),
@@ -309,14 +346,11 @@ fn check(
 struct Found {
     crc: u32,
     digest: Digest,
-    native: bool,
 }
 
-fn digest(reader: &mut impl BufRead, cancel: &Cancel) -> io::Result<Found> {
+fn digest(reader: &mut impl BufRead, scanner: &mut Scanner, cancel: &Cancel) -> io::Result<Found> {
     let mut crc = crc32fast::Hasher::new();
     let mut hashing = Hashing::new(io::sink());
-    let mut start = [0; 4];
-    let mut seen = 0;
     loop {
         let bytes = reader.fill_buf()?;
         if bytes.is_empty() {
@@ -325,11 +359,7 @@ fn digest(reader: &mut impl BufRead, cancel: &Cancel) -> io::Result<Found> {
         if cancel.is_cancelled() {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        if seen < start.len() {
-            let count = bytes.len().min(start.len() - seen);
-            start[seen..seen + count].copy_from_slice(&bytes[..count]);
-            seen += count;
-        }
+        scanner.feed(bytes);
         crc.update(bytes);
         io::Write::write_all(&mut hashing, bytes)?;
         let count = bytes.len();
@@ -339,8 +369,20 @@ fn digest(reader: &mut impl BufRead, cancel: &Cancel) -> io::Result<Found> {
     Ok(Found {
         crc: crc.finalize(),
         digest,
-        native: &start == b"\x7fELF",
     })
+}
+
+/// Gives a scanner all bytes.
+fn feed(reader: &mut impl BufRead, scanner: &mut Scanner) -> io::Result<()> {
+    loop {
+        let bytes = reader.fill_buf()?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        scanner.feed(bytes);
+        let count = bytes.len();
+        reader.consume(count);
+    }
 }
 
 /// A part of a file, with a checksum of what was read of it. Any number of them may read one file.

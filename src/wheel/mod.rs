@@ -17,15 +17,17 @@ mod archive;
 mod check;
 mod entry_points;
 mod filename;
+mod imports;
 mod metadata;
 pub mod record;
 mod store;
 mod zip;
 
-pub use archive::{Archive, Entry, Error as ArchiveError, Limits, Problem};
+pub use archive::{Archive, Contents, Entry, Error as ArchiveError, Limits, Problem};
 pub use check::{Defect, Gap};
 pub use entry_points::{InvalidEntryPoint, Script, Scripts};
 pub use filename::{Filename, ParseFilenameError};
+pub use imports::Imported;
 pub use metadata::Headers;
 pub use store::{Expected, Store};
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Archive, Entry, Error, Facts, Filename, Leniency, Limits, Wheel};
+use super::{Archive, Contents, Error, Facts, Filename, Leniency, Limits, Wheel};
 use crate::cache::{Bucket, Cache, Lookup, Why};
 use crate::digest::Digest;
 use crate::event::Cancel;
@@ -21,7 +21,7 @@ use crate::tree::Content;
 #[derive(Serialize, Deserialize)]
 struct Index {
     facts: Facts,
-    entries: Vec<Entry>,
+    contents: Contents,
 }
 
 const INDEX: &str = "index";
@@ -67,14 +67,14 @@ impl<'a> Store<'a> {
             .find(|(name, _)| *name != INDEX)
             .and_then(|(name, _)| entry.path(name));
         let index = entry.path(INDEX).and_then(|path| read_index(&path));
-        let (Some(path), Some(Index { facts, entries })) = (wheel, index) else {
+        let (Some(path), Some(Index { facts, contents })) = (wheel, index) else {
             self.cache.evict(Bucket::Wheels, digest);
             return Err(Why::Damaged("its index cannot be read".to_owned()));
         };
         Ok(Wheel {
             digest: *digest,
             facts,
-            archive: Archive::known(path, None, entries),
+            archive: Archive::known(path, None, contents),
         })
     }
 
@@ -218,12 +218,12 @@ impl<'a> Store<'a> {
             Lookup::Miss(why) => return Err(why),
         };
         let path = entry.path(BYTECODE);
-        let entries = entry.path(INDEX).and_then(|path| read_index(&path));
-        let (Some(path), Some(entries)) = (path, entries) else {
+        let contents = entry.path(INDEX).and_then(|path| read_index(&path));
+        let (Some(path), Some(contents)) = (path, contents) else {
             self.cache.evict(Bucket::Bytecode, key);
             return Err(Why::Damaged("its index cannot be read".to_owned()));
         };
-        Ok(Archive::known(path, None, entries))
+        Ok(Archive::known(path, None, contents))
     }
 
     /// Keeps an archive of bytecode.
@@ -232,7 +232,7 @@ impl<'a> Store<'a> {
             let path = folder.join(BYTECODE);
             fs::write_new(&path, zip)?;
             let archive = Archive::open(&path, None, &self.limits, self.cancel)?;
-            write_index(&folder.join(INDEX), &archive.entries())
+            write_index(&folder.join(INDEX), archive.contents())
         })?;
         self.bytecode(key)
             .map_err(|_| Error::Changed(PathBuf::from(BYTECODE)))
@@ -258,7 +258,7 @@ impl<'a> Store<'a> {
                     .map_err(|error| error.about(shown))?;
                 let index = Index {
                     facts: wheel.facts,
-                    entries: wheel.archive.entries().to_vec(),
+                    contents: wheel.archive.contents().clone(),
                 };
                 write_index(&folder.join(INDEX), &index).map_err(E::from)
             })?;

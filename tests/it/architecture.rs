@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules in the order of the pipeline.
-const ORDER: [&str; 23] = [
+const ORDER: [&str; 24] = [
     "digest",
     "inflate",
+    "code",
     "fs",
     "event",
     "cache",

@@ -59,6 +59,7 @@ impl Streams {
                     crc: crc32fast::hash(raw),
                     digest: Digest::of(raw),
                     method: Method::Deflated(inflater.tail().unwrap()),
+                    code: None,
                 })
             })
             .collect()

@@ -1,0 +1,198 @@
+//! Who imports what in a wheel: which modules of the standard library it cannot do without, and which of
+//! its own extension modules it can.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::Entry;
+use crate::code::{Import, is_standard};
+
+/// A module from outside of the wheel that one of its files imports: of the standard library, or of
+/// setuptools.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    /// The top-level module.
+    pub module: String,
+    /// The path of a file in the wheel that imports it.
+    pub by: String,
+    /// Whether importing some top-level module of the wheel always comes to that: then the wheel is of
+    /// no use without it.
+    pub always: bool,
+}
+
+/// Works out what the files of a wheel import, marks the extension modules that it can do without, and
+/// lets go of the rest.
+pub(super) fn settle(entries: &mut [Entry]) -> Vec<Imported> {
+    let mut modules = BTreeMap::new();
+    for (index, entry) in entries.iter().enumerate() {
+        if let Some(code) = &entry.code
+            && !code.imports.is_empty()
+            && let Some((name, is_package)) = module(entry.path.as_str())
+        {
+            let imports = code.imports.iter();
+            let resolved: Vec<Import> = imports
+                .filter_map(|import| resolve(import, &name, is_package))
+                .collect();
+            modules.insert(name, (index, resolved));
+        }
+    }
+    let reached = reached(&modules);
+    let found = imported(&modules, &reached, entries);
+    let (mut always, mut maybe) = (BTreeSet::new(), BTreeSet::new());
+    for import in modules.values().flat_map(|(_, imports)| imports) {
+        let names = if import.always {
+            &mut always
+        } else {
+            &mut maybe
+        };
+        names.insert(import.name.clone());
+    }
+    for entry in entries {
+        let Some(code) = entry.code.as_mut().and_then(Arc::get_mut) else {
+            continue;
+        };
+        code.imports = Vec::new();
+        if code.elf.is_some()
+            && let Some(name) = extension(entry.path.as_str())
+        {
+            code.optional = maybe.contains(&name) && !always.contains(&name);
+        }
+        if code.is_empty() {
+            entry.code = None;
+        }
+    }
+    found
+}
+
+/// The modules of a wheel that have imports, by their names: the entry, and what it imports.
+type Modules = BTreeMap<String, (usize, Vec<Import>)>;
+
+/// The modules that are imported whenever a top-level one is.
+fn reached(modules: &Modules) -> BTreeSet<&str> {
+    let mut left: Vec<&str> = modules.keys().map(String::as_str).collect();
+    left.retain(|name| !name.contains('.'));
+    let mut reached = BTreeSet::new();
+    while let Some(name) = left.pop() {
+        let Some((name, (_, imports))) = modules.get_key_value(name) else {
+            continue;
+        };
+        if !reached.insert(name.as_str()) {
+            continue;
+        }
+        for import in imports.iter().filter(|import| import.always) {
+            // Importing `a.b.c` imports `a` and `a.b` first.
+            let dots = import.name.match_indices('.').map(|(at, _)| at);
+            left.extend(dots.map(|at| &import.name[..at]));
+            left.push(&import.name);
+        }
+    }
+    reached
+}
+
+/// What is imported from outside: each module once, by a file that cannot do without it if there is one.
+fn imported(modules: &Modules, reached: &BTreeSet<&str>, entries: &[Entry]) -> Vec<Imported> {
+    let mut found: BTreeMap<&str, Imported> = BTreeMap::new();
+    for (name, (index, imports)) in modules {
+        for import in imports.iter().filter(|import| import.always) {
+            let (top, _) = import.name.split_once('.').unwrap_or((&import.name, ""));
+            let is_own = modules.contains_key(top);
+            if is_own || !(is_standard(top) || ["pkg_resources", "setuptools"].contains(&top)) {
+                continue;
+            }
+            let one = Imported {
+                module: top.to_owned(),
+                by: entries[*index].path.to_string(),
+                always: reached.contains(name.as_str()),
+            };
+            match found.get_mut(top) {
+                Some(there) if there.always || !one.always => {}
+                Some(there) => *there = one,
+                None => drop(found.insert(top, one)),
+            }
+        }
+    }
+    found.into_values().collect()
+}
+
+/// The dotted name of a source file's module, and whether it is a package.
+fn module(path: &str) -> Option<(String, bool)> {
+    let path = below_site(path).strip_suffix(".py")?;
+    let (path, is_package) = match path.strip_suffix("/__init__") {
+        Some(package) => (package, true),
+        None => (path, false),
+    };
+    Some((path.replace('/', "."), is_package))
+}
+
+/// The dotted name of an extension module.
+fn extension(path: &str) -> Option<String> {
+    let path = below_site(path);
+    let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let (stem, ending) = name.split_once('.')?;
+    if ending != "so" && !ending.ends_with(".so") {
+        return None;
+    }
+    let dot = if folder.is_empty() { "" } else { "." };
+    Some(format!("{}{dot}{stem}", folder.replace('/', ".")))
+}
+
+/// The path as it will be below `site-packages`.
+fn below_site(path: &str) -> &str {
+    let (top, rest) = path.split_once('/').unwrap_or((path, ""));
+    if !top.ends_with(".data") {
+        return path;
+    }
+    let site = rest.strip_prefix("purelib/");
+    site.or_else(|| rest.strip_prefix("platlib/"))
+        .unwrap_or(path)
+}
+
+/// The absolute name of what a module imports.
+fn resolve(import: &Import, module: &str, is_package: bool) -> Option<Import> {
+    let rest = import.name.trim_start_matches('.');
+    let dots = import.name.len() - rest.len();
+    if dots == 0 {
+        return Some(import.clone());
+    }
+    let up = dots - usize::from(is_package);
+    let mut base = module;
+    for _ in 0..up {
+        (base, _) = base.rsplit_once('.').unwrap_or(("", base));
+        if base.is_empty() {
+            return None;
+        }
+    }
+    let dot = if rest.is_empty() { "" } else { "." };
+    Some(Import {
+        name: format!("{base}{dot}{rest}"),
+        always: import.always,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_resolved() {
+        let resolved = |name: &str, module: &str, is_package| {
+            let import = Import {
+                name: name.to_owned(),
+                always: true,
+            };
+            resolve(&import, module, is_package).map(|import| import.name)
+        };
+        assert_eq!(resolved(".x", "a.b", false).as_deref(), Some("a.x"));
+        assert_eq!(resolved(".x", "a.b", true).as_deref(), Some("a.b.x"));
+        assert_eq!(resolved("..", "a.b.c", false).as_deref(), Some("a"));
+        assert_eq!(resolved("...x", "a.b", false), None);
+        assert_eq!(resolved(".x", "a", false), None);
+        let so = "a/b/_c.cpython-311-x86_64-linux-gnu.so";
+        assert_eq!(extension(so).as_deref(), Some("a.b._c"));
+        assert_eq!(extension("w-1.data/platlib/c.so").as_deref(), Some("c"));
+        assert_eq!(extension("a/libx.so.1"), None);
+        assert_eq!(module("a/__init__.py"), Some(("a".to_owned(), true)));
+    }
+}
