@@ -204,6 +204,10 @@ pub(crate) fn copy_part(from: &Path, offset: u64, size: u64, to: &mut File) -> R
     Ok(())
 }
 
+pub(crate) fn hard_link(from: &Path, to: &Path) -> Result<()> {
+    fs::hard_link(from, to).map_err(at("create the link", to))
+}
+
 pub(crate) fn symlink(target: &str, path: &Path) -> Result<()> {
     std::os::unix::fs::symlink(target, path).map_err(at("create the link", path))
 }
@@ -245,17 +249,25 @@ pub(crate) struct Stamp {
 impl Stamp {
     /// That of what is at `path`, links followed.
     pub(crate) fn of(path: &Path) -> Result<Self> {
+        Ok(Self::from(&follow(path)?))
+    }
+
+    /// That of what is at `path`, be it a link.
+    pub(crate) fn of_link(path: &Path) -> Result<Self> {
+        Ok(Self::from(&metadata(path)?))
+    }
+
+    fn from(found: &Metadata) -> Self {
         use std::os::unix::fs::MetadataExt;
-        let found = follow(path)?;
         let nanoseconds =
             |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
-        Ok(Self {
+        Self {
             device: found.dev(),
             inode: found.ino(),
             size: found.size(),
             modified: nanoseconds(found.mtime(), found.mtime_nsec()),
             changed: nanoseconds(found.ctime(), found.ctime_nsec()),
-        })
+        }
     }
 
     /// Whether it is older by two seconds than `later`, a file that was made just now. Within the

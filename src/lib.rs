@@ -124,6 +124,7 @@ pub mod plan;
 pub mod requirements;
 pub mod resolve;
 pub mod runner;
+pub mod runtime;
 pub mod target;
 pub mod tree;
 pub mod wheel;

@@ -93,11 +93,13 @@ pub enum Bucket {
     Pieces,
     /// What a build wrote, and in which state it left it; the key is the digest of all that decides it.
     Outputs,
+    /// What was found of a runtime; the key is its image, or the path of its root.
+    Runtimes,
 }
 
 impl Bucket {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Wheels,
         Self::Built,
         Self::Interpreters,
@@ -107,6 +109,7 @@ impl Bucket {
         Self::Bytecode,
         Self::Pieces,
         Self::Outputs,
+        Self::Runtimes,
     ];
 
     /// The name of its folder.
@@ -122,6 +125,7 @@ impl Bucket {
             Self::Bytecode => "bytecode-v2",
             Self::Pieces => "pieces-v1",
             Self::Outputs => "outputs-v2",
+            Self::Runtimes => "runtimes-v1",
         }
     }
 }

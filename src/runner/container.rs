@@ -106,7 +106,7 @@ pub struct Container {
 }
 
 impl Container {
-    fn client(&self) -> Exec {
+    pub(super) fn client(&self) -> Exec {
         Exec::new(self.engine.program()).envs(self.env.clone())
     }
 
@@ -134,6 +134,16 @@ impl Container {
         create
             .args(self.engine_args.clone())
             .args([&self.image, "-I", "-S", "-c", IDLE])
+    }
+
+    /// Creates the container, and returns what the engine calls it.
+    pub(super) fn make(&self, cancel: &Cancel) -> Result<String, Error> {
+        self.engine.ping(&self.env, cancel)?;
+        self.sweep(cancel);
+        let created =
+            process::capture(&self.create(), cancel).map_err(|error| self.explain(error))?;
+        // Pulling an image prints lines before the last one.
+        Ok(created.trim().lines().last().unwrap_or_default().to_owned())
     }
 
     /// Removes containers that killed runs of this machine left behind.
@@ -211,17 +221,12 @@ impl Container {
 
 impl Runner for Container {
     fn open(&self, cancel: &Cancel) -> Result<Box<dyn Session>, Error> {
-        self.engine.ping(&self.env, cancel)?;
-        self.sweep(cancel);
         // podman's client leaves temporary files: in a folder that goes with the session.
         let temp = fs::temp_dir(&self.scratch, "prebuild-")?;
         let mut container = self.clone();
         let path = temp.path().to_string_lossy().into_owned();
         container.env.insert("TMPDIR".to_owned(), path);
-        let created =
-            process::capture(&container.create(), cancel).map_err(|error| self.explain(error))?;
-        // Pulling an image prints lines before the last one.
-        let id = created.trim().lines().last().unwrap_or_default().to_owned();
+        let id = container.make(cancel)?;
         let mut session = ContainerSession {
             container,
             _temp: temp,

@@ -17,11 +17,13 @@ use crate::fs;
 use crate::tree::{ReadError, Tree};
 
 mod container;
+mod image;
 mod local;
 mod process;
 mod stream;
 
 pub use container::{Container, Engine};
+pub use image::Image;
 pub use local::Local;
 
 /// What a command of this machine that takes at most `limit` writes to standard output.

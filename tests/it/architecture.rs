@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules in the order of the pipeline.
-const ORDER: [&str; 24] = [
+const ORDER: [&str; 25] = [
     "digest",
     "inflate",
     "code",
@@ -16,6 +16,7 @@ const ORDER: [&str; 24] = [
     "requirements",
     "wheel",
     "runner",
+    "runtime",
     "index",
     "interpreter",
     "layout",

@@ -24,6 +24,7 @@ mod pipeline;
 mod readers;
 mod refused;
 mod requirements;
+mod runtime;
 mod support;
 mod targets;
 mod texts;

@@ -1,0 +1,478 @@
+//! The runtime: the image that the artifact will be used in, and what is known of it.
+//!
+//! Facts come from a root folder, read without running anything, so that images without a shell and of
+//! other architectures will do; from an image, whose files an engine hands over; from an interpreter of
+//! this machine; or from a file that holds what was found before.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::cache::{Bucket, Cache, Lookup};
+use crate::code::{Elf, Machine};
+use crate::digest::Digest;
+use crate::fs;
+use crate::runner::{self, Image};
+
+mod libraries;
+mod loader;
+mod packages;
+mod python;
+mod root;
+
+pub use libraries::package;
+pub use loader::{Family, Libc, Loader};
+pub use packages::{Database, Os, Packages};
+pub use python::Python;
+
+use root::Root;
+
+/// The version of the document.
+const VERSION: u32 = 1;
+
+/// What is known of a runtime.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Facts {
+    /// The version of this document.
+    pub version: u32,
+    /// Which distribution it is.
+    pub os: Os,
+    /// What it runs on.
+    pub machine: Option<Machine>,
+    /// Its C library.
+    pub libc: Option<Libc>,
+    /// The interpreters in it, the one on its `PATH` first.
+    pub pythons: Vec<Python>,
+    /// Its dynamic loader, and the libraries that it finds.
+    pub loader: Loader,
+    /// Its packages.
+    pub packages: Packages,
+    /// Its `PATH`.
+    pub path: Vec<String>,
+    /// The programs in the folders of its `PATH` and in `/bin` and `/usr/bin`, links followed to the
+    /// folder and not to the file.
+    pub programs: BTreeSet<String>,
+    /// The user that it runs as, if it says.
+    pub user: Option<String>,
+    /// Its symbolic links, as far as they were met: `/lib` may be `usr/lib`.
+    pub links: BTreeMap<String, String>,
+}
+
+/// Where facts come from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// The root file system in a folder.
+    Root(PathBuf),
+    /// An interpreter of this machine.
+    Interpreter(PathBuf),
+    /// An image, by an engine.
+    Image(Image),
+    /// A file of facts.
+    Json(PathBuf),
+}
+
+/// What is asked for: a runtime, and which of its interpreters.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// Where it is.
+    pub source: Source,
+    /// The interpreter: a version such as `3.11`, or a path in the runtime; the one on its `PATH`
+    /// otherwise.
+    pub python: Option<String>,
+}
+
+/// A runtime: what is known of it, and the interpreter that the artifact is for.
+#[derive(Debug, Clone, Serialize)]
+pub struct Runtime {
+    /// Where it was found, as the user named it.
+    pub name: String,
+    /// What is known of it.
+    #[serde(skip)]
+    pub facts: Facts,
+    /// The interpreter.
+    pub python: Python,
+}
+
+impl Wanted {
+    /// Looks at it, or takes what was found when it was the same.
+    pub fn look(&self, cache: &Cache, cancel: &crate::event::Cancel) -> Result<Runtime, Error> {
+        let name = self.source.to_string();
+        let named = match (&self.source, &self.python) {
+            (Source::Interpreter(path), _) => path.to_str(),
+            (_, Some(python)) if python.starts_with('/') => Some(python.as_str()),
+            _ => None,
+        };
+        let facts = match &self.source {
+            Source::Root(folder) => {
+                Facts::of_root(folder, &Circumstances::default(), named, cache)?
+            }
+            Source::Interpreter(path) => {
+                if !fs::is_executable(path) {
+                    return Err(Error::NoPython {
+                        runtime: name,
+                        python: path.display().to_string(),
+                    });
+                }
+                Facts::of_root(Path::new("/"), &Circumstances::default(), named, cache)?
+            }
+            Source::Image(image) => Facts::of_image(image, named, cache, cancel)?,
+            Source::Json(path) => Facts::read(path)?,
+        };
+        let python = facts
+            .python(&name, named.or(self.python.as_deref()))?
+            .clone();
+        Ok(Runtime {
+            name,
+            facts,
+            python,
+        })
+    }
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Root(path) | Self::Interpreter(path) | Self::Json(path) => path.display().fmt(f),
+            Self::Image(image) => image.name.fmt(f),
+        }
+    }
+}
+
+/// What a root file system does not say itself.
+#[derive(Debug, Clone, Default)]
+struct Circumstances {
+    path: Option<String>,
+    user: Option<String>,
+}
+
+impl Facts {
+    /// Facts about the root file system in `folder`.
+    fn of_root(
+        folder: &Path,
+        circumstances: &Circumstances,
+        named: Option<&str>,
+        cache: &Cache,
+    ) -> Result<Self, Error> {
+        let folder = fs::canonicalize(folder)?;
+        let key = format!(
+            "root {} {} {named:?}",
+            env!("CARGO_PKG_VERSION"),
+            folder.display()
+        );
+        let key = Digest::of(key.as_bytes());
+        if let Some(known) = known(cache, &key) {
+            return Ok(known);
+        }
+        let (facts, seen) = Self::gather(&folder, circumstances, named);
+        keep(cache, &key, &facts, &seen);
+        Ok(facts)
+    }
+
+    /// Facts about an image.
+    fn of_image(
+        image: &Image,
+        named: Option<&str>,
+        cache: &Cache,
+        cancel: &crate::event::Cancel,
+    ) -> Result<Self, Error> {
+        let opened = image.open(cancel)?;
+        let key = format!(
+            "image {} {} {named:?}",
+            env!("CARGO_PKG_VERSION"),
+            opened.id()
+        );
+        let key = Digest::of(key.as_bytes());
+        if let Some(known) = known(cache, &key) {
+            return Ok(known);
+        }
+        let circumstances = Circumstances {
+            path: opened.variable("PATH"),
+            user: opened.user(),
+        };
+        let files = opened.unpack()?;
+        let (facts, _) = Self::gather(files.path(), &circumstances, named);
+        keep(cache, &key, &facts, &BTreeSet::new());
+        Ok(facts)
+    }
+
+    /// Facts from a file.
+    fn read(path: &Path) -> Result<Self, Error> {
+        let bytes = fs::read(path)?;
+        let facts: Self = serde_json::from_slice(&bytes).map_err(|source| Error::Json {
+            path: path.to_path_buf(),
+            source,
+        })?;
+        if facts.version != VERSION {
+            return Err(Error::Version {
+                path: path.to_path_buf(),
+                version: facts.version,
+            });
+        }
+        Ok(facts)
+    }
+
+    /// Looks at a root file system; also returns what was looked at.
+    fn gather(
+        folder: &Path,
+        circumstances: &Circumstances,
+        named: Option<&str>,
+    ) -> (Self, BTreeSet<PathBuf>) {
+        let root = Root::new(folder);
+        let path = circumstances.path.as_deref().unwrap_or(python::PATH);
+        let path: Vec<String> = path.split(':').map(str::to_owned).collect();
+        let pythons = python::find(&root, &path, named);
+        let mut beside = BTreeSet::new();
+        for python in &pythons {
+            beside.insert(format!("{}/lib", python.prefix.trim_end_matches('/')));
+            if let Some((home, _)) = python.stdlib.rsplit_once('/') {
+                beside.insert(home.to_owned());
+            }
+        }
+        let found = loader::read(&root, &beside);
+        let facts = Self {
+            version: VERSION,
+            os: Os::read(&root),
+            machine: found.machine.or_else(|| Some(pythons.first()?.elf.machine)),
+            libc: found.libc,
+            pythons,
+            loader: found.loader,
+            packages: Packages::read(&root),
+            programs: programs(&root, &path),
+            path,
+            user: circumstances.user.clone().filter(|user| !user.is_empty()),
+            links: root.links(),
+        };
+        (facts, root.seen())
+    }
+
+    /// The interpreter that is asked for, or the one on the `PATH`.
+    fn python(&self, name: &str, wanted: Option<&str>) -> Result<&Python, Error> {
+        let found = match wanted {
+            None => {
+                let on_path = |python: &&Python| {
+                    python.names.iter().any(|name| {
+                        let (folder, _) = name.rsplit_once('/').unwrap_or_default();
+                        self.path.iter().any(|on_path| on_path == folder)
+                    })
+                };
+                self.pythons
+                    .iter()
+                    .find(on_path)
+                    .or(match self.pythons.as_slice() {
+                        [only] => Some(only),
+                        _ => None,
+                    })
+            }
+            Some(path) if path.starts_with('/') => self.pythons.iter().find(|python| {
+                python.executable == path || python.names.iter().any(|name| name == path)
+            }),
+            Some(version) => self.pythons.iter().find(|python| python.version == version),
+        };
+        found.ok_or_else(|| match wanted {
+            Some(python) => Error::NoPython {
+                runtime: name.to_owned(),
+                python: python.to_owned(),
+            },
+            None if self.pythons.is_empty() => Error::NoPythons(name.to_owned()),
+            None => Error::Ambiguous {
+                runtime: name.to_owned(),
+                pythons: self
+                    .pythons
+                    .iter()
+                    .map(|one| one.executable.clone())
+                    .collect(),
+            },
+        })
+    }
+
+    /// The path of what is at `path`, links followed as far as they are known.
+    #[must_use]
+    pub fn real(&self, path: &str) -> String {
+        let mut path = path.to_owned();
+        for _ in 0..40 {
+            let mut ends = path
+                .match_indices('/')
+                .map(|(at, _)| at)
+                .skip(1)
+                .collect::<Vec<_>>();
+            ends.push(path.len());
+            let link = ends.into_iter().find_map(|end| {
+                let target = self.links.get(&path[..end])?;
+                Some((end, target))
+            });
+            let Some((end, target)) = link else { break };
+            let (folder, _) = path[..end].rsplit_once('/').unwrap_or_default();
+            let rest = &path[end..];
+            path = if target.starts_with('/') {
+                normal(&format!("{target}{rest}"))
+            } else {
+                normal(&format!("{folder}/{target}{rest}"))
+            };
+        }
+        path
+    }
+
+    /// Whether there is a program at `path`.
+    #[must_use]
+    pub fn has_program(&self, path: &str) -> bool {
+        let (folder, name) = path.rsplit_once('/').unwrap_or_default();
+        self.programs.contains(path)
+            || self
+                .programs
+                .contains(&format!("{}/{name}", self.real(folder)))
+            || self.pythons.iter().any(|python| {
+                python.executable == path || python.names.iter().any(|name| name == path)
+            })
+    }
+
+    /// The library at `path`, if it is known.
+    #[must_use]
+    pub fn library(&self, path: &str) -> Option<(String, &Elf)> {
+        let real = self.real(path);
+        let elf = self.loader.libraries.get(&real)?;
+        Some((real, elf))
+    }
+}
+
+/// The files that can be run in the folders of `path` and in those where scripts look.
+fn programs(root: &Root, path: &[String]) -> BTreeSet<String> {
+    let always = ["/bin", "/usr/bin"].map(str::to_owned);
+    let folders: BTreeSet<String> = path
+        .iter()
+        .chain(&always)
+        .filter_map(|folder| root.real(folder))
+        .collect();
+    let mut programs = BTreeSet::new();
+    for folder in folders {
+        let paths = root.names(&folder).into_iter();
+        let paths = paths.map(|name| format!("{folder}/{name}"));
+        programs.extend(paths.filter(|path| root.is_executable(path)));
+    }
+    programs
+}
+
+/// An absolute path without `.` and `..`.
+#[must_use]
+pub fn normal(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+const FACTS: &str = "facts.json";
+const STATE: &str = "state.json";
+
+/// What was looked at, and its state then.
+type State = Vec<(PathBuf, Option<fs::Stamp>)>;
+
+/// What was found before, if nothing that was looked at has changed since.
+fn known(cache: &Cache, key: &Digest) -> Option<Facts> {
+    let Lookup::Hit(entry) = cache.lookup(Bucket::Runtimes, key) else {
+        return None;
+    };
+    let read = |name| fs::read(&entry.path(name)?).ok();
+    let state: State = serde_json::from_slice(&read(STATE)?).ok()?;
+    let same =
+        |(path, stamp): &(PathBuf, Option<fs::Stamp>)| fs::Stamp::of_link(path).ok() == *stamp;
+    if !state.iter().all(same) {
+        cache.evict(Bucket::Runtimes, key);
+        return None;
+    }
+    serde_json::from_slice(&read(FACTS)?).ok()
+}
+
+/// Keeps what was found. What cannot be kept is looked at again.
+fn keep(cache: &Cache, key: &Digest, facts: &Facts, seen: &BTreeSet<PathBuf>) {
+    let state: State = seen
+        .iter()
+        .map(|path| (path.clone(), fs::Stamp::of_link(path).ok()))
+        .collect();
+    let kept = cache.insert(Bucket::Runtimes, key, |folder| -> io::Result<()> {
+        let path = folder.join(FACTS);
+        fs::write_new(&path, &serde_json::to_vec(facts)?).map_err(io::Error::other)?;
+        let now = fs::Stamp::of_link(&path).map_err(io::Error::other)?;
+        let mut stamps = state.iter().filter_map(|(_, stamp)| stamp.as_ref());
+        if !stamps.all(|stamp| stamp.has_settled(&now)) {
+            return Err(io::Error::other("it may still be changing"));
+        }
+        fs::write_new(&folder.join(STATE), &serde_json::to_vec(&state)?).map_err(io::Error::other)
+    });
+    drop(kept);
+}
+
+/// Why nothing can be said of a runtime.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No interpreter at all.
+    #[error("there is no Python in the runtime `{0}`")]
+    NoPythons(String),
+    /// Not the one that was asked for.
+    #[error("there is no Python `{python}` in the runtime `{runtime}`")]
+    NoPython {
+        /// The runtime.
+        runtime: String,
+        /// What was asked for.
+        python: String,
+    },
+    /// Several, and none on the `PATH`.
+    #[error("the runtime `{runtime}` has several Pythons, and none on its PATH: {}", pythons.join(", "))]
+    Ambiguous {
+        /// The runtime.
+        runtime: String,
+        /// Their paths.
+        pythons: Vec<String>,
+    },
+    /// No facts.
+    #[error("`{}` holds no facts about a runtime", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// Facts of another time.
+    #[error("`{}` holds facts of version {version}, and {VERSION} is known", path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        version: u32,
+    },
+    /// The engine.
+    #[error(transparent)]
+    Runner(#[from] runner::Error),
+    /// The file system of this machine.
+    #[error(transparent)]
+    Fs(#[from] fs::Error),
+}
+
+impl Error {
+    /// What the user can do, where we know.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NoPythons(_) => {
+                Some("`--runtime` takes the image or root folder that the artifact will be used in")
+            }
+            Self::NoPython { .. } | Self::Ambiguous { .. } => Some(
+                "name one of its interpreters with `--runtime-python X.Y` or `--runtime-python PATH`; \
+                 `prebuild runtime` shows them",
+            ),
+            Self::Json { .. } | Self::Version { .. } => {
+                Some("`prebuild runtime IMAGE|ROOT --format json` writes such a file")
+            }
+            _ => None,
+        }
+    }
+}
