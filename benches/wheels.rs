@@ -95,7 +95,7 @@ fn interpreter() -> Interpreter {
 
 fn installing(criterion: &mut Criterion) {
     let interpreter = interpreter();
-    let layout = Layout::new("/usr/local", &interpreter, None).expect("it is absolute");
+    let layout = Layout::new(None, &interpreter, None).expect("it is absolute");
     let mut group = criterion.benchmark_group("install");
     // A scientific stack; and as many distributions as nobody has.
     for (wheels, files) in [(117, 370), (5000, 10)] {

@@ -10,6 +10,7 @@ use crate::pack::Packed;
 use crate::plan::Setting;
 use crate::requirements;
 use crate::runner::Identity;
+use crate::runtime::Runtime;
 use crate::target::Target;
 use crate::tree::Distribution;
 
@@ -39,6 +40,8 @@ pub struct Artifact {
     pub pip: Option<String>,
     /// What the artifact is for.
     pub target: Target,
+    /// What it will run in, if that was looked at.
+    pub runtime: Option<Runtime>,
     /// Where it will lie.
     pub layout: Layout,
     /// The settings of pip's that reached the build.

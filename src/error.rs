@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use crate::requirements::Name;
 use crate::{
-    cache, fs, index, install, interpreter, layout, lock, pack, pip, requirements, resolve, runner,
-    wheel,
+    audit, cache, fs, index, install, interpreter, layout, lock, pack, pip, requirements, resolve,
+    runner, runtime, wheel,
 };
 
 /// Why a build failed: one variant a stage.
@@ -56,6 +56,15 @@ pub enum Error {
     /// The prefix cannot be used.
     #[error(transparent)]
     Install(#[from] install::Error),
+    /// Nothing can be said of the runtime.
+    #[error(transparent)]
+    Runtime(#[from] runtime::Error),
+    /// It would not work in its runtime.
+    #[error(transparent)]
+    Unfit(Box<audit::Unfit>),
+    /// It would work nowhere.
+    #[error("the audit found errors")]
+    Findings(Vec<audit::Finding>),
     /// The artifact could not be written.
     #[error(transparent)]
     Pack(#[from] pack::Error),
@@ -76,6 +85,8 @@ pub enum Kind {
     Request,
     /// This machine is not set up: no Python, no pip, no engine, no such image.
     Setup,
+    /// It would not work in its runtime.
+    Unfit,
     /// The caller stopped it.
     Cancelled,
 }
@@ -85,10 +96,16 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
+            // Those that another stage passes on come first.
+            Self::Runner(error)
+            | Self::Interpreter(interpreter::Error::Runner(error))
+            | Self::Runtime(runtime::Error::Runner(error))
+            | Self::Install(install::Error::Runner(error)) => runner_kind(error),
             Self::Requirements(_)
             | Self::Lock(_)
             | Self::Stale { .. }
             | Self::Layout(_)
+            | Self::Runtime(_)
             | Self::Resolve(
                 resolve::Error::Requirements(_)
                 | resolve::Error::Conflict { .. }
@@ -97,9 +114,7 @@ impl Error {
             ) => Kind::Request,
             Self::Index(error) | Self::Pip(pip::Error::Index(error)) => index_kind(error),
             Self::Resolve(resolve::Error::Unavailable { source, .. }) => index_kind(source),
-            Self::Runner(error)
-            | Self::Interpreter(interpreter::Error::Runner(error))
-            | Self::Install(install::Error::Runner(error)) => runner_kind(error),
+            Self::Unfit(_) | Self::Findings(_) => Kind::Unfit,
             Self::Interpreter(_) => Kind::Setup,
             Self::Pip(error) => match error {
                 pip::Error::Runner(error) => runner_kind(error),
@@ -135,6 +150,7 @@ impl Error {
             }
             Self::Runner(error)
             | Self::Interpreter(interpreter::Error::Runner(error))
+            | Self::Runtime(runtime::Error::Runner(error))
             | Self::Install(install::Error::Runner(error))
             | Self::Pip(pip::Error::Runner(error)) => runner_hint(error),
             Self::Interpreter(_) => Some("prebuild needs CPython 3.8 or later".to_owned()),
@@ -146,6 +162,11 @@ impl Error {
             Self::Stale { .. } => Some("`prebuild lock` writes it anew".to_owned()),
             Self::Resolve(error) => error.hint(),
             Self::Index(error) => error.hint(),
+            Self::Runtime(error) => error.hint().map(str::to_owned),
+            Self::Unfit(_) | Self::Findings(_) => Some(
+                "what you know better can be allowed: `--allow KIND`, or `--allow KIND:NAME`"
+                    .to_owned(),
+            ),
             Self::Unhashed(_) | Self::Layout(_) | Self::Install(_) | Self::Fs(_) => None,
         }
     }
@@ -159,6 +180,16 @@ impl Error {
             }
             Self::Lock(error) => error.excerpt(),
             _ => None,
+        }
+    }
+
+    /// What the audit found, if that is the reason.
+    #[must_use]
+    pub fn findings(&self) -> &[audit::Finding] {
+        match self {
+            Self::Unfit(unfit) => &unfit.findings,
+            Self::Findings(findings) => findings,
+            _ => &[],
         }
     }
 

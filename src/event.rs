@@ -52,6 +52,8 @@ pub enum Event<'a> {
     Stage(Stage, &'a str),
     /// What the builder is: where it is, its interpreter and platform.
     Builder(&'a str),
+    /// What the runtime is: where it is, its interpreter and C library.
+    Runtime(&'a str),
     /// A command in the builder wrote a line.
     Line {
         /// Where.

@@ -78,6 +78,33 @@ pub fn open_for_reading(path: &Path) -> Result<File> {
     open(path)
 }
 
+/// What is at a path, links followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A folder.
+    Folder,
+    /// Anything else.
+    File,
+}
+
+/// What is at `path`; `None` if nothing is.
+#[must_use]
+pub fn kind(path: &Path) -> Option<Kind> {
+    let found = exists(path)?;
+    Some(if found.is_dir() {
+        Kind::Folder
+    } else {
+        Kind::File
+    })
+}
+
+/// Writes a file, which appears whole or not at all.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = temp_file_beside(path)?;
+    file.write_all(bytes).map_err(at("write", path))?;
+    persist(file, path)
+}
+
 /// The names in a folder that are UTF-8, sorted.
 pub fn names(path: &Path) -> Result<Vec<String>> {
     let names = list(path)?;

@@ -172,7 +172,7 @@ impl<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>> Reading<'data
                 let size = size.min(MAX_NAME as u64);
                 let bytes = data
                     .read_bytes_at(offset, size)
-                    .map_err(|_| Damaged::Segments)?;
+                    .map_err(|()| Damaged::Segments)?;
                 found.interpreter = Some(text(bytes)?);
             }
         }
@@ -198,7 +198,7 @@ impl<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>> Reading<'data
         let entries: &[H::Dyn] = self
             .data
             .read_slice_at(offset, count)
-            .map_err(|_| Damaged::Dynamic)?;
+            .map_err(|()| Damaged::Dynamic)?;
         let end = |entry: &&H::Dyn| entry.d_tag(endian) != elf::DT_NULL;
         let entries: Vec<_> = entries
             .iter()
@@ -215,7 +215,7 @@ impl<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>> Reading<'data
             }
             let offset = self.offset(address).ok_or(Damaged::Name)?;
             let names = self.data.read_bytes_at(offset, size);
-            self.names = names.map_err(|_| Damaged::Name)?;
+            self.names = names.map_err(|()| Damaged::Name)?;
         }
         for (tag, value) in &entries {
             match *tag {
@@ -312,7 +312,7 @@ impl<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>> Reading<'data
     }
 
     fn entry<T: object::Pod>(&self, at: u64) -> Result<&'data T, Damaged> {
-        self.data.read_at(at).map_err(|_| Damaged::Versions)
+        self.data.read_at(at).map_err(|()| Damaged::Versions)
     }
 }
 

@@ -9,10 +9,10 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-/// The modules of the standard library of any CPython from 3.8 to 3.13, by `sys.stdlib_module_names`.
+/// The modules of the standard library of any `CPython` from 3.8 to 3.13, by `sys.stdlib_module_names`.
 const STANDARD: &str = include_str!("stdlib.txt");
 
-/// Whether some CPython has a top-level module of this name in its standard library.
+/// Whether some `CPython` has a top-level module of this name in its standard library.
 #[must_use]
 pub fn is_standard(module: &str) -> bool {
     static NAMES: LazyLock<BTreeSet<&str>> = LazyLock::new(|| STANDARD.lines().collect());

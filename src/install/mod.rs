@@ -12,6 +12,7 @@ use crate::layout::Layout;
 use crate::runner;
 use crate::tree::{Content, Distribution, Entry, Node, RelPath, Tree, UnsafePath};
 use crate::wheel;
+use crate::wheel::Imported;
 use crate::wheel::record::{self, Row};
 
 mod bytecode;
@@ -46,10 +47,29 @@ pub struct Installed {
     /// Those whose compiled code was made here rather than taken from an index: their wheels'
     /// tags name `linux_…`, which no index takes.
     pub compiled_here: Vec<Arc<Distribution>>,
+    /// What else is known of them, in the same order.
+    pub described: Vec<Described>,
     /// How many files are native code (ELF).
     pub native: usize,
     /// The paths that several distributions bring, each with the same bytes.
     pub equal: BTreeSet<RelPath>,
+}
+
+/// What is known of a distribution besides its files.
+#[derive(Debug, Clone)]
+pub struct Described {
+    /// Which it is.
+    pub distribution: Distribution,
+    /// Its `Requires-Dist`, as written.
+    pub requires: Vec<String>,
+    /// Its `Requires-Python`.
+    pub requires_python: Option<String>,
+    /// The tags of its wheel.
+    pub tags: Vec<String>,
+    /// What its files import from outside; not known of what pip installed.
+    pub imported: Vec<Imported>,
+    /// Whether it was built here, rather than taken as it is from elsewhere.
+    pub built_here: bool,
 }
 
 /// Why the prefix cannot be used.

@@ -11,14 +11,14 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::relocate::{self, Relocation};
-use super::{Error, Installed, is_local, rewritten, set_content, write_record};
+use super::{Described, Error, Installed, is_local, rewritten, set_content, write_record};
 use crate::digest::{Digest, Hashing};
 use crate::fs;
 use crate::interpreter::Interpreter;
 use crate::layout::Layout;
 use crate::requirements::Name;
 use crate::tree::{Content, Distribution, Entry, Node, RelPath, Tree};
-use crate::wheel::record;
+use crate::wheel::{Headers, record};
 
 /// What tools leave at the top of a prefix for their own use.
 const DROPPINGS: [&str; 3] = [".lock", ".gitignore", "CACHEDIR.TAG"];
@@ -52,10 +52,13 @@ pub fn install_prefix(
         .map(|info| Arc::clone(&info.distribution))
         .collect();
     compiled_here.sort();
+    let mut described: Vec<_> = infos.into_iter().map(|info| info.described).collect();
+    described.sort_by(|a, b| a.distribution.cmp(&b.distribution));
     Ok(Installed {
         tree,
         distributions,
         compiled_here,
+        described,
         native,
         equal: BTreeSet::new(),
     })
@@ -135,6 +138,7 @@ struct Info {
     base: RelPath,
     has_record: bool,
     compiled_here: bool,
+    described: Described,
 }
 
 /// Every distribution that has metadata in a site folder. What lies deeper is what some distribution
@@ -177,16 +181,29 @@ fn find_infos(tree: &Tree, layout: &Layout) -> Result<Vec<Info>, Error> {
             }
         };
         let tags = read(folder, "WHEEL")?.unwrap_or_default();
+        let tags: Vec<String> = tags
+            .lines()
+            .filter_map(|line| line.strip_prefix("Tag:"))
+            .map(|tag| tag.trim().to_owned())
+            .collect();
+        let compiled_here = tags.iter().any(|tag| tag.contains("-linux_"));
+        let headers = Headers::read(&metadata);
+        let described = Described {
+            distribution: distribution.clone(),
+            requires: headers.all("Requires-Dist").map(str::to_owned).collect(),
+            requires_python: headers.first("Requires-Python").map(str::to_owned),
+            tags,
+            imported: Vec::new(),
+            built_here: compiled_here,
+        };
         infos.push(Info {
+            described,
             distribution: Arc::new(distribution),
             folder: folder.clone(),
             listed,
             base,
             has_record,
-            compiled_here: tags
-                .lines()
-                .filter_map(|line| line.strip_prefix("Tag:"))
-                .any(|tag| tag.contains("-linux_")),
+            compiled_here,
         });
     }
     Ok(infos)

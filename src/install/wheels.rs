@@ -12,7 +12,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::wrappers::{Wrappers, made_of};
-use super::{Error, Installed, head, is_local, rewritten, set_content, write_record};
+use super::{Described, Error, Installed, head, is_local, rewritten, set_content, write_record};
 use crate::digest::Digest;
 use crate::interpreter::Interpreter;
 use crate::layout::Layout;
@@ -71,6 +71,8 @@ pub fn install_wheels(
         .map(Brought::owner)
         .collect();
     compiled_here.sort();
+    let mut described: Vec<_> = wheels.iter().map(describe).collect();
+    described.sort_by(|a, b| a.distribution.cmp(&b.distribution));
     let merged = merge(brought);
     let mut tree = Tree::from_files(merged.files).map_err(Error::below)?;
     // Now that it is known what each path holds in the end.
@@ -89,9 +91,22 @@ pub fn install_wheels(
         tree,
         distributions,
         compiled_here,
+        described,
         native: merged.native,
         equal: merged.equal,
     })
+}
+
+fn describe(placed: &Placed) -> Described {
+    let facts = &placed.wheel.facts;
+    Described {
+        distribution: facts.distribution.clone(),
+        requires: facts.requires.clone(),
+        requires_python: facts.requires_python.clone(),
+        tags: facts.filename.tags().collect(),
+        imported: placed.wheel.archive.contents().imported.clone(),
+        built_here: facts.tags.iter().any(|tag| tag.contains("-linux_")),
+    }
 }
 
 /// Where wheels are installed to.

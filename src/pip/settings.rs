@@ -234,7 +234,7 @@ impl Settings {
     }
 
     /// Whether a switch is on, as pip reads its value.
-    pub(super) fn is_on(&self, name: &str) -> bool {
+    pub(crate) fn is_on(&self, name: &str) -> bool {
         self.pass.get(name).is_some_and(|(value, _)| {
             let value = value.to_ascii_lowercase();
             ["y", "yes", "t", "true", "on", "1"].contains(&value.as_str())

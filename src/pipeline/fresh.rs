@@ -15,6 +15,7 @@ use crate::install::{Installer, Placed};
 use crate::interpreter::Interpreter;
 use crate::layout::Layout;
 use crate::pack::{Format, Packed};
+use crate::runtime::Runtime;
 use crate::tree::Distribution;
 
 const WRITTEN: &str = "written.json";
@@ -40,6 +41,7 @@ pub(super) fn key(
     built: &[String],
     interpreter: &Interpreter,
     layout: &Layout,
+    runtime: Option<&Runtime>,
 ) -> Option<Digest> {
     let is_folder = |format| format == Format::Directory;
     if request
@@ -59,13 +61,15 @@ pub(super) fn key(
         .map(|output| (request.cwd.join(output.path()), output.format()))
         .collect();
     let text = format!(
-        "output 1 {} {wheels:?} {built:?} {layout:?} {:?} {:?} {:?} {} {outputs:?} {:?}",
+        "output 2 {} {wheels:?} {built:?} {layout:?} {:?} {:?} {:?} {} {outputs:?} {:?} {:?} {:?}",
         env!("CARGO_PKG_VERSION"),
         interpreter.markers,
         interpreter.soabi,
         interpreter.interpreters,
         request.compile,
         request.pack.mtime,
+        runtime.map(Runtime::digest),
+        request.allow,
     );
     Some(Digest::of(text.as_bytes()))
 }

@@ -36,12 +36,14 @@ pub(super) struct Made {
     pub(super) installer: Installer,
     /// The distributions that were built from source, by name.
     pub(super) built: Vec<String>,
+    /// What was decided; nothing is known of what pip installed by itself.
+    pub(super) items: Vec<Item>,
 }
 
 /// What will be put into the prefix.
 pub(super) enum Prepared {
-    /// These wheels, and the names of those that were built.
-    Wheels(Vec<Placed>, Vec<String>),
+    /// These wheels, the names of those that were built, and what was decided.
+    Wheels(Vec<Placed>, Vec<String>, Vec<Item>),
     /// What pip does by itself.
     ByPip,
 }
@@ -80,7 +82,9 @@ impl Building<'_> {
         watch: &mut Watch<'_>,
     ) -> Result<Made> {
         match prepared {
-            Prepared::Wheels(placed, built) => self.install_placed(placed, session, built),
+            Prepared::Wheels(placed, built, items) => {
+                self.install_placed(placed, session, built, items)
+            }
             Prepared::ByPip => {
                 let (driver, session) = self.builder(session, "pip is to install itself")?;
                 self.install_by_pip(driver, session, watch)
@@ -145,7 +149,7 @@ impl Building<'_> {
             }
         }
         let mut placed = Vec::new();
-        for (item, wheel) in items.into_iter().zip(wheels) {
+        for (item, wheel) in items.iter().zip(wheels) {
             let wheel = wheel.ok_or_else(|| pip::Error::NoWheel {
                 distribution: format!("{} {}", item.name, item.version),
             })?;
@@ -153,11 +157,11 @@ impl Building<'_> {
             placed.push(Placed {
                 wheel,
                 requested: item.requested,
-                direct_url: item.direct_url,
+                direct_url: item.direct_url.clone(),
                 bytecode: Vec::new(),
             });
         }
-        Ok(Prepared::Wheels(placed, built))
+        Ok(Prepared::Wheels(placed, built, items))
     }
 
     /// The wheels that are here.
@@ -313,6 +317,7 @@ impl Building<'_> {
         mut placed: Vec<Placed>,
         session: Option<&mut (dyn Session + 'static)>,
         built: Vec<String>,
+        items: Vec<Item>,
     ) -> Result<Made> {
         for Placed { wheel, .. } in &placed {
             if let Some(format) = &wheel.facts.newer_format {
@@ -336,6 +341,7 @@ impl Building<'_> {
             installed: install::install_wheels(&placed, self.deciding.interpreter, self.layout)?,
             installer: Installer::Wheel,
             built,
+            items,
         })
     }
 
@@ -358,6 +364,7 @@ impl Building<'_> {
             installed: install::install_prefix(prefix, &root, interpreter, self.layout)?,
             installer: Installer::Pip,
             built: outcome.built,
+            items: Vec::new(),
         })
     }
 

@@ -3,16 +3,15 @@
 use std::collections::BTreeSet;
 
 use crate::artifact::Artifact;
-use crate::audit::{Finding, audit};
-use crate::error::{Kind, Result};
+use crate::audit::{Finding, Severity, Subject, Unfit, audit};
+use crate::error::{Error, Kind, Result};
 use crate::event::{Cancel, Event, Observer, Stage};
 use crate::index::Index;
-use crate::install::Installed;
 use crate::layout::Layout;
 use crate::lock::Recorded;
 use crate::pack::{self, Packed};
 use crate::pip::{self, Access, Driver};
-use crate::plan::{Circumstances, Plan};
+use crate::plan::{self, Circumstances, Plan};
 use crate::requirements::{Input, What};
 use crate::resolve::Rules;
 use crate::runner::Runner;
@@ -20,10 +19,12 @@ use crate::tree::Node;
 use crate::wheel::Store;
 
 mod decide;
+mod fit;
 mod fresh;
 mod install;
 mod open;
 mod request;
+mod secrets;
 mod watch;
 
 pub use request::{LockUse, Request};
@@ -122,7 +123,11 @@ pub fn build(
     let mut watch = Watch::new(request, observe);
     let (opened, mut builder) = Opened::new(request, runner, &mut watch, cancel)?;
     let (interpreter, cache) = (&opened.interpreter, &opened.cache);
-    let layout = Layout::new(&request.dest, interpreter, request.script_python.as_deref())?;
+    let (dest, script_python) = (request.dest.as_deref(), request.script_python.as_deref());
+    let layout = match &opened.runtime {
+        Some(runtime) => Layout::new(dest, &runtime.python, script_python)?,
+        None => Layout::new(dest, interpreter, script_python)?,
+    };
     let (driver, settings) = (opened.driver(request)?, opened.settings(request)?);
     let access = opened.access(request)?;
     let store = Store::new(cache, request.limits, request.leniency, cancel);
@@ -145,8 +150,9 @@ pub fn build(
     let written = loop {
         let prepared = building.prepare(builder.as_deref_mut(), &mut watch)?;
         let key = match &prepared {
-            Prepared::Wheels(placed, built) => {
-                fresh::key(request, placed, built, interpreter, &layout)
+            Prepared::Wheels(placed, built, _) => {
+                let runtime = opened.runtime.as_ref();
+                fresh::key(request, placed, built, interpreter, &layout, runtime)
             }
             Prepared::ByPip => None,
         };
@@ -157,7 +163,8 @@ pub fn build(
             break written;
         }
         let made = building.install(prepared, builder.as_deref_mut(), &mut watch)?;
-        let findings = findings(&made.installed, made.built.clone());
+        let mut made = made;
+        let findings = findings(&opened, request, &layout, &mut made)?;
         let names: Vec<_> = request
             .outputs
             .iter()
@@ -183,17 +190,17 @@ pub fn build(
     drop(builder);
     for finding in &written.findings {
         let text = finding.to_string();
-        observe(&if finding.is_warning() {
-            Event::Warning(&text)
-        } else {
+        observe(&if finding.severity == Severity::Note {
             Event::Note(&text)
+        } else {
+            Event::Warning(&text)
         });
     }
     for warning in cache.warnings() {
         watch.warn(&warning);
     }
     Ok(Artifact {
-        version: 2,
+        version: 3,
         outputs: written.outputs,
         files: written.files,
         native: written.native,
@@ -204,6 +211,7 @@ pub fn build(
         builder: opened.identity().cloned(),
         pip: driver.as_ref().map(|driver| driver.version().to_owned()),
         target: interpreter.target(),
+        runtime: opened.runtime.clone(),
         layout: layout.clone(),
         settings: settings.recorded().to_vec(),
         inputs: opened.requirements.files().to_vec(),
@@ -251,17 +259,53 @@ fn index<'a>(
     Ok(Ok((index, access.rules.clone())))
 }
 
-fn findings(installed: &Installed, mut built: Vec<String>) -> Vec<Finding> {
-    let mut findings = audit(&installed.tree, &installed.equal);
-    built.extend(installed.compiled_here.iter().map(|one| one.name.clone()));
-    built.sort();
-    built.dedup();
-    // What was built and is not in the prefix was needed for building only.
-    built.retain(|name| installed.distributions.iter().any(|one| one.name == *name));
-    if !built.is_empty() {
-        findings.push(Finding::BuiltHere {
-            distributions: built,
-        });
+/// What the audit finds. Errors end the build.
+fn findings(
+    opened: &Opened,
+    request: &Request,
+    layout: &Layout,
+    made: &mut Made,
+) -> Result<Vec<Finding>> {
+    for one in &mut made.installed.described {
+        one.built_here |= made.built.contains(&one.distribution.name);
     }
-    findings
+    let secrets = secrets::of(opened, request);
+    let mut findings = audit(&Subject {
+        tree: &made.installed.tree,
+        layout,
+        equal: &made.installed.equal,
+        described: &made.installed.described,
+        markers: &opened.interpreter.markers,
+        no_deps: opened.settings(request)?.is_on("no-deps"),
+        runtime: opened.runtime.as_ref(),
+        secrets: &secrets,
+        allowed: &request.allow,
+    });
+    if findings
+        .iter()
+        .any(|finding| finding.distribution.is_some())
+    {
+        let markers = &opened.interpreter.markers;
+        plan::required_by(&mut made.items, &opened.requirements, markers)?;
+        for finding in &mut findings {
+            let name = finding.distribution.as_ref().map(|one| one.name.as_str());
+            let item = made
+                .items
+                .iter()
+                .find(|item| Some(item.name.as_str()) == name);
+            let by = item.into_iter().flat_map(|item| &item.required_by);
+            finding.required_by = by.map(ToString::to_string).collect();
+        }
+    }
+    let Some(runtime) = &opened.runtime else {
+        let is_error = |finding: &Finding| finding.severity == Severity::Error;
+        if findings.iter().any(is_error) {
+            return Err(Error::Findings(findings));
+        }
+        return Ok(findings);
+    };
+    match Unfit::of(findings.clone(), runtime) {
+        Some(unfit) => Err(Error::Unfit(Box::new(unfit))),
+        None => Ok(findings),
+    }
 }

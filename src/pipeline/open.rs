@@ -1,6 +1,7 @@
 //! A builder that was opened and asked, and the requirements read for it.
 
 use super::Request;
+use super::fit;
 use super::watch::Watch;
 use crate::cache::Cache;
 use crate::error::Result;
@@ -9,6 +10,7 @@ use crate::interpreter::Interpreter;
 use crate::pip::{Access, Driver, Settings};
 use crate::requirements::{Context, Requirements};
 use crate::runner::{Identity, Runner, Session};
+use crate::runtime::Runtime;
 
 /// A builder, or none for a target that no builder is.
 pub(super) type Builder = Option<Box<dyn Session>>;
@@ -18,6 +20,7 @@ pub(super) struct Opened {
     /// What the builder is, and whether its environment is the caller's.
     builder: Option<(Identity, bool)>,
     pub(super) interpreter: Interpreter,
+    pub(super) runtime: Option<Runtime>,
     pub(super) requirements: Requirements,
     pub(super) cache: Cache,
 }
@@ -41,7 +44,7 @@ impl Opened {
         watch.stage(Stage::Builder, "");
         let cache = Cache::open(&request.cache, watch.observe, cancel)?;
         let mut builder: Builder = None;
-        let interpreter = if let Some(named) = &request.target {
+        let mut interpreter = if let Some(named) = &request.target {
             let interpreter = Interpreter::named(named);
             watch.tell(&format!("none, for {}", interpreter.target()));
             interpreter
@@ -49,11 +52,21 @@ impl Opened {
             let session = builder.insert(runner.open(cancel)?);
             ask(request, session.as_mut(), &cache, watch)?
         };
+        let runtime = match &request.runtime {
+            Some(wanted) => {
+                let runtime = wanted.look(&cache, cancel)?;
+                fit::fit(&mut interpreter, &runtime, &request.allow)?;
+                watch.found(&runtime);
+                Some(runtime)
+            }
+            None => None,
+        };
         let mut opened = Self {
             builder: builder
                 .as_ref()
                 .map(|session| (session.identity().clone(), session.inherits())),
             interpreter,
+            runtime,
             requirements,
             cache,
         };

@@ -9,6 +9,7 @@ use crate::install::Installer;
 use crate::pack::{self, Output};
 use crate::pip;
 use crate::requirements::{Input, Name};
+use crate::runtime;
 use crate::target::Named;
 use crate::wheel::{Leniency, Limits};
 
@@ -51,8 +52,13 @@ pub struct Request {
     pub target: Option<Named>,
     /// How pip is run; its `env` is also what `${NAME}` in requirements stands for.
     pub pip: pip::Options,
-    /// Where the prefix will lie in the runtime.
-    pub dest: String,
+    /// What it will run in.
+    pub runtime: Option<runtime::Wanted>,
+    /// The findings that stop nothing though they are errors: `missing-library`, or
+    /// `missing-library:libfoo.so.1`.
+    pub allow: Vec<String>,
+    /// Where the prefix will lie in the runtime, if that does not follow from the runtime.
+    pub dest: Option<String>,
     /// The interpreter that scripts name, if it is not what follows from `dest`.
     pub script_python: Option<String>,
     /// Whether bytecode is written.
@@ -87,7 +93,9 @@ impl Request {
                 epoch: pack::DEFAULT_MTIME,
                 ..pip::Options::default()
             },
-            dest: "/usr/local".to_owned(),
+            runtime: None,
+            allow: Vec::new(),
+            dest: None,
             script_python: None,
             compile: false,
             installer: Installer::default(),

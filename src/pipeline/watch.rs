@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Request;
 use crate::event::{Event, Observer, Stage};
+use crate::runtime::Runtime;
 
 /// Tells stages and takes their times.
 pub(super) struct Watch<'a> {
@@ -30,6 +31,10 @@ impl<'a> Watch<'a> {
 
     pub(super) fn tell(&self, about: &str) {
         (self.observe)(&Event::Builder(about));
+    }
+
+    pub(super) fn found(&self, runtime: &Runtime) {
+        (self.observe)(&Event::Runtime(&runtime.to_string()));
     }
 
     pub(super) fn warn(&self, text: &str) {

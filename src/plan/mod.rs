@@ -238,28 +238,12 @@ impl Plan {
             decided_by,
             settings,
         } = circumstances;
-        let decide = |entries: &[Entry]| -> Result<Vec<Planned>, requirements::Error> {
-            entries
-                .iter()
-                .map(|entry| {
-                    let reason = match entry.applies(&target.markers)? {
-                        Applies::Yes => None,
-                        Applies::No(reason) => Some(reason),
-                    };
-                    Ok(Planned {
-                        entry: entry.clone(),
-                        applies: reason.is_none(),
-                        reason,
-                    })
-                })
-                .collect()
-        };
-        let planned = decide(requirements.entries())?;
+        let planned = planned(requirements.entries(), &target.markers)?;
         blame(&mut items, &planned, &target.markers);
         Ok(Self {
             version: 2,
             requirements: planned,
-            constraints: decide(requirements.constraints())?,
+            constraints: self::planned(requirements.constraints(), &target.markers)?,
             options: requirements.options().clone(),
             files: requirements.files().to_vec(),
             distributions: items,
@@ -270,6 +254,36 @@ impl Plan {
             settings,
         })
     }
+}
+
+/// Which of the lines apply.
+fn planned(
+    entries: &[Entry],
+    environment: &MarkerEnvironment,
+) -> Result<Vec<Planned>, requirements::Error> {
+    let planned = entries.iter().map(|entry| {
+        let reason = match entry.applies(environment)? {
+            Applies::Yes => None,
+            Applies::No(reason) => Some(reason),
+        };
+        Ok(Planned {
+            entry: entry.clone(),
+            applies: reason.is_none(),
+            reason,
+        })
+    });
+    planned.collect()
+}
+
+/// Who wants each of the items, as [`Plan::new`] finds it.
+pub(crate) fn required_by(
+    items: &mut [Item],
+    requirements: &Requirements,
+    environment: &MarkerEnvironment,
+) -> Result<(), requirements::Error> {
+    let planned = planned(requirements.entries(), environment)?;
+    blame(items, &planned, environment);
+    Ok(())
 }
 
 /// Notes at each item who wants it: the lines that name it, and the distributions that require it.

@@ -106,6 +106,13 @@ pub fn hide_credentials(text: &str) -> String {
     text::redact(text)
 }
 
+/// The secrets in the URLs of a text: passwords, and users without one, which are tokens; as they are
+/// written, and as they are meant.
+#[must_use]
+pub fn credentials(text: &str) -> Vec<String> {
+    text::secrets(text)
+}
+
 /// A requirements or constraints file that the caller names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {

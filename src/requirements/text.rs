@@ -157,6 +157,22 @@ pub(super) fn redact_at(text: &str, offset: usize) -> (String, usize) {
     (shown, moved)
 }
 
+/// The passwords in the URLs of a text, or their users for want of one.
+pub(super) fn secrets(text: &str) -> Vec<String> {
+    let mut secrets = Vec::new();
+    for range in credentials(text) {
+        let both = &text[range];
+        let secret = both.split_once(':').map_or(both, |(_, password)| password);
+        let meant = percent_encoding::percent_decode_str(secret).decode_utf8_lossy();
+        if meant != secret {
+            secrets.push(meant.into_owned());
+        }
+        secrets.push(secret.to_owned());
+    }
+    secrets.retain(|secret| !secret.is_empty());
+    secrets
+}
+
 /// Where the `user:password` parts of URLs are.
 ///
 /// It would rather hide too much: this is for text that may not be a URL at all.

@@ -30,7 +30,7 @@ pub struct Image {
     pub process: String,
 }
 
-/// What an engine says of an image.
+/// What an image sets.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 struct Config {
@@ -38,14 +38,21 @@ struct Config {
     user: Option<String>,
 }
 
-/// An image of which there is a container that is never started; it goes with the value.
+/// An image that the engine has.
 #[derive(Debug)]
 pub(crate) struct OpenImage {
     container: Container,
-    id: String,
-    image: String,
-    config: Config,
+    said: Said,
     cancel: Cancel,
+}
+
+/// What an engine says of an image.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Said {
+    id: String,
+    #[serde(default)]
+    config: Config,
 }
 
 impl Image {
@@ -62,59 +69,82 @@ impl Image {
             scratch: self.scratch.clone(),
             process: self.process.clone(),
         };
-        let id = container.make(cancel)?;
-        let mut opened = OpenImage {
-            container,
-            id,
-            image: String::new(),
-            config: Config::default(),
-            cancel: cancel.clone(),
+        let said = match container.inspect(cancel) {
+            Ok(said) => said,
+            Err(Error::Cancelled) => return Err(Error::Cancelled),
+            Err(_) => {
+                // Making a container of it gets it, or tells why it cannot be had.
+                drop(Unstarted::new(&container, cancel)?);
+                container.inspect(cancel)?
+            }
         };
-        opened.image = opened.inspect("{{.Image}}")?;
-        let config = opened.inspect("{{json .Config}}")?;
-        opened.config = serde_json::from_str(&config).unwrap_or_default();
-        Ok(opened)
+        Ok(OpenImage {
+            container,
+            said,
+            cancel: cancel.clone(),
+        })
+    }
+}
+
+impl Container {
+    /// What the engine says of the image.
+    fn inspect(&self, cancel: &Cancel) -> Result<Said, Error> {
+        let format = "{{json .}}";
+        let exec = self
+            .client()
+            .args(["image", "inspect", "--format", format, &self.image]);
+        let text = process::capture(&exec, cancel)?;
+        serde_json::from_str(&text).map_err(|source| Error::Io {
+            command: exec.to_string(),
+            source: source.into(),
+        })
+    }
+}
+
+/// A container that is never started; it goes with the value.
+struct Unstarted<'a> {
+    container: &'a Container,
+    id: String,
+}
+
+impl<'a> Unstarted<'a> {
+    fn new(container: &'a Container, cancel: &Cancel) -> Result<Self, Error> {
+        let id = container.make(cancel)?;
+        Ok(Self { container, id })
+    }
+}
+
+impl Drop for Unstarted<'_> {
+    fn drop(&mut self) {
+        let remove = self.container.client().args(["rm", "-f", "-v", &self.id]);
+        let _ = process::capture(&remove, &Cancel::new());
     }
 }
 
 impl OpenImage {
-    fn inspect(&self, format: &str) -> Result<String, Error> {
-        let client = self.container.client();
-        let exec = client.args(["inspect", "--format", format, &self.id]);
-        process::capture(&exec, &self.cancel).map(|text| text.trim().to_owned())
-    }
-
     /// What the engine calls its contents.
     pub(crate) fn id(&self) -> &str {
-        &self.image
+        &self.said.id
     }
 
     /// A variable that it sets.
     pub(crate) fn variable(&self, name: &str) -> Option<String> {
-        let env = self.config.env.iter().flatten();
+        let env = self.said.config.env.iter().flatten();
         let mut values = env.filter_map(|one| one.strip_prefix(name)?.strip_prefix('='));
         values.next_back().map(str::to_owned)
     }
 
     /// The user that it runs as.
     pub(crate) fn user(&self) -> Option<String> {
-        // The container was made for root: the image's own answer is another question's.
-        let client = self.container.client();
-        let exec = client.args([
-            "image",
-            "inspect",
-            "--format",
-            "{{.Config.User}}",
-            &self.image,
-        ]);
-        let user = process::capture(&exec, &self.cancel).ok()?;
-        Some(user.trim().to_owned()).filter(|user| !user.is_empty())
+        let user = self.said.config.user.clone();
+        user.filter(|user| !user.is_empty())
     }
 
     /// Its root file system, in a folder that goes with the value.
     pub(crate) fn unpack(&self) -> Result<TempDir, Error> {
         let folder = fs::temp_dir(&self.container.scratch, "prebuild-")?;
-        let export = self.container.client().args(["export", &self.id]);
+        let unstarted = Unstarted::new(&self.container, &self.cancel)?;
+        let export = self.container.client().args(["export", &unstarted.id]);
         let (unpacked, ended) = process::consume(&export, &self.cancel, |stdout| {
             let mut stdout = BufReader::with_capacity(1 << 18, stdout);
             let unpacked = unpack(&mut stdout, folder.path());
@@ -133,13 +163,6 @@ impl OpenImage {
             (_, Err(error)) => Err(error),
             _ => Ok(folder),
         }
-    }
-}
-
-impl Drop for OpenImage {
-    fn drop(&mut self) {
-        let remove = self.container.client().args(["rm", "-f", "-v", &self.id]);
-        let _ = process::capture(&remove, &Cancel::new());
     }
 }
 

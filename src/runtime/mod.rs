@@ -96,6 +96,35 @@ pub struct Runtime {
     pub python: Python,
 }
 
+/// On one line: where it is, and what.
+impl std::fmt::Display for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let python = &self.python;
+        let version = python.full_version.as_ref().unwrap_or(&python.version);
+        write!(
+            f,
+            "{}, CPython {version} at {}",
+            self.name, python.executable
+        )?;
+        if let Some(libc) = &self.facts.libc {
+            write!(f, ", {libc}")?;
+        }
+        if !self.facts.os.name.is_empty() {
+            write!(f, ", {}", self.facts.os.name)?;
+        }
+        Ok(())
+    }
+}
+
+impl Runtime {
+    /// The digest of all that is known of it.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        let all = serde_json::to_vec(&(&self.facts, &self.python)).unwrap_or_default();
+        Digest::of(&all)
+    }
+}
+
 impl Wanted {
     /// Looks at it, or takes what was found when it was the same.
     pub fn look(&self, cache: &Cache, cancel: &crate::event::Cancel) -> Result<Runtime, Error> {

@@ -13,7 +13,7 @@ use super::loader;
 use super::root::Root;
 use crate::code::{Elf, is_standard};
 
-/// A CPython.
+/// A `CPython`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Python {
     /// Its path, by the name that lasts: `python3.11` rather than `python3`.
@@ -60,13 +60,13 @@ pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin
 const MAX_BINARY: u64 = 256 << 20;
 
 /// Finds the interpreters in the folders of `path`, and in a few more.
-pub(super) fn find(root: &Root, path: &[String], named: Option<&str>) -> Vec<Python> {
+pub(super) fn find(root: &Root, path: &[String], wanted: Option<&str>) -> Vec<Python> {
     let mut folders = path.to_vec();
     folders.extend(["/usr/local/bin", "/usr/bin", "/bin"].map(str::to_owned));
     for name in root.names("/opt") {
         folders.push(format!("/opt/{name}/bin"));
     }
-    let mut candidates: Vec<String> = named.map(str::to_owned).into_iter().collect();
+    let mut candidates: Vec<String> = wanted.map(str::to_owned).into_iter().collect();
     for folder in folders {
         // The names as they are searched: `python3` stands for a folder's choice.
         let mut names = root.names(&folder);
@@ -91,7 +91,7 @@ pub(super) fn find(root: &Root, path: &[String], named: Option<&str>) -> Vec<Pyt
         match same {
             Some(python) if !python.names.contains(&candidate) => python.names.push(candidate),
             Some(_) => {}
-            None => pythons.extend(python(root, &candidate, home)),
+            None => pythons.extend(python(root, &candidate, home.as_ref())),
         }
     }
     for python in &mut pythons {
@@ -134,7 +134,7 @@ fn entry<'a>(config: &'a str, key: &str) -> Option<&'a str> {
 }
 
 /// What can be known of the interpreter at `path`.
-fn python(root: &Root, path: &str, environment: Option<(String, String)>) -> Option<Python> {
+fn python(root: &Root, path: &str, environment: Option<&(String, String)>) -> Option<Python> {
     let real = root.real(path)?;
     let elf = loader::elf(root, &real)?;
     let name = real.rsplit('/').next().unwrap_or_default();
@@ -160,7 +160,7 @@ fn python(root: &Root, path: &str, environment: Option<(String, String)>) -> Opt
     let rules = root.text(&format!("{stdlib}/site.py")).unwrap_or_default();
     let folder = format!("python{version}{}", if threaded { "t" } else { "" });
     let sites = |prefix: &str, is_environment| sites(&rules, prefix, lib, &folder, is_environment);
-    let (prefix, site_packages) = match &environment {
+    let (prefix, site_packages) = match environment {
         None => (home.clone(), sites(&home, false)),
         Some((folder, config)) => {
             let mut found = sites(folder, true);

@@ -18,7 +18,7 @@ pub use python::{ParsePythonError, PythonVersion};
 ///
 /// The names and their meaning are those of the dependency specifiers' [environment
 /// markers](https://packaging.python.org/en/latest/specifications/dependency-specifiers/#environment-markers).
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct MarkerEnvironment {
     /// `sys.implementation.name`, such as `cpython`.
     pub implementation_name: String,

@@ -95,6 +95,9 @@ fn reached(modules: &Modules) -> BTreeSet<&str> {
 fn imported(modules: &Modules, reached: &BTreeSet<&str>, entries: &[Entry]) -> Vec<Imported> {
     let mut found: BTreeMap<&str, Imported> = BTreeMap::new();
     for (name, (index, imports)) in modules {
+        if is_aside(name) && !reached.contains(name.as_str()) {
+            continue;
+        }
         for import in imports.iter().filter(|import| import.always) {
             let (top, _) = import.name.split_once('.').unwrap_or((&import.name, ""));
             let is_own = modules.contains_key(top);
@@ -114,6 +117,14 @@ fn imported(modules: &Modules, reached: &BTreeSet<&str>, entries: &[Entry]) -> V
         }
     }
     found.into_values().collect()
+}
+
+/// Whether a module is one that is never imported where the distribution is used.
+fn is_aside(name: &str) -> bool {
+    name.split('.').any(|part| {
+        let is_test = matches!(part, "conftest" | "test" | "tests" | "testing" | "_testing");
+        is_test || part == "setup" || part.starts_with("setup_")
+    })
 }
 
 /// The dotted name of a source file's module, and whether it is a package.

@@ -310,7 +310,7 @@ fn pip_constraint_is_taken_over() {
         .ok();
     let json: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(json["distributions"][0]["version"], "1.0");
-    assert_eq!(json["version"], 2);
+    assert_eq!(json["version"], 3);
     assert!(json["settings"].to_string().contains("PIP_CONSTRAINT"));
 }
 
@@ -326,7 +326,7 @@ fn h39_conflicts_are_found() {
     sandbox.write("requirements.txt", "one\ntwo\n");
     let ran = sandbox.offline(&["requirements.txt"]).ok();
     assert!(
-        ran.stderr.contains("one 1.0 and two 1.0 each bring"),
+        ran.stderr.contains("is brought by one 1.0 and two 1.0"),
         "{}",
         ran.stderr
     );
@@ -343,7 +343,7 @@ fn h38_names_that_differ_in_case_are_found() {
     }
     sandbox.write("requirements.txt", "one\ntwo\n");
     let ran = sandbox.offline(&["requirements.txt"]).ok();
-    assert!(ran.stderr.contains("differ only in case"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("only in case"), "{}", ran.stderr);
 }
 
 #[test]

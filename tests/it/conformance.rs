@@ -43,7 +43,7 @@ static JUDGE: LazyLock<Judge> = LazyLock::new(|| {
     let mut session = runner.open(&cancel).unwrap();
     let cache = Cache::open(&Place::temporary(folder.path()), &|_| {}, &cancel).unwrap();
     let interpreter = Interpreter::ask(session.as_mut(), &[], BTreeMap::new(), &cache).unwrap();
-    let layout = Layout::new("/usr/local", &interpreter, None).unwrap();
+    let layout = Layout::new(None, &interpreter, None).unwrap();
     Judge {
         interpreter,
         layout,

@@ -65,7 +65,7 @@ fn check(interpreter: &Path) {
     }
 }
 
-/// Of each CPython from 3.8 on, and of Debian's own.
+/// Of each Python from 3.8 on, and of Debian's own.
 #[test]
 fn facts_are_those_that_interpreters_tell() {
     let own = PathBuf::from("/usr/bin/python3");

@@ -22,12 +22,13 @@ use prebuild::target::Platform;
     max_term_width = 100,
     after_help = "\
 Exit codes: 0 done; 1 the build failed; 2 the request is wrong; 3 this machine is not set up;
-130 and 143 interrupted.
+4 it would not work in its runtime; 130 and 143 interrupted.
 
 Examples:
   prebuild requirements.txt
   prebuild requirements.txt --image python:3.11 -o deps.tar.gz
   prebuild requirements.txt -o /install/        in a Dockerfile's builder stage
+  prebuild requirements.txt --runtime python:3.11-slim
   prebuild lock requirements.txt
   prebuild locked.txt --python 3.12 --platform linux/arm64"
 )]
@@ -48,6 +49,8 @@ pub(crate) enum Command {
     /// The next build of the same requirements uses it. What was locked before stays as it is where the
     /// requirements allow it.
     Lock(Box<LockArgs>),
+    /// Print what is known of a runtime: an image, or the root folder of one
+    Runtime(Box<Look>),
     /// Look at what was kept of other builds, or remove it
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Cache(Cache),
@@ -86,15 +89,19 @@ pub(crate) struct Build {
     /// Replace an output folder that is not empty
     #[arg(long, help_heading = "Output")]
     pub(crate) force: bool,
-    /// Where the prefix will lie in the runtime
-    #[arg(
-        long,
-        value_name = "PATH",
-        default_value = "/usr/local",
-        help_heading = "Output"
-    )]
-    pub(crate) dest: String,
-    /// The interpreter that scripts name in their first line [default: follows from --dest]
+    /// Where the prefix will lie in the runtime [default: /usr/local, or where its Python searches]
+    #[arg(long, value_name = "PATH", help_heading = "Output")]
+    pub(crate) dest: Option<String>,
+    #[command(flatten)]
+    pub(crate) runtime: RuntimeArgs,
+    /// Let a finding pass: its kind, or KIND:NAME with the library, module or distribution (repeatable)
+    #[arg(long, value_name = "FINDING", help_heading = "Runtime")]
+    pub(crate) allow: Vec<String>,
+    /// Write the packages that the runtime lacks here, one a line; the file is empty if it lacks none
+    #[arg(long, value_name = "FILE", help_heading = "Runtime")]
+    pub(crate) write_packages: Option<PathBuf>,
+    /// The interpreter that scripts name in their first line [default: the runtime's, or follows from
+    /// --dest]
     #[arg(long, value_name = "PATH", help_heading = "Output")]
     pub(crate) script_python: Option<String>,
     /// Who puts distributions into the prefix: prebuild, from wheels, or pip in the builder
@@ -122,6 +129,44 @@ pub(crate) struct Build {
     /// Write bytecode too: unchecked-hash, with the destination's paths
     #[arg(long, help_heading = "Output")]
     pub(crate) compile: bool,
+}
+
+/// What it will run in.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Runtime")]
+pub(crate) struct RuntimeArgs {
+    /// What the artifact will run in: an image, a root folder, an interpreter, or a file of facts
+    /// (.json). It is placed for it, made of wheels that run in it, and checked against it
+    #[arg(long, value_name = "IMAGE|ROOT|PATH")]
+    pub(crate) runtime: Option<String>,
+    /// Which of its interpreters [default: the one on its PATH]
+    #[arg(long, value_name = "X.Y|PATH")]
+    pub(crate) runtime_python: Option<String>,
+}
+
+/// What looking at a runtime takes.
+#[derive(Debug, Args)]
+pub(crate) struct Look {
+    /// An image, a root folder, an interpreter, or a file of facts (.json)
+    #[arg(value_name = "IMAGE|ROOT|PATH")]
+    pub(crate) runtime: String,
+    /// Which of its interpreters [default: the one on its PATH]
+    #[arg(long, value_name = "X.Y|PATH")]
+    pub(crate) runtime_python: Option<String>,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
+    #[command(flatten)]
+    pub(crate) messages: Messages,
+}
+
+/// The engine that has an image.
+#[derive(Debug, Args)]
+pub(crate) struct EngineArgs {
+    /// The engine that has the image [default: the one that answers]
+    #[arg(long, value_enum, default_value_t = Builder::Auto)]
+    pub(crate) builder: Builder,
 }
 
 /// What every command takes.

@@ -13,6 +13,7 @@ mod args;
 mod cache;
 mod lock;
 mod report;
+mod runtime;
 mod settings;
 
 use args::{Cli, Command};
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
     let messages = match &cli.command {
         Some(Command::Plan(common)) => &common.messages,
         Some(Command::Lock(lock)) => &lock.common.messages,
+        Some(Command::Runtime(look)) => &look.messages,
         Some(Command::Cache(cache)) => &cache.messages,
         None => &cli.build.common.messages,
     };
@@ -61,14 +63,23 @@ fn run(cli: Cli, report: &Report, cancel: &Cancel) -> anyhow::Result<()> {
             }
         }
         Some(Command::Lock(args)) => lock::run(*args, &environment, report, cancel)?,
+        Some(Command::Runtime(look)) => runtime::run(*look, &environment, report, cancel)?,
         Some(Command::Cache(args)) => cache::run(args, &environment, report, cancel)?,
         None => {
+            let packages = cli.build.write_packages.clone();
             let settings = Settings::build(cli.build, &environment, cancel)?;
             warn(report, &settings);
             for request in settings.requests() {
                 let runner = settings.runner.as_ref();
-                let artifact = prebuild::pipeline::build(&request, runner, &observe, cancel)?;
-                report.artifact(&artifact)?;
+                let built = prebuild::pipeline::build(&request, runner, &observe, cancel);
+                if let Some(path) = &packages {
+                    let findings = match &built {
+                        Ok(artifact) => &artifact.findings[..],
+                        Err(error) => error.findings(),
+                    };
+                    runtime::write_packages(path, findings)?;
+                }
+                report.artifact(&built?)?;
             }
         }
     }

@@ -10,12 +10,14 @@ use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use prebuild::artifact::Artifact;
+use prebuild::audit::Severity;
 use prebuild::cache::{Freed, Sizes, Verified};
 use prebuild::error::{Error, Kind};
 use prebuild::event::Event;
 use prebuild::lock::{self, Recorded};
 use prebuild::plan::{Form, Item, Plan, Planned};
 use prebuild::requirements::What;
+use prebuild::runtime::Runtime;
 
 use crate::args::{Color, Format, Messages};
 use crate::settings::Wrong;
@@ -26,6 +28,8 @@ const FAILED: u8 = 1;
 const WRONG: u8 = 2;
 /// This machine is not set up: no Python, no pip, no engine, no such image.
 const NOT_SET_UP: u8 = 3;
+/// It would not work in its runtime.
+const UNFIT: u8 = 4;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -104,6 +108,7 @@ impl Report {
                 self.bar.enable_steady_tick(Duration::from_millis(120));
             }
             Event::Builder(about) => self.stage("builder", about),
+            Event::Runtime(about) => self.stage("runtime", about),
             Event::Line { text, .. } => {
                 if self.verbose {
                     self.say(text);
@@ -237,6 +242,66 @@ impl Report {
         stdout.flush()
     }
 
+    /// What is known of a runtime, on standard output.
+    pub(crate) fn runtime(&self, runtime: &Runtime) -> io::Result<()> {
+        self.bar.finish_and_clear();
+        let facts = &runtime.facts;
+        if self.format == Format::Json {
+            return print_json(facts);
+        }
+        let mut lines = Vec::new();
+        let mut line = |name: &str, value: String| {
+            if !value.is_empty() {
+                lines.push(format!("{name:<9} {value}"));
+            }
+        };
+        line("system", facts.os.name.clone());
+        line(
+            "machine",
+            facts
+                .machine
+                .map_or(String::new(), |machine| machine.to_string()),
+        );
+        line(
+            "libc",
+            facts
+                .libc
+                .as_ref()
+                .map_or(String::new(), ToString::to_string),
+        );
+        for python in &facts.pythons {
+            let chosen = if *python == runtime.python {
+                ", which is taken"
+            } else {
+                ""
+            };
+            let version = python.full_version.as_ref().unwrap_or(&python.version);
+            line(
+                "python",
+                format!("{version} at {}{chosen}", python.executable),
+            );
+            line("  names", python.names.join(" "));
+            line("  prefix", python.prefix.clone());
+            line("  sites", python.site_packages.join(" "));
+            line("  suffixes", python.suffixes.join(" "));
+        }
+        line("loader", facts.loader.folders.join(" "));
+        line("libraries", facts.loader.libraries.len().to_string());
+        line(
+            "packages",
+            match facts.packages.database {
+                Some(_) if !facts.packages.installed.is_empty() => {
+                    facts.packages.installed.len().to_string()
+                }
+                Some(database) => format!("{database:?} is not read").to_lowercase(),
+                None => "no database".to_owned(),
+            },
+        );
+        line("path", facts.path.join(":"));
+        line("user", facts.user.clone().unwrap_or_default());
+        print_lines(lines)
+    }
+
     /// Where a lock file is, on standard output.
     pub(crate) fn locked(&self, path: &Path, count: usize, is_new: bool) -> io::Result<()> {
         self.bar.finish_and_clear();
@@ -322,6 +387,22 @@ impl Report {
         for cause in error.chain().skip(1) {
             text.push_str(&format!("  caused by: {cause}\n"));
         }
+        for finding in ours.map(Error::findings).unwrap_or_default() {
+            match finding.severity {
+                Severity::Error => {
+                    text.push_str(&format!("  {}: {finding}\n", finding.problem.kind()));
+                }
+                Severity::Warning => self.warning(&finding.to_string()),
+                Severity::Note => {}
+            }
+        }
+        if let Some(Error::Unfit(unfit)) = ours
+            && let Some(line) = &unfit.remedy
+        {
+            text.push_str(&format!(
+                "{HINT}hint{HINT:#}: put this line into the stage of the runtime\n{line}\n"
+            ));
+        }
         if let Some(hint) = ours.and_then(prebuild::error::Error::hint) {
             text.push_str(&format!("{HINT}hint{HINT:#}: {hint}\n"));
         }
@@ -329,6 +410,7 @@ impl Report {
         ExitCode::from(match ours.map(prebuild::error::Error::kind) {
             Some(Kind::Request) => WRONG,
             Some(Kind::Setup) => NOT_SET_UP,
+            Some(Kind::Unfit) => UNFIT,
             None if error.is::<Wrong>() => WRONG,
             Some(Kind::Build | Kind::Cancelled) | None => FAILED,
         })

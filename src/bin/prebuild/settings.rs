@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
+use prebuild::audit::Problem;
 use prebuild::cache::Place;
 use prebuild::event::Cancel;
 use prebuild::index::Strategy;
@@ -51,7 +52,17 @@ impl Environment {
             .filter(|value| !value.is_empty())
     }
 
-    fn scratch(&self) -> PathBuf {
+    /// All variables.
+    pub(crate) fn variables(&self) -> &BTreeMap<String, String> {
+        &self.env
+    }
+
+    /// A path as it is meant here.
+    pub(crate) fn path(&self, path: &Path) -> PathBuf {
+        self.cwd.join(path)
+    }
+
+    pub(crate) fn scratch(&self) -> PathBuf {
         PathBuf::from(self.get("TMPDIR").unwrap_or("/tmp"))
     }
 }
@@ -102,6 +113,10 @@ impl Settings {
             output,
             force,
             dest,
+            runtime,
+            allow,
+            // Written when the build is over.
+            write_packages: _,
             script_python,
             installer,
             allow_unlisted,
@@ -115,7 +130,35 @@ impl Settings {
                 "a build prints text or json; `prebuild plan` prints the other formats".to_owned()
             ));
         }
+        for allowed in &allow {
+            let (kind, _) = allowed.split_once(':').unwrap_or((allowed, ""));
+            if !Problem::ERRORS.contains(&kind) {
+                bail!(Wrong(format!(
+                    "--allow {allowed}: there is no such finding; there are {}",
+                    Problem::ERRORS.join(", ")
+                )));
+            }
+        }
+        let engine = common.builder.builder;
         let mut settings = Self::common(common, environment, cancel)?;
+        let args::RuntimeArgs {
+            runtime,
+            runtime_python,
+        } = runtime;
+        settings.request.runtime = match runtime {
+            Some(name) => Some(crate::runtime::wanted(
+                &name,
+                runtime_python,
+                engine,
+                environment,
+                cancel,
+            )?),
+            None if runtime_python.is_some() => {
+                bail!(Wrong("--runtime-python is one of a --runtime".to_owned()))
+            }
+            None => None,
+        };
+        settings.request.allow = allow;
         let request = &mut settings.request;
         let by_lock = match &request.lock {
             LockUse::Input { .. } => true,
@@ -204,7 +247,11 @@ impl Settings {
 }
 
 /// Where a build keeps what others can use.
-fn cache_place(args: CacheArgs, environment: &Environment, warnings: &mut Vec<String>) -> Place {
+pub(crate) fn cache_place(
+    args: CacheArgs,
+    environment: &Environment,
+    warnings: &mut Vec<String>,
+) -> Place {
     let CacheArgs { folder, off } = args;
     let scratch = environment.scratch();
     if off {
@@ -481,7 +528,7 @@ fn runner(
             engine_args: engine_arg,
             env: environment.env.clone(),
             scratch: environment.scratch(),
-            process: format!("{}:{}", host(), std::process::id()),
+            process: process(),
         }));
     }
     let python = match python {
@@ -525,6 +572,11 @@ fn pyenv(environment: &Environment, version: &str) -> Option<String> {
         .collect();
     found.sort();
     found.pop()?.1.to_str().map(str::to_owned)
+}
+
+/// What stands for this process among all that use an engine.
+pub(crate) fn process() -> String {
+    format!("{}:{}", host(), std::process::id())
 }
 
 /// This machine's name, which parts its containers from those of others on one engine.

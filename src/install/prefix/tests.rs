@@ -49,7 +49,7 @@ fn put(tree: &mut Tree, name: &str, text: &str) {
 }
 
 fn installed(prefix: Tree, interpreter: &Interpreter) -> Result<Installed, Error> {
-    let layout = Layout::new("/usr/local", interpreter, None).unwrap();
+    let layout = Layout::new(None, interpreter, None).unwrap();
     install_prefix(prefix, "/install", interpreter, &layout)
 }
 

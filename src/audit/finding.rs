@@ -1,0 +1,457 @@
+//! What the audit has to say.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::code::Damaged;
+use crate::tree::{Distribution, RelPath};
+
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Good to know.
+    Note,
+    /// It may break something.
+    Warning,
+    /// It will not work: nothing is written.
+    Error,
+}
+
+/// One thing that the user should know of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Finding {
+    /// How much it matters.
+    pub severity: Severity,
+    /// What it is.
+    #[serde(flatten)]
+    pub problem: Problem,
+    /// The file that it is about, in the prefix.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<RelPath>,
+    /// How many more files of the distribution it is about.
+    #[serde(default)]
+    pub others: usize,
+    /// The distribution that brought it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distribution: Option<Distribution>,
+    /// Who wants that distribution: a line that the user wrote, or another distribution.
+    #[serde(default)]
+    pub required_by: Vec<String>,
+    /// Whether it would be an error, had the user not allowed it.
+    #[serde(default)]
+    pub allowed: bool,
+}
+
+/// What a finding is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Problem {
+    /// Several distributions brought the same path; one of them has overwritten the others (H39).
+    Conflict {
+        /// The distributions.
+        distributions: Vec<Distribution>,
+        /// Whether each brought the same bytes.
+        equal: bool,
+    },
+    /// Another path differs only in case: a file system that ignores case holds one of them (H38).
+    CaseCollision {
+        /// The other.
+        other: RelPath,
+    },
+    /// Distributions whose files were made here, from source: what a compiler makes is not
+    /// promised to be the same twice.
+    BuiltHere {
+        /// The distributions.
+        distributions: Vec<String>,
+    },
+    /// The builder has another Python than the runtime (H9).
+    WrongPython {
+        /// The builder's version.
+        builder: String,
+        /// The runtime's.
+        runtime: String,
+    },
+    /// Native code for another machine (H12).
+    WrongMachine {
+        /// What it is for.
+        machine: String,
+        /// What the runtime is.
+        runtime: String,
+    },
+    /// Native code for another C library (H11).
+    WrongLibc {
+        /// What it wants.
+        library: String,
+        /// What the runtime has.
+        runtime: String,
+    },
+    /// The runtime's Python does not search the folder that distributions lie in (H2).
+    NotSearched {
+        /// The folder.
+        folder: String,
+        /// Those that it searches.
+        searched: Vec<String>,
+    },
+    /// A library that the dynamic loader does not find (H13).
+    MissingLibrary {
+        /// Its name.
+        library: String,
+        /// The runtime's package that has it, if that is known.
+        package: Option<String>,
+        /// Where in the prefix there is one of that name, which the loader does not search.
+        elsewhere: Option<RelPath>,
+    },
+    /// Versions of symbols that a library of the runtime does not define (H10).
+    MissingVersion {
+        /// The library.
+        library: String,
+        /// The versions.
+        versions: Vec<String>,
+        /// What is there: the newest version of the kind, if there is one.
+        newest: Option<String>,
+    },
+    /// An extension module that the runtime's Python does not look for (H9).
+    NotImported {
+        /// How its name ends.
+        suffix: String,
+        /// How names end that are looked for.
+        suffixes: Vec<String>,
+    },
+    /// A wheel for a newer Python than the runtime's.
+    OldPython {
+        /// The tag of the wheel.
+        tag: String,
+        /// The runtime's version.
+        runtime: String,
+    },
+    /// A distribution that is not for the runtime's Python.
+    RequiresPython {
+        /// Its `Requires-Python`.
+        requires: String,
+        /// The runtime's version.
+        runtime: String,
+    },
+    /// A module of the standard library that the runtime's Python lacks (H29).
+    MissingModule {
+        /// The module.
+        module: String,
+        /// What has it instead, if something does.
+        instead: Option<String>,
+    },
+    /// A script whose interpreter is not in the runtime (H7).
+    MissingInterpreter {
+        /// The interpreter.
+        interpreter: String,
+    },
+    /// A `.pth` file that names a folder that is not there.
+    PathFile {
+        /// The folder.
+        folder: String,
+    },
+    /// A `Requires-Dist` that nothing in the prefix meets.
+    UnmetRequirement {
+        /// What is required.
+        requires: String,
+        /// The version that there is, if it is the wrong one.
+        has: Option<String>,
+    },
+    /// A module that is called as one of the standard library (H32).
+    ShadowsStandard {
+        /// The module.
+        module: String,
+    },
+    /// A link that leads nowhere in the runtime (H37).
+    DanglingLink {
+        /// Where it leads.
+        target: String,
+    },
+    /// Something that still names a folder of the builder.
+    BuildFolder {
+        /// The folder.
+        folder: String,
+    },
+    /// Credentials that this build used (H25).
+    Secret,
+    /// Native code that cannot be read.
+    DamagedCode {
+        /// What is wrong with it.
+        reason: Damaged,
+    },
+}
+
+impl Problem {
+    /// The name of its kind, by which it can be allowed.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Conflict { .. } => "conflict",
+            Self::CaseCollision { .. } => "case-collision",
+            Self::BuiltHere { .. } => "built-here",
+            Self::WrongPython { .. } => "wrong-python",
+            Self::WrongMachine { .. } => "wrong-machine",
+            Self::WrongLibc { .. } => "wrong-libc",
+            Self::NotSearched { .. } => "not-searched",
+            Self::MissingLibrary { .. } => "missing-library",
+            Self::MissingVersion { .. } => "missing-version",
+            Self::NotImported { .. } => "not-imported",
+            Self::OldPython { .. } => "old-python",
+            Self::RequiresPython { .. } => "requires-python",
+            Self::MissingModule { .. } => "missing-module",
+            Self::MissingInterpreter { .. } => "missing-interpreter",
+            Self::PathFile { .. } => "path-file",
+            Self::UnmetRequirement { .. } => "unmet-requirement",
+            Self::ShadowsStandard { .. } => "shadows-standard",
+            Self::DanglingLink { .. } => "dangling-link",
+            Self::BuildFolder { .. } => "build-folder",
+            Self::Secret => "secret",
+            Self::DamagedCode { .. } => "damaged-code",
+        }
+    }
+
+    /// The kinds of all findings that can be errors.
+    pub const ERRORS: [&str; 15] = [
+        "damaged-code",
+        "missing-interpreter",
+        "missing-library",
+        "missing-module",
+        "missing-version",
+        "not-imported",
+        "not-searched",
+        "old-python",
+        "path-file",
+        "requires-python",
+        "secret",
+        "unmet-requirement",
+        "wrong-libc",
+        "wrong-machine",
+        "wrong-python",
+    ];
+
+    /// What it is about besides its kind: what `--allow KIND:SUBJECT` names.
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        match self {
+            Self::MissingLibrary { library, .. }
+            | Self::MissingVersion { library, .. }
+            | Self::WrongLibc { library, .. } => Some(library),
+            Self::MissingModule { module, .. } | Self::ShadowsStandard { module } => Some(module),
+            Self::MissingInterpreter { interpreter } => Some(interpreter),
+            Self::UnmetRequirement { requires, .. } => Some(requires),
+            Self::PathFile { folder } | Self::BuildFolder { folder } => Some(folder),
+            _ => None,
+        }
+    }
+}
+
+impl Finding {
+    /// A finding about no file and no distribution.
+    #[must_use]
+    pub fn about(severity: Severity, problem: Problem) -> Self {
+        Self::new(severity, problem)
+    }
+
+    /// Makes a warning of an error that the user allows.
+    pub fn allow(&mut self, allowed: &[String]) {
+        let is_allowed = || allowed.iter().any(|allowed| self.is_named(allowed));
+        if self.severity == Severity::Error && is_allowed() {
+            self.severity = Severity::Warning;
+            self.allowed = true;
+        }
+    }
+
+    pub(super) fn new(severity: Severity, problem: Problem) -> Self {
+        Self {
+            severity,
+            problem,
+            path: None,
+            others: 0,
+            distribution: None,
+            required_by: Vec::new(),
+            allowed: false,
+        }
+    }
+
+    pub(super) fn at(mut self, path: &RelPath) -> Self {
+        self.path = Some(path.clone());
+        self
+    }
+
+    pub(super) fn of(mut self, distribution: Option<&Distribution>) -> Self {
+        self.distribution = distribution.cloned();
+        self
+    }
+
+    /// Whether it is what the user allows: `missing-library`, or `missing-library:libfoo.so.1`.
+    #[must_use]
+    pub fn is_named(&self, allowed: &str) -> bool {
+        let (kind, subject) = match allowed.split_once(':') {
+            Some((kind, subject)) => (kind, Some(subject)),
+            None => (allowed, None),
+        };
+        kind == self.problem.kind()
+            && subject.is_none_or(|subject| {
+                self.problem.subject() == Some(subject)
+                    || self
+                        .distribution
+                        .as_ref()
+                        .is_some_and(|one| one.name == subject)
+            })
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(distribution) = &self.distribution {
+            write!(f, "{distribution}")?;
+            if !self.required_by.is_empty() {
+                write!(f, " (for {})", self.required_by.join(", "))?;
+            }
+            f.write_str(": ")?;
+        }
+        if let Some(path) = &self.path {
+            write!(f, "`{path}`")?;
+            match self.others {
+                0 => {}
+                1 => f.write_str(" and another file")?,
+                others => write!(f, " and {others} other files")?,
+            }
+            f.write_str(" ")?;
+        }
+        self.problem.fmt(f)
+    }
+}
+
+/// As the end of a sentence that begins with the file, if there is one.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Conflict {
+                distributions,
+                equal,
+            } => {
+                let names: Vec<_> = distributions.iter().map(ToString::to_string).collect();
+                let names = names.join(" and ");
+                let what = if *equal {
+                    "the files are equal"
+                } else {
+                    "one has overwritten the other"
+                };
+                write!(f, "is brought by {names}: {what}")
+            }
+            Self::CaseCollision { other } => write!(
+                f,
+                "differs from `{other}` only in case: not every file system holds both"
+            ),
+            Self::BuiltHere { distributions } => write!(
+                f,
+                "built from source: {}; their bytes may differ from build to build",
+                distributions.join(", ")
+            ),
+            Self::WrongPython { builder, runtime } => write!(
+                f,
+                "the builder has Python {builder}, and the runtime has {runtime}"
+            ),
+            Self::WrongMachine { machine, runtime } => {
+                write!(f, "is for {machine}, and the runtime is {runtime}")
+            }
+            Self::WrongLibc { library, runtime } => {
+                write!(f, "is made for `{library}`, and the runtime has {runtime}")
+            }
+            Self::NotSearched { folder, searched } => write!(
+                f,
+                "the runtime's Python does not search `{folder}`; it searches {}",
+                searched.join(", ")
+            ),
+            Self::MissingLibrary {
+                library,
+                package,
+                elsewhere,
+            } => {
+                write!(f, "needs `{library}`, which the runtime lacks")?;
+                match (elsewhere, package) {
+                    (Some(path), _) => {
+                        write!(f, "; there is `{path}`, where the loader does not look")
+                    }
+                    (None, Some(package)) => write!(f, "; its package `{package}` has it"),
+                    (None, None) => Ok(()),
+                }
+            }
+            Self::MissingVersion {
+                library,
+                versions,
+                newest,
+            } => {
+                let versions = versions.join(", ");
+                write!(f, "needs {versions} of `{library}`, and the runtime's ")?;
+                match newest {
+                    Some(newest) => write!(f, "goes up to {newest}"),
+                    None => f.write_str("has none of that kind"),
+                }
+            }
+            problem => problem.fmt_code(f),
+        }
+    }
+}
+
+impl Problem {
+    /// The same, of what is about code and its surroundings rather than about files.
+    fn fmt_code(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotImported { suffix, suffixes } => write!(
+                f,
+                "ends in `{suffix}`, which the runtime's Python does not import: it looks for {}",
+                suffixes.join(", ")
+            ),
+            Self::OldPython { tag, runtime } => write!(
+                f,
+                "its wheel is for `{tag}`, and the runtime has Python {runtime}"
+            ),
+            Self::RequiresPython { requires, runtime } => {
+                write!(
+                    f,
+                    "requires Python {requires}, and the runtime has {runtime}"
+                )
+            }
+            Self::MissingModule { module, instead } => {
+                write!(f, "imports `{module}`, which ")?;
+                match instead {
+                    Some(name) if name == module => f.write_str("is not in the prefix"),
+                    Some(name) => write!(f, "is not there, and neither is `{name}`, which has it"),
+                    None => f.write_str("the runtime's standard library lacks"),
+                }
+            }
+            Self::MissingInterpreter { interpreter } => {
+                write!(
+                    f,
+                    "is a script for `{interpreter}`, which is not in the runtime"
+                )
+            }
+            Self::PathFile { folder } => {
+                write!(f, "adds `{folder}` to the search path, which is not there")
+            }
+            Self::UnmetRequirement { requires, has } => {
+                write!(f, "requires `{requires}`, ")?;
+                match has {
+                    Some(version) => write!(f, "and there is {version}"),
+                    None => f.write_str("which is not there"),
+                }
+            }
+            Self::ShadowsStandard { module } => write!(
+                f,
+                "has the name of the standard library's `{module}`, which comes first"
+            ),
+            Self::DanglingLink { target } => write!(f, "leads to `{target}`, which is not there"),
+            Self::BuildFolder { folder } => {
+                write!(f, "names `{folder}`, a folder of the builder")
+            }
+            Self::Secret => f.write_str("holds credentials that this build used"),
+            Self::DamagedCode { reason } => write!(f, "cannot be loaded: {reason}"),
+            // Told above.
+            _ => f.write_str(self.kind()),
+        }
+    }
+}

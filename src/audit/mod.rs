@@ -1,0 +1,420 @@
+//! What a tree has to fear in the runtime: findings.
+//!
+//! An error means that something would not work there, and nothing is written; a warning may mean that,
+//! and a note is good to know. What only the runtime can tell is told if one is named.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::install::Described;
+use crate::layout::Layout;
+use crate::runtime::{Runtime, normal};
+use crate::target::MarkerEnvironment;
+use crate::tree::{Content, Distribution, Entry, Node, RelPath, Tree};
+
+mod finding;
+mod native;
+mod python;
+
+pub use finding::{Finding, Problem, Severity};
+
+/// What is audited.
+#[derive(Debug)]
+pub struct Subject<'a> {
+    /// The prefix.
+    pub tree: &'a Tree,
+    /// Where it will lie.
+    pub layout: &'a Layout,
+    /// Of the paths that several distributions brought, those that each brought with the same bytes.
+    pub equal: &'a BTreeSet<RelPath>,
+    /// What is known of the distributions in it.
+    pub described: &'a [Described],
+    /// The values of the environment markers.
+    pub markers: &'a MarkerEnvironment,
+    /// Whether what distributions require was left out on purpose.
+    pub no_deps: bool,
+    /// The runtime, if there is one.
+    pub runtime: Option<&'a Runtime>,
+    /// Credentials that this build used.
+    pub secrets: &'a [String],
+    /// What the user knows better: kinds of findings, each perhaps with what it is about.
+    pub allowed: &'a [String],
+}
+
+/// Looks at a tree as a whole. The findings that matter most come first.
+#[must_use]
+pub fn audit(subject: &Subject<'_>) -> Vec<Finding> {
+    let mut findings = conflicts(subject);
+    findings.extend(case_collisions(subject.tree).into_iter().map(|(a, b)| {
+        let owner = subject.tree.get(&b).and_then(|entry| entry.owners.first());
+        let problem = Problem::CaseCollision { other: a };
+        Finding::new(Severity::Warning, problem)
+            .at(&b)
+            .of(owner.map(|owner| &**owner))
+    }));
+    findings.extend(built_here(subject));
+    findings.extend(secrets(subject));
+    findings.extend(python::requirements(subject));
+    findings.extend(python::path_files(subject));
+    if let Some(runtime) = subject.runtime {
+        findings.extend(not_searched(subject, runtime));
+        findings.extend(dangling_links(subject, runtime));
+        findings.extend(python::audit(subject, runtime));
+        findings.extend(python::scripts(subject, runtime));
+        let native = native::find(subject);
+        findings.extend(native::audit(subject, runtime, &native));
+    }
+    let mut findings = together(findings);
+    for finding in &mut findings {
+        finding.allow(subject.allowed);
+    }
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    findings
+}
+
+/// Makes one finding of those that say the same of several files of one distribution.
+fn together(findings: Vec<Finding>) -> Vec<Finding> {
+    let mut merged: Vec<Finding> = Vec::new();
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    for finding in findings {
+        let about = (&finding.problem, &finding.severity, &finding.distribution);
+        let key = serde_json::to_string(&about).unwrap_or_default();
+        // What is about one path, or none, stands by itself.
+        let is_one = finding.distribution.is_none() || finding.path.is_none();
+        match places.get(&key).map(|at| &mut merged[*at]) {
+            Some(there) if !is_one => there.others += 1 + finding.others,
+            Some(there) if *there == finding => {}
+            _ => {
+                places.insert(key, merged.len());
+                merged.push(finding);
+            }
+        }
+    }
+    merged
+}
+
+/// The line of a Dockerfile that installs the packages that a runtime lacks, by what its distribution
+/// uses; nothing if none is lacking, or nobody knows which.
+#[must_use]
+pub fn remedy(findings: &[Finding], runtime: &Runtime) -> Option<String> {
+    let packages = packages(findings);
+    let names = packages.iter().cloned().collect::<Vec<_>>().join(" ");
+    if names.is_empty() {
+        return None;
+    }
+    Some(match runtime.facts.os.id.as_str() {
+        "alpine" => format!("RUN apk add --no-cache {names}"),
+        _ => format!(
+            "RUN apt-get update && apt-get install -y --no-install-recommends {names} && rm -rf /var/lib/apt/lists/*"
+        ),
+    })
+}
+
+/// The packages that have what is missing, of errors that were not allowed too.
+#[must_use]
+pub fn packages(findings: &[Finding]) -> BTreeSet<String> {
+    let missing = findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Error || finding.allowed);
+    let packages = missing.filter_map(|finding| match &finding.problem {
+        Problem::MissingLibrary { package, .. } => package.clone(),
+        _ => None,
+    });
+    packages.collect()
+}
+
+/// Why an artifact would not work in its runtime.
+#[derive(Debug, thiserror::Error)]
+#[error("it would not work in `{runtime}`: {}", count(findings))]
+pub struct Unfit {
+    /// The runtime.
+    pub runtime: String,
+    /// What was found, errors first.
+    pub findings: Vec<Finding>,
+    /// The line of a Dockerfile that would help, see [`remedy`].
+    pub remedy: Option<String>,
+    /// The packages that it installs.
+    pub packages: BTreeSet<String>,
+}
+
+impl Unfit {
+    /// Made of findings if there is an error among them.
+    #[must_use]
+    pub fn of(findings: Vec<Finding>, runtime: &Runtime) -> Option<Self> {
+        let is_error = |finding: &Finding| finding.severity == Severity::Error;
+        findings.iter().any(is_error).then(|| Self {
+            runtime: runtime.name.clone(),
+            remedy: remedy(&findings, runtime),
+            packages: packages(&findings),
+            findings,
+        })
+    }
+}
+
+/// How many errors there are.
+fn count(findings: &[Finding]) -> String {
+    let errors = findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Error);
+    match errors.count() {
+        1 => "1 error".to_owned(),
+        count => format!("{count} errors"),
+    }
+}
+
+fn owner(entry: &Entry) -> Option<&Distribution> {
+    entry.owners.first().map(|owner| &**owner)
+}
+
+fn conflicts(subject: &Subject<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (path, entry) in subject.tree.iter() {
+        if entry.owners.len() < 2 || matches!(entry.node, Node::Dir) {
+            continue;
+        }
+        let mut distributions: Vec<_> =
+            entry.owners.iter().map(|owner| (**owner).clone()).collect();
+        distributions.sort();
+        let equal = subject.equal.contains(path);
+        let severity = if equal {
+            Severity::Note
+        } else {
+            Severity::Warning
+        };
+        let problem = Problem::Conflict {
+            distributions,
+            equal,
+        };
+        findings.push(Finding::new(severity, problem).at(path));
+    }
+    findings
+}
+
+/// What a compiler made here, and what of it names folders of the builder.
+fn built_here(subject: &Subject<'_>) -> Vec<Finding> {
+    let built: BTreeSet<&Distribution> = subject
+        .described
+        .iter()
+        .filter(|one| one.built_here)
+        .map(|one| &one.distribution)
+        .collect();
+    let mut findings = Vec::new();
+    if !built.is_empty() {
+        let problem = Problem::BuiltHere {
+            distributions: built.iter().map(|one| one.name.clone()).collect(),
+        };
+        findings.push(Finding::new(Severity::Warning, problem));
+    }
+    for (path, entry) in subject.tree.iter() {
+        let Node::File {
+            content: Content::Member(member),
+            ..
+        } = &entry.node
+        else {
+            continue;
+        };
+        let folder = member
+            .code
+            .as_ref()
+            .and_then(|code| code.build_folder.clone());
+        if let Some(folder) = folder
+            && let Some(owner) = owner(entry).filter(|owner| built.contains(owner))
+        {
+            let problem = Problem::BuildFolder { folder };
+            findings.push(
+                Finding::new(Severity::Warning, problem)
+                    .at(path)
+                    .of(Some(owner)),
+            );
+        }
+    }
+    findings
+}
+
+/// Credentials in what this build made: what came from elsewhere with its hash cannot hold them.
+fn secrets(subject: &Subject<'_>) -> Vec<Finding> {
+    // What is short is found anywhere.
+    let secrets: Vec<_> = subject
+        .secrets
+        .iter()
+        .filter(|secret| secret.len() >= 6)
+        .collect();
+    if secrets.is_empty() {
+        return Vec::new();
+    }
+    let finders: Vec<_> = secrets
+        .iter()
+        .map(|secret| memchr::memmem::Finder::new(secret.as_bytes()))
+        .collect();
+    let made = |distribution: &Distribution| {
+        let mut described = subject.described.iter();
+        described.any(|one| one.built_here && one.distribution == *distribution)
+    };
+    let mut findings = Vec::new();
+    for (path, entry) in subject.tree.iter() {
+        let Node::File { content, .. } = &entry.node else {
+            continue;
+        };
+        if matches!(content, Content::Member(_)) && !entry.owners.iter().any(|owner| made(owner)) {
+            continue;
+        }
+        let Ok(bytes) = content.read() else { continue };
+        if finders.iter().any(|finder| finder.find(&bytes).is_some()) {
+            let finding = Finding::new(Severity::Error, Problem::Secret);
+            findings.push(finding.at(path).of(owner(entry)));
+        }
+    }
+    findings
+}
+
+/// Whether the runtime's Python looks where distributions lie.
+fn not_searched(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> {
+    let dest = subject.layout.dest.trim_end_matches('/');
+    let searched = &runtime.python.site_packages;
+    let sites: BTreeSet<&RelPath> = [&subject.layout.purelib, &subject.layout.platlib].into();
+    let findings = sites.into_iter().filter_map(|site| {
+        subject.tree.get(site)?;
+        let folder = format!("{dest}/{site}");
+        let real = runtime.facts.real(&folder);
+        if searched
+            .iter()
+            .any(|one| *one == folder || runtime.facts.real(one) == real)
+        {
+            return None;
+        }
+        let problem = Problem::NotSearched {
+            folder,
+            searched: searched.clone(),
+        };
+        Some(Finding::new(Severity::Error, problem))
+    });
+    findings.collect()
+}
+
+/// Links to what is neither in the prefix nor in the runtime, as far as that is known.
+fn dangling_links(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> {
+    let dest = subject.layout.dest.trim_end_matches('/');
+    let mut findings = Vec::new();
+    for (path, entry) in subject.tree.iter() {
+        let Node::Symlink { target } = &entry.node else {
+            continue;
+        };
+        let folder = path
+            .parent()
+            .map_or_else(String::new, |parent| format!("/{parent}"));
+        let to = if target.starts_with('/') {
+            normal(target)
+        } else {
+            normal(&format!("{dest}{folder}/{target}"))
+        };
+        let inside = to
+            .strip_prefix(dest)
+            .map(|path| path.trim_start_matches('/'));
+        let inside = inside.and_then(|inside| RelPath::new(inside).ok());
+        let is_there = inside.is_some_and(|inside| subject.tree.get(&inside).is_some())
+            || runtime.facts.has_program(&to)
+            || runtime.facts.library(&to).is_some();
+        if !is_there {
+            let problem = Problem::DanglingLink {
+                target: target.clone(),
+            };
+            findings.push(
+                Finding::new(Severity::Warning, problem)
+                    .at(path)
+                    .of(owner(entry)),
+            );
+        }
+    }
+    findings
+}
+
+/// Paths that differ only in case, each with the one before it. What lies below a folder that
+/// collides is not listed again.
+#[must_use]
+pub fn case_collisions(tree: &Tree) -> Vec<(RelPath, RelPath)> {
+    let mut seen: BTreeMap<String, &RelPath> = BTreeMap::new();
+    let mut collisions = Vec::new();
+    for (path, _) in tree.iter() {
+        let folded = path.as_str().to_lowercase();
+        if let Some(other) = seen.get(&folded) {
+            if other.parent() == path.parent() {
+                collisions.push(((*other).clone(), path.clone()));
+            }
+        } else {
+            seen.insert(folded, path);
+        }
+    }
+    collisions
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::tree::Entry;
+
+    fn file(owners: &[&str]) -> Entry {
+        Entry {
+            node: Node::File {
+                content: Vec::new().into(),
+                executable: false,
+            },
+            owners: owners
+                .iter()
+                .map(|name| {
+                    Arc::new(Distribution {
+                        name: (*name).to_owned(),
+                        version: "1".to_owned(),
+                    })
+                })
+                .collect(),
+        }
+    }
+
+    fn path(path: &str) -> RelPath {
+        RelPath::new(path).unwrap()
+    }
+
+    /// H38 and H39.
+    #[test]
+    fn collisions_and_conflicts_are_found() {
+        let mut tree = Tree::new();
+        for (name, owners) in [
+            ("a/Foo.py", &["x"][..]),
+            ("a/foo.py", &["x"]),
+            ("B/one", &["x"]),
+            ("b/one", &["x"]),
+            ("c", &["y", "x"]),
+            ("d", &["y", "x"]),
+        ] {
+            tree.insert_entry(path(name), file(owners)).unwrap();
+        }
+        let layout = Layout {
+            dest: "/usr/local".to_owned(),
+            purelib: path("lib"),
+            platlib: path("lib"),
+            script_python: "/usr/local/bin/python3".to_owned(),
+        };
+        let subject = Subject {
+            tree: &tree,
+            layout: &layout,
+            equal: &BTreeSet::from([path("d")]),
+            described: &[],
+            markers: &MarkerEnvironment::default(),
+            no_deps: false,
+            runtime: None,
+            secrets: &[],
+            allowed: &[],
+        };
+        let shown: Vec<_> = audit(&subject).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            shown,
+            [
+                "`c` is brought by x 1 and y 1: one has overwritten the other",
+                "x 1: `a/foo.py` differs from `a/Foo.py` only in case: not every file system holds both",
+                "`b` differs from `B` only in case: not every file system holds both",
+                "`d` is brought by x 1 and y 1: the files are equal",
+            ]
+        );
+    }
+}

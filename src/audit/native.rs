@@ -1,0 +1,563 @@
+//! Native code: whether the runtime's dynamic loader finds what it needs.
+//!
+//! Looked at is what is loaded by itself, extension modules and programs, each with all that it comes to,
+//! in the order of the loader and with its rules: an RPATH counts for what is loaded further down, a
+//! RUNPATH does not, and a library that is loaded already is not searched for again.
+//!
+//! <https://man7.org/linux/man-pages/man8/ld.so.8.html>
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use super::Subject;
+use super::finding::{Finding, Problem, Severity};
+use crate::code::{Code, Damaged, Elf};
+use crate::runtime::{Family, Runtime, normal};
+use crate::tree::{Content, Distribution, Node, RelPath};
+
+/// Libraries that a host puts into containers, as its drivers have them.
+const INJECTED: [&str; 9] = [
+    "libcuda.so.1",
+    "libcudadebugger.so.1",
+    "libnvcuvid.so.1",
+    "libnvidia-encode.so.1",
+    "libnvidia-ml.so.1",
+    "libnvidia-opticalflow.so.1",
+    "libnvidia-ptxjitcompiler.so.1",
+    "libnvoptix.so.1",
+    "libamdhip64.so",
+];
+
+/// As many objects as one load root may come to.
+const MAX_OBJECTS: usize = 4096;
+
+/// Native code of the prefix.
+pub(super) struct Native<'a> {
+    path: &'a RelPath,
+    owner: Option<&'a Distribution>,
+    code: Arc<Code>,
+}
+
+/// All native code of a tree.
+pub(super) fn find<'a>(subject: &Subject<'a>) -> Vec<Native<'a>> {
+    let mut found = Vec::new();
+    for (path, entry) in subject.tree.iter() {
+        let Node::File { content, .. } = &entry.node else {
+            continue;
+        };
+        let code = match content {
+            Content::Member(member) => member.code.clone(),
+            // pip's prefix, or what was changed here.
+            content => read(path, content).map(Arc::new),
+        };
+        if let Some(code) = code.filter(|code| code.elf.is_some()) {
+            found.push(Native {
+                path,
+                owner: entry.owners.first().map(|owner| &**owner),
+                code,
+            });
+        }
+    }
+    found
+}
+
+fn read(path: &RelPath, content: &Content) -> Option<Code> {
+    use std::io::Read as _;
+    let mut start = [0; 4];
+    content.open().ok()?.read_exact(&mut start).ok()?;
+    (start == *b"\x7fELF")
+        .then(|| content.read().ok())?
+        .map(|bytes| Code::of(path.as_str(), &bytes))
+}
+
+/// What native code needs that is not there.
+pub(super) fn audit(
+    subject: &Subject<'_>,
+    runtime: &Runtime,
+    native: &[Native<'_>],
+) -> Vec<Finding> {
+    let world = World::new(subject, runtime, native);
+    let mut findings = world.machines(native);
+    let process = world.process();
+    for one in native {
+        let Some(role) = world.role(one) else {
+            continue;
+        };
+        match one.code.elf.as_ref() {
+            Some(Ok(elf)) if elf.loadable && Some(elf.machine) == runtime.facts.machine => {
+                findings.extend(world.load(one, elf, role, &process));
+            }
+            Some(Err(reason)) => findings.push(damaged(one, *reason)),
+            _ => {}
+        }
+    }
+    findings
+}
+
+fn damaged(one: &Native<'_>, reason: Damaged) -> Finding {
+    // What is no module may be meant to be broken: tools that read ELF bring such files.
+    let severity =
+        if one.path.as_str().contains(".cpython-") || one.path.as_str().contains(".abi3.") {
+            Severity::Error
+        } else {
+            Severity::Warning
+        };
+    let problem = Problem::DamagedCode { reason };
+    Finding::new(severity, problem).at(one.path).of(one.owner)
+}
+
+/// How native code comes to be loaded by itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// Imported by Python.
+    Module,
+    /// Run.
+    Program,
+    /// Perhaps opened by name, perhaps by others.
+    Library,
+}
+
+/// An object that was loaded.
+struct Object<'w> {
+    /// Its path in the runtime, links followed.
+    path: String,
+    elf: &'w Elf,
+    /// Whether it lies in the prefix.
+    is_ours: bool,
+    /// What loaded it.
+    by: Option<usize>,
+}
+
+/// Everything that the loader can see.
+struct World<'w> {
+    runtime: &'w Runtime,
+    /// The native code of the prefix by its path in the runtime.
+    ours: BTreeMap<String, &'w Elf>,
+    /// The links of the prefix, by their paths in the runtime.
+    links: BTreeMap<String, String>,
+    /// The native code of the prefix by its name, and by the name under which it is needed.
+    names: BTreeMap<&'w str, &'w RelPath>,
+    dest: &'w str,
+    sites: Vec<&'w RelPath>,
+}
+
+impl<'w> World<'w> {
+    fn new(subject: &'w Subject<'_>, runtime: &'w Runtime, native: &'w [Native<'_>]) -> Self {
+        let dest = subject.layout.dest.trim_end_matches('/');
+        let mut ours = BTreeMap::new();
+        let mut names = BTreeMap::new();
+        for one in native {
+            if let Some(Ok(elf)) = &one.code.elf {
+                ours.insert(format!("{dest}/{}", one.path), elf);
+                names.entry(one.path.name()).or_insert(one.path);
+                if let Some(soname) = &elf.soname {
+                    names.entry(soname.as_str()).or_insert(one.path);
+                }
+            }
+        }
+        let links = subject
+            .tree
+            .iter()
+            .filter_map(|(path, entry)| match &entry.node {
+                Node::Symlink { target } => Some((format!("{dest}/{path}"), target.clone())),
+                _ => None,
+            });
+        Self {
+            runtime,
+            ours,
+            links: links.collect(),
+            names,
+            dest,
+            sites: vec![&subject.layout.purelib, &subject.layout.platlib],
+        }
+    }
+
+    /// Native code for another machine. Some distributions bring code for several: one that has any for
+    /// the runtime's knows what it does.
+    fn machines(&self, native: &[Native<'_>]) -> Vec<Finding> {
+        let Some(machine) = self.runtime.facts.machine else {
+            return Vec::new();
+        };
+        let mut foreign: BTreeMap<Option<&Distribution>, Vec<(&Native<'_>, &Elf)>> =
+            BTreeMap::new();
+        let mut at_home = BTreeSet::new();
+        for one in native {
+            match one.code.elf.as_ref() {
+                Some(Ok(elf)) if elf.loadable && elf.machine != machine => {
+                    foreign.entry(one.owner).or_default().push((one, elf));
+                }
+                Some(Ok(elf)) if elf.loadable => drop(at_home.insert(one.owner)),
+                _ => {}
+            }
+        }
+        let findings = foreign.into_iter().map(|(owner, files)| {
+            let (first, elf) = files[0];
+            let severity = if at_home.contains(&owner) {
+                Severity::Note
+            } else {
+                Severity::Error
+            };
+            let problem = Problem::WrongMachine {
+                machine: elf.machine.to_string(),
+                runtime: machine.to_string(),
+            };
+            let mut finding = Finding::new(severity, problem).at(first.path).of(owner);
+            finding.others = files.len() - 1;
+            finding
+        });
+        findings.collect()
+    }
+
+    /// How a file comes to be loaded; nothing for one that only others load.
+    fn role(&self, one: &Native<'_>) -> Option<Role> {
+        let path = one.path.as_str();
+        if path.starts_with("bin/") {
+            return Some(Role::Program);
+        }
+        let below = self.sites.iter().find_map(|site| one.path.below(site))?;
+        let (folder, name) = below.rsplit_once('/').unwrap_or(("", below));
+        let is_name =
+            |part: &str| !part.is_empty() && part.chars().all(|c| c == '_' || c.is_alphanumeric());
+        if !folder.is_empty() && !folder.split('/').all(is_name) {
+            // `numpy.libs` and its like.
+            return None;
+        }
+        let stem = self.runtime.python.suffixes.iter().find_map(|suffix| {
+            let stem = name.strip_suffix(suffix.as_str())?;
+            is_name(stem).then_some((stem, suffix))
+        });
+        match stem {
+            Some((stem, suffix)) if suffix == ".so" && stem.starts_with("lib") => {
+                Some(Role::Library)
+            }
+            Some(_) => Some(Role::Module),
+            None => None,
+        }
+    }
+
+    /// What is loaded whenever the interpreter runs: names, and the program itself as the first object.
+    fn process(&self) -> Vec<Object<'w>> {
+        let python = &self.runtime.python;
+        let mut objects = vec![Object {
+            path: self.runtime.facts.real(&python.executable),
+            elf: &python.elf,
+            is_ours: false,
+            by: None,
+        }];
+        let mut known = BTreeMap::new();
+        let _ = self.close(&mut objects, 0, &mut known);
+        objects
+    }
+
+    /// Loads what a file needs, and what that needs; returns what is not found: the object that needs it,
+    /// and the name.
+    fn close(
+        &self,
+        objects: &mut Vec<Object<'w>>,
+        from: usize,
+        known: &mut BTreeMap<String, Option<usize>>,
+    ) -> Vec<(usize, String)> {
+        let mut missing = Vec::new();
+        let mut todo = VecDeque::from([from]);
+        while let Some(index) = todo.pop_front() {
+            let needed: &'w [String] = &objects[index].elf.needed;
+            for name in needed {
+                if known.contains_key(name.as_str()) {
+                    continue;
+                }
+                match self.search(name, index, objects) {
+                    Some((path, elf, is_ours)) if objects.len() < MAX_OBJECTS => {
+                        // Under another name, it may be there already.
+                        let there = objects.iter().position(|object| object.path == path);
+                        let at = there.unwrap_or(objects.len());
+                        if there.is_none() {
+                            objects.push(Object {
+                                path,
+                                elf,
+                                is_ours,
+                                by: Some(index),
+                            });
+                            todo.push_back(at);
+                        }
+                        known.insert(name.clone(), Some(at));
+                        if let Some(soname) = &elf.soname {
+                            known.insert(soname.clone(), Some(at));
+                        }
+                    }
+                    _ => {
+                        known.insert(name.clone(), None);
+                        missing.push((index, name.clone()));
+                    }
+                }
+            }
+        }
+        missing
+    }
+
+    /// Looks for a library as the loader does for the object that needs it.
+    fn search(
+        &self,
+        name: &str,
+        wanted_by: usize,
+        objects: &[Object<'w>],
+    ) -> Option<(String, &'w Elf, bool)> {
+        let object = &objects[wanted_by];
+        if name.contains('/') {
+            return self.at(&self.expand(name, object));
+        }
+        let is_glibc = self.family() != Some(Family::Musl);
+        if object.elf.runpath.is_empty() || !is_glibc {
+            // Its own, and those of what loaded it, up to the program.
+            let chain = std::iter::successors(Some(wanted_by), |at| objects[*at].by);
+            let mut seen = BTreeSet::new();
+            for at in chain.chain([0]).filter(|at| seen.insert(*at)) {
+                let above = &objects[at];
+                let own = if is_glibc {
+                    &above.elf.rpath[..]
+                } else if above.elf.runpath.is_empty() {
+                    &above.elf.rpath
+                } else {
+                    &above.elf.runpath
+                };
+                if let Some(found) = self.in_folders(own, name, above) {
+                    return Some(found);
+                }
+            }
+        }
+        self.in_folders(&object.elf.runpath, name, object)
+            .or_else(|| self.at(self.runtime.facts.loader.cache.get(name)?))
+            .or_else(|| self.in_folders(&self.runtime.facts.loader.folders, name, object))
+    }
+
+    fn in_folders(
+        &self,
+        folders: &[String],
+        name: &str,
+        object: &Object<'_>,
+    ) -> Option<(String, &'w Elf, bool)> {
+        folders
+            .iter()
+            .find_map(|folder| self.at(&format!("{}/{name}", self.expand(folder, object))))
+    }
+
+    /// A search path with its variables filled in.
+    fn expand(&self, folder: &str, object: &Object<'_>) -> String {
+        if !folder.contains('$') {
+            return folder.to_owned();
+        }
+        let (origin, _) = object.path.rsplit_once('/').unwrap_or_default();
+        let lib = match self.runtime.facts.loader.folders.first() {
+            Some(first) => first.trim_start_matches("/usr").trim_start_matches('/'),
+            None => "lib",
+        };
+        let machine = object.elf.machine.to_string();
+        let mut expanded = folder.to_owned();
+        for (name, value) in [("ORIGIN", origin), ("LIB", lib), ("PLATFORM", &machine)] {
+            expanded = expanded.replace(&format!("${{{name}}}"), value);
+            expanded = expanded.replace(&format!("${name}"), value);
+        }
+        expanded
+    }
+
+    /// The library at a path of the runtime once the prefix is there, if it is for its machine.
+    fn at(&self, path: &str) -> Option<(String, &'w Elf, bool)> {
+        let mut path = normal(path);
+        let mut found = None;
+        for _ in 0..40 {
+            if let Some(elf) = self.ours.get(&path) {
+                found = Some((path, *elf, true));
+                break;
+            }
+            match self.links.get(&path) {
+                Some(target) if target.starts_with('/') => path = normal(target),
+                Some(target) => {
+                    let (folder, _) = path.rsplit_once('/').unwrap_or_default();
+                    path = normal(&format!("{folder}/{target}"));
+                }
+                None => {
+                    let (path, elf) = self.runtime.facts.library(&path)?;
+                    found = Some((path, elf, false));
+                    break;
+                }
+            }
+        }
+        // The loader passes over what is for another machine.
+        found.filter(|(_, elf, _)| Some(elf.machine) == self.runtime.facts.machine)
+    }
+
+    fn family(&self) -> Option<Family> {
+        self.runtime.facts.libc.as_ref().map(|libc| libc.family)
+    }
+
+    /// Loads a file with all that it comes to, and tells what is missing.
+    fn load(
+        &self,
+        one: &Native<'_>,
+        elf: &'w Elf,
+        role: Role,
+        process: &[Object<'w>],
+    ) -> Vec<Finding> {
+        let path = format!("{}/{}", self.dest, one.path);
+        let root = Object {
+            path,
+            elf,
+            is_ours: true,
+            by: None,
+        };
+        // A module comes into a process where the interpreter's libraries are.
+        let mut objects: Vec<Object<'w>> = match role {
+            Role::Program => Vec::new(),
+            Role::Module | Role::Library => process.iter().map(Object::again).collect(),
+        };
+        let mut known: BTreeMap<String, Option<usize>> = BTreeMap::new();
+        for (at, object) in objects.iter().enumerate() {
+            if let Some(soname) = &object.elf.soname {
+                known.insert(soname.clone(), Some(at));
+            }
+        }
+        let at = objects.len();
+        objects.push(root);
+        let missing = self.close(&mut objects, at, &mut known);
+        let mut findings: Vec<Finding> = missing
+            .into_iter()
+            // What the runtime's own libraries lack, it lacks without us.
+            .filter(|(by, _)| objects[*by].is_ours)
+            .map(|(_, library)| self.missing(one, role, library))
+            .collect();
+        if let Some(interpreter) = elf.interpreter.as_ref().filter(|_| role == Role::Program)
+            && self.runtime.facts.library(interpreter).is_none()
+        {
+            let problem = Problem::MissingInterpreter {
+                interpreter: interpreter.clone(),
+            };
+            findings.push(
+                Finding::new(Severity::Error, problem)
+                    .at(one.path)
+                    .of(one.owner),
+            );
+        }
+        if self.family() != Some(Family::Musl) {
+            findings.extend(Self::versions(one, role, &objects, &known));
+        }
+        findings
+    }
+
+    /// The finding about a library that is not found.
+    fn missing(&self, one: &Native<'_>, role: Role, library: String) -> Finding {
+        let facts = &self.runtime.facts;
+        let of_libc = if library.starts_with("libc.musl-") || library.starts_with("ld-musl-") {
+            Some(Family::Musl)
+        } else if library == "libc.so.6" || library.starts_with("ld-linux") {
+            Some(Family::Glibc)
+        } else {
+            None
+        };
+        let at_best = if one.code.optional || role == Role::Library {
+            Severity::Warning
+        } else {
+            Severity::Error
+        };
+        if let (Some(family), Some(libc)) = (of_libc, &facts.libc)
+            && family != libc.family
+        {
+            let problem = Problem::WrongLibc {
+                library,
+                runtime: libc.to_string(),
+            };
+            return Finding::new(at_best, problem).at(one.path).of(one.owner);
+        }
+        let elsewhere = self.names.get(library.as_str()).map(|path| (*path).clone());
+        let severity = if INJECTED.contains(&library.as_str()) {
+            Severity::Note
+        } else if elsewhere.is_some() {
+            at_best.min(Severity::Warning)
+        } else {
+            at_best
+        };
+        let package = crate::runtime::package(&library, &facts.os.id, &facts.os.version_id);
+        let package = match package {
+            Some(package) => Some(package.to_owned()),
+            // Its package manager knows libraries by their names.
+            None if facts.os.id == "alpine" => Some(format!("so:{library}")),
+            None => None,
+        };
+        let problem = Problem::MissingLibrary {
+            package,
+            library,
+            elsewhere,
+        };
+        Finding::new(severity, problem).at(one.path).of(one.owner)
+    }
+
+    /// The versions of symbols that the libraries that were found do not define.
+    fn versions(
+        one: &Native<'_>,
+        role: Role,
+        objects: &[Object<'_>],
+        known: &BTreeMap<String, Option<usize>>,
+    ) -> Vec<Finding> {
+        let mut lacking: BTreeMap<(&str, Severity), BTreeSet<&str>> = BTreeMap::new();
+        for object in objects.iter().filter(|object| object.is_ours) {
+            for versions in &object.elf.versions {
+                let Some(Some(at)) = known.get(&versions.library) else {
+                    continue;
+                };
+                let there = &objects[*at].elf.defines;
+                for (name, weak) in &versions.names {
+                    if there.contains(name) {
+                        continue;
+                    }
+                    // The loader only warns of a library that has no versions at all.
+                    let may_lack = *weak || there.is_empty() || one.code.optional;
+                    let severity = if may_lack || role == Role::Library {
+                        Severity::Warning
+                    } else {
+                        Severity::Error
+                    };
+                    let key = (versions.library.as_str(), severity);
+                    lacking.entry(key).or_default().insert(name);
+                }
+            }
+        }
+        let findings = lacking.into_iter().map(|((library, severity), names)| {
+            let there = known.get(library).copied().flatten();
+            let there = there.map_or(&[][..], |at| &objects[at].elf.defines);
+            let kind = names.first().map_or("", |name| kind(name));
+            let newest = there
+                .iter()
+                .filter(|name| self::kind(name) == kind)
+                .max_by_key(|name| numbers(name));
+            let mut versions: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            versions.sort_by_key(|name| numbers(name));
+            let problem = Problem::MissingVersion {
+                library: library.to_owned(),
+                versions,
+                newest: newest.cloned(),
+            };
+            Finding::new(severity, problem).at(one.path).of(one.owner)
+        });
+        findings.collect()
+    }
+}
+
+impl Object<'_> {
+    fn again(&self) -> Self {
+        Self {
+            path: self.path.clone(),
+            elf: self.elf,
+            is_ours: self.is_ours,
+            by: self.by,
+        }
+    }
+}
+
+/// `GLIBC` of `GLIBC_2.34`.
+fn kind(version: &str) -> &str {
+    version.split_once('_').map_or(version, |(kind, _)| kind)
+}
+
+/// The numbers of a version, which tell which is newer.
+fn numbers(version: &str) -> Vec<u64> {
+    let numbers = version.split(|c: char| !c.is_ascii_digit());
+    numbers.filter_map(|number| number.parse().ok()).collect()
+}

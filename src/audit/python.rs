@@ -1,0 +1,393 @@
+//! Python code: whether the runtime's Python can do with what the distributions are made for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Subject;
+use super::finding::{Finding, Problem, Severity};
+use crate::requirements::{Dependency, Name, Specifiers, Version};
+use crate::runtime::Runtime;
+use crate::tree::{Content, Distribution, Node, RelPath};
+
+/// What a distribution requires that is not in the prefix.
+pub(super) fn requirements(subject: &Subject<'_>) -> Vec<Finding> {
+    let there: BTreeMap<&str, &str> = subject
+        .described
+        .iter()
+        .map(|one| {
+            let Distribution { name, version } = &one.distribution;
+            (name.as_str(), version.as_str())
+        })
+        .collect();
+    let severity = if subject.no_deps {
+        Severity::Warning
+    } else {
+        Severity::Error
+    };
+    let mut findings = Vec::new();
+    for one in subject.described {
+        for requires in &one.requires {
+            let Some(dependency) = Dependency::parse(requires) else {
+                continue;
+            };
+            if !dependency.applies(subject.markers, &BTreeSet::<Name>::new()) {
+                continue;
+            }
+            let has = match there.get(dependency.name.as_str()) {
+                None => None,
+                Some(version) => {
+                    let version = Version::parse(version)
+                        .map_or_else(|| (*version).to_owned(), |version| version.to_string());
+                    if dependency.specifiers.admit(&version) {
+                        continue;
+                    }
+                    Some(version)
+                }
+            };
+            let problem = Problem::UnmetRequirement {
+                requires: requires.clone(),
+                has,
+            };
+            findings.push(Finding::new(severity, problem).of(Some(&one.distribution)));
+        }
+    }
+    findings
+}
+
+/// Distributions that are not for the runtime's Python, and modules that it lacks.
+pub(super) fn audit(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> {
+    let python = &runtime.python;
+    let version = python.full_version.as_ref().unwrap_or(&python.version);
+    let has = |name: &str| {
+        subject
+            .described
+            .iter()
+            .any(|one| one.distribution.name == name)
+    };
+    let mut findings = Vec::new();
+    for one in subject.described {
+        let owner = Some(&one.distribution);
+        if let Some(requires) = &one.requires_python
+            && !Specifiers::python_admitted(requires, version)
+        {
+            let problem = Problem::RequiresPython {
+                requires: requires.clone(),
+                runtime: version.clone(),
+            };
+            findings.push(Finding::new(Severity::Error, problem).of(owner));
+        }
+        if let Some(tag) = too_new(&one.tags, &python.version) {
+            let problem = Problem::OldPython {
+                tag: tag.to_owned(),
+                runtime: python.version.clone(),
+            };
+            findings.push(Finding::new(Severity::Error, problem).of(owner));
+        }
+        for imported in &one.imported {
+            let module = imported.module.as_str();
+            let there = match module {
+                "setuptools" => has("setuptools"),
+                // setuptools 82 has none any more; whether it does is told by its files.
+                "pkg_resources" => {
+                    let sites = [&subject.layout.purelib, &subject.layout.platlib];
+                    sites.iter().any(|site| {
+                        let path = site.join("pkg_resources/__init__.py");
+                        path.is_ok_and(|path| subject.tree.get(&path).is_some())
+                    })
+                }
+                // What setuptools puts in its place.
+                "distutils" if has("setuptools") => true,
+                _ => {
+                    python.modules.contains(module)
+                        || python.builtin.contains(module)
+                        || is_brought(subject, module)
+                }
+            };
+            if there {
+                continue;
+            }
+            let severity = if imported.always {
+                Severity::Error
+            } else {
+                Severity::Warning
+            };
+            let instead = matches!(module, "setuptools" | "pkg_resources" | "distutils");
+            let problem = Problem::MissingModule {
+                module: module.to_owned(),
+                instead: instead.then(|| "setuptools".to_owned()),
+            };
+            let mut finding = Finding::new(severity, problem).of(owner);
+            finding.path = place(subject, &imported.by);
+            findings.push(finding);
+        }
+    }
+    findings.extend(suffixes(subject, runtime));
+    findings.extend(shadows(subject, runtime));
+    findings
+}
+
+/// Whether a distribution brings the module: backports do.
+fn is_brought(subject: &Subject<'_>, module: &str) -> bool {
+    let names = [format!("{module}.py"), format!("{module}/__init__.py")];
+    let sites = [&subject.layout.purelib, &subject.layout.platlib];
+    sites.iter().any(|site| {
+        names.iter().any(|name| {
+            let path = site.join(name);
+            path.is_ok_and(|path| subject.tree.get(&path).is_some())
+        })
+    })
+}
+
+/// Where a file of a wheel lies.
+fn place(subject: &Subject<'_>, by: &str) -> Option<RelPath> {
+    let sites = [&subject.layout.platlib, &subject.layout.purelib];
+    let paths = sites.iter().filter_map(|site| site.join(by).ok());
+    let mut there = paths.filter(|path| subject.tree.get(path).is_some());
+    there.next()
+}
+
+/// The tag that says what Python a wheel is for, if no tag of it is for the runtime's.
+fn too_new<'a>(tags: &'a [String], version: &str) -> Option<&'a str> {
+    let minor: u32 = version.strip_prefix("3.")?.parse().ok()?;
+    let fits = |tag: &&String| {
+        let mut parts = tag.split('-');
+        let (python, abi) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
+        let number = |text: &str| text.parse::<u32>().ok();
+        if let Some(theirs) = python.strip_prefix("cp3").and_then(number) {
+            // The stable ABI, and sources, are for that version and those after it.
+            return if matches!(abi, "abi3" | "none") {
+                theirs <= minor
+            } else {
+                theirs == minor
+            };
+        }
+        match python.strip_prefix("py3") {
+            Some("") => true,
+            Some(theirs) => number(theirs).is_some_and(|theirs| theirs <= minor),
+            // Of an implementation that this knows nothing of.
+            None => !python.starts_with("cp"),
+        }
+    };
+    if tags.is_empty() || tags.iter().any(|tag| fits(&tag)) {
+        return None;
+    }
+    tags.first().map(String::as_str)
+}
+
+/// Extension modules that have the suffix of another Python, and none beside them that has the right one.
+fn suffixes(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> {
+    let suffixes = &runtime.python.suffixes;
+    let mut found: BTreeMap<(Option<&Distribution>, &str), Vec<&RelPath>> = BTreeMap::new();
+    for (path, entry) in subject.tree.iter() {
+        let name = path.name();
+        let Some((stem, ending)) = name.split_once('.') else {
+            continue;
+        };
+        let is_module = ending.ends_with(".so") && ending.starts_with("cpython-");
+        let is_module = is_module || ending == "abi3.so";
+        if !is_module || suffixes.iter().any(|suffix| suffix[1..] == *ending) {
+            continue;
+        }
+        let beside = |suffix: &String| {
+            let folder = path.parent()?;
+            subject
+                .tree
+                .get(&folder.join(&format!("{stem}{suffix}")).ok()?)
+        };
+        if suffixes.iter().any(|suffix| beside(suffix).is_some()) {
+            continue;
+        }
+        let owner = entry.owners.first().map(|owner| &**owner);
+        found.entry((owner, ending)).or_default().push(path);
+    }
+    let findings = found.into_iter().map(|((owner, ending), paths)| {
+        let problem = Problem::NotImported {
+            suffix: format!(".{ending}"),
+            suffixes: suffixes.clone(),
+        };
+        let mut finding = Finding::new(Severity::Error, problem)
+            .at(paths[0])
+            .of(owner);
+        finding.others = paths.len() - 1;
+        finding
+    });
+    findings.collect()
+}
+
+/// Top-level modules that are called as ones of the runtime's standard library.
+fn shadows(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut sites = vec![&subject.layout.purelib, &subject.layout.platlib];
+    sites.dedup();
+    for site in sites {
+        for path in subject.tree.below(site) {
+            let below = path.below(site).unwrap_or_default();
+            let module = match below.strip_suffix("/__init__.py") {
+                Some(package) => Some(package),
+                None => below.strip_suffix(".py"),
+            };
+            let Some(module) = module.filter(|module| !module.contains('/')) else {
+                continue;
+            };
+            let python = &runtime.python;
+            if python.modules.contains(module) || python.builtin.contains(module) {
+                let owners = subject.tree.get(path).map(|entry| &entry.owners);
+                let owner = owners
+                    .and_then(|owners| owners.first())
+                    .map(|owner| &**owner);
+                let problem = Problem::ShadowsStandard {
+                    module: module.to_owned(),
+                };
+                findings.push(Finding::new(Severity::Warning, problem).at(path).of(owner));
+            }
+        }
+    }
+    findings
+}
+
+/// The folders that `.pth` files add and that are not there.
+///
+/// <https://docs.python.org/3/library/site.html>
+pub(super) fn path_files(subject: &Subject<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let sites: BTreeSet<&RelPath> = [&subject.layout.purelib, &subject.layout.platlib].into();
+    for (path, entry) in subject.tree.iter() {
+        let Some(site) = path.parent().filter(|parent| sites.contains(parent)) else {
+            continue;
+        };
+        let Node::File { content, .. } = &entry.node else {
+            continue;
+        };
+        if !path.name().ends_with(".pth") || content.size() > MAX_PATH_FILE {
+            continue;
+        }
+        for line in read(content).lines() {
+            let line = line.trim_end();
+            let is_code = line.starts_with("import ") || line.starts_with("import\t");
+            if line.is_empty() || line.starts_with('#') || is_code {
+                continue;
+            }
+            let dest = subject.layout.dest.trim_end_matches('/');
+            let folder = if line.starts_with('/') {
+                crate::runtime::normal(line)
+            } else {
+                crate::runtime::normal(&format!("{dest}/{site}/{line}"))
+            };
+            let inside = folder
+                .strip_prefix(dest)
+                .map(|path| path.trim_start_matches('/'));
+            let is_there = inside.is_some_and(|inside| {
+                inside.is_empty()
+                    || RelPath::new(inside).is_ok_and(|at| subject.tree.get(&at).is_some())
+            });
+            if is_there {
+                continue;
+            }
+            // An absolute path leads to where this was built; a relative one to nothing of importance.
+            let severity = if line.starts_with('/') {
+                Severity::Error
+            } else {
+                Severity::Warning
+            };
+            let owner = entry.owners.first().map(|owner| &**owner);
+            let problem = Problem::PathFile { folder };
+            findings.push(Finding::new(severity, problem).at(path).of(owner));
+        }
+    }
+    findings
+}
+
+/// The largest `.pth` file that is looked at, in bytes.
+const MAX_PATH_FILE: u64 = 1 << 20;
+
+fn read(content: &Content) -> String {
+    let bytes = content.read().unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Scripts whose interpreter is not in the runtime.
+pub(super) fn scripts(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let dest = subject.layout.dest.trim_end_matches('/');
+    for (path, entry) in subject.tree.iter() {
+        let Node::File { content, .. } = &entry.node else {
+            continue;
+        };
+        if !path.as_str().starts_with("bin/") {
+            continue;
+        }
+        let Some(interpreter) = interpreter(content) else {
+            continue;
+        };
+        let is_ours = |program: &str| {
+            let below = program
+                .strip_prefix(dest)
+                .and_then(|below| below.strip_prefix('/'));
+            below.is_some_and(|below| {
+                RelPath::new(below).is_ok_and(|below| subject.tree.get(&below).is_some())
+            })
+        };
+        let mut words = interpreter.split_whitespace();
+        let program = words.next().unwrap_or_default();
+        let mut missing =
+            (!runtime.facts.has_program(program) && !is_ours(program)).then_some(program);
+        // `env` looks for what follows on the PATH.
+        if missing.is_none()
+            && program.ends_with("/env")
+            && let Some(name) = words.find(|word| !word.starts_with('-') && !word.contains('='))
+        {
+            let found = runtime.facts.path.iter().any(|folder| {
+                let program = format!("{folder}/{name}");
+                runtime.facts.has_program(&program) || is_ours(&program)
+            });
+            missing = (!found).then_some(name);
+        }
+        if let Some(program) = missing {
+            let owner = entry.owners.first().map(|owner| &**owner);
+            let problem = Problem::MissingInterpreter {
+                interpreter: program.to_owned(),
+            };
+            // Shells and the like may be left out of an image on purpose; the runtime's Python may not.
+            let severity = if program.contains("python") {
+                Severity::Error
+            } else {
+                Severity::Warning
+            };
+            findings.push(Finding::new(severity, problem).at(path).of(owner));
+        }
+    }
+    findings
+}
+
+/// What the first line of a script names.
+fn interpreter(content: &Content) -> Option<String> {
+    use std::io::Read as _;
+    let mut start = Vec::new();
+    content
+        .open()
+        .ok()?
+        .take(256)
+        .read_to_end(&mut start)
+        .ok()?;
+    let line = start.strip_prefix(b"#!")?;
+    let line = line.split(|byte| *byte == b'\n').next()?;
+    Some(String::from_utf8_lossy(line).trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn wheels_for_newer_pythons_are_told() {
+        let too_new = |tags: &[&str], version| {
+            let tags: Vec<String> = tags.iter().map(|tag| (*tag).to_owned()).collect();
+            super::too_new(&tags, version).is_some()
+        };
+        assert!(!too_new(&["py3-none-any"], "3.8"));
+        assert!(!too_new(&["py2-none-any", "py3-none-any"], "3.8"));
+        assert!(!too_new(&["cp38-abi3-manylinux2014_x86_64"], "3.11"));
+        assert!(too_new(&["cp312-abi3-manylinux2014_x86_64"], "3.11"));
+        assert!(too_new(&["cp312-cp312-linux_x86_64"], "3.11"));
+        assert!(too_new(&["cp310-cp310-linux_x86_64"], "3.11"));
+        assert!(!too_new(&["cp36-none-any"], "3.11"));
+        assert!(!too_new(&[], "3.11"));
+    }
+}

@@ -1,0 +1,109 @@
+//! `prebuild runtime …`, and what builds say of the runtime's packages.
+
+use std::path::Path;
+
+use anyhow::bail;
+use prebuild::audit::{self, Finding};
+use prebuild::cache::Cache;
+use prebuild::error::Error;
+use prebuild::event::{Cancel, Event};
+use prebuild::runner::{Engine, Image};
+use prebuild::runtime::{Source, Wanted};
+
+use crate::args::{Builder, Look};
+use crate::report::Report;
+use crate::settings::{self, Environment, Wrong};
+
+pub(crate) fn run(
+    args: Look,
+    environment: &Environment,
+    report: &Report,
+    cancel: &Cancel,
+) -> anyhow::Result<()> {
+    let Look {
+        runtime,
+        runtime_python,
+        engine,
+        cache,
+        // The report's.
+        messages: _,
+    } = args;
+    let wanted = wanted(
+        &runtime,
+        runtime_python,
+        engine.builder,
+        environment,
+        cancel,
+    )?;
+    let mut warnings = Vec::new();
+    let place = settings::cache_place(cache, environment, &mut warnings);
+    for warning in &warnings {
+        report.warning(warning);
+    }
+    let observe = |event: &Event<'_>| report.event(event);
+    let cache = Cache::open(&place, &observe, cancel).map_err(Error::from)?;
+    let runtime = wanted.look(&cache, cancel).map_err(Error::from)?;
+    report.runtime(&runtime)?;
+    Ok(())
+}
+
+/// What a runtime's name stands for: a file of facts, an interpreter, a folder, or else an image.
+pub(crate) fn wanted(
+    name: &str,
+    python: Option<String>,
+    builder: Builder,
+    environment: &Environment,
+    cancel: &Cancel,
+) -> anyhow::Result<Wanted> {
+    let path = environment.path(Path::new(name));
+    let is_path = name.starts_with(['/', '.', '~']);
+    let source = match prebuild::fs::kind(&path) {
+        Some(prebuild::fs::Kind::Folder) => Source::Root(path),
+        Some(prebuild::fs::Kind::File) if name.ends_with(".json") => Source::Json(path),
+        Some(prebuild::fs::Kind::File) => Source::Interpreter(path),
+        None if is_path => bail!(Wrong(format!(
+            "--runtime {name}: there is no such file or folder"
+        ))),
+        None => Source::Image(image(name, builder, environment, cancel)?),
+    };
+    Ok(Wanted { source, python })
+}
+
+fn image(
+    name: &str,
+    builder: Builder,
+    environment: &Environment,
+    cancel: &Cancel,
+) -> anyhow::Result<Image> {
+    let engine = match builder {
+        Builder::Docker => Engine::Docker,
+        Builder::Podman => Engine::Podman,
+        Builder::Auto | Builder::Local => {
+            let answers = |engine: &Engine| engine.ping(environment.variables(), cancel).is_ok();
+            let found = [Engine::Docker, Engine::Podman].into_iter().find(answers);
+            if let Some(engine) = found {
+                engine
+            } else {
+                // Its error says what is wrong.
+                let ping = Engine::Docker.ping(environment.variables(), cancel);
+                ping.map_err(Error::from)?;
+                Engine::Docker
+            }
+        }
+    };
+    Ok(Image {
+        engine,
+        name: name.to_owned(),
+        env: environment.variables().clone(),
+        scratch: environment.scratch(),
+        process: settings::process(),
+    })
+}
+
+/// Writes the packages that a runtime lacks, one a line.
+pub(crate) fn write_packages(path: &Path, findings: &[Finding]) -> anyhow::Result<()> {
+    let packages = audit::packages(findings);
+    let text: String = packages.iter().map(|name| format!("{name}\n")).collect();
+    prebuild::fs::write_whole(path, text.as_bytes()).map_err(Error::from)?;
+    Ok(())
+}

@@ -1,0 +1,38 @@
+//! The credentials that a build used, as the audit looks for them.
+
+use std::collections::BTreeSet;
+
+use super::Request;
+use super::open::Opened;
+use crate::requirements::{FindLinks, What, credentials};
+
+/// All of them: in variables, in pip's configuration, and in requirements.
+pub(super) fn of(opened: &Opened, request: &Request) -> Vec<String> {
+    let interpreter = &opened.interpreter;
+    let mut texts: Vec<&str> = Vec::new();
+    for env in [&request.pip.env, &request.pip.set, &interpreter.environment] {
+        texts.extend(env.values().map(String::as_str));
+    }
+    let config = interpreter.config.iter().chain(&interpreter.caller_config);
+    texts.extend(config.map(|(_, _, value)| value.as_str()));
+    let options = opened.requirements.options();
+    texts.extend(options.index_url.iter().map(|url| url.value.expanded()));
+    texts.extend(
+        options
+            .extra_index_urls
+            .iter()
+            .map(|url| url.value.expanded()),
+    );
+    for links in &options.find_links {
+        if let FindLinks::Url(url) = &links.value {
+            texts.push(url.expanded());
+        }
+    }
+    for entry in opened.requirements.entries() {
+        if let What::Url { url, .. } = &entry.what {
+            texts.push(url.expanded());
+        }
+    }
+    let secrets: BTreeSet<String> = texts.into_iter().flat_map(credentials).collect();
+    secrets.into_iter().collect()
+}
