@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::audit::Finding;
+use crate::bundle::Bundled;
 use crate::event::Stage;
 use crate::install::Installer;
 use crate::layout::Layout;
@@ -32,6 +33,8 @@ pub struct Artifact {
     pub size: u64,
     /// What the audit found.
     pub findings: Vec<Finding>,
+    /// The libraries that were copied from the builder.
+    pub bundled: Vec<Bundled>,
     /// Who put the distributions into the prefix.
     pub installer: Installer,
     /// Where sources were built; none for a target that no builder is.

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use crate::requirements::Name;
 use crate::{
-    audit, cache, fs, index, install, interpreter, layout, lock, pack, pip, requirements, resolve,
-    runner, runtime, wheel,
+    audit, bundle, cache, fs, index, install, interpreter, layout, lock, pack, pip, requirements,
+    resolve, runner, runtime, wheel,
 };
 
 /// Why a build failed: one variant a stage.
@@ -59,6 +59,9 @@ pub enum Error {
     /// Nothing can be said of the runtime.
     #[error(transparent)]
     Runtime(#[from] runtime::Error),
+    /// Libraries cannot be bundled.
+    #[error(transparent)]
+    Bundle(#[from] bundle::Error),
     /// It would not work in its runtime.
     #[error(transparent)]
     Unfit(Box<audit::Unfit>),
@@ -100,6 +103,7 @@ impl Error {
             Self::Runner(error)
             | Self::Interpreter(interpreter::Error::Runner(error))
             | Self::Runtime(runtime::Error::Runner(error))
+            | Self::Bundle(bundle::Error::Runner(error))
             | Self::Install(install::Error::Runner(error)) => runner_kind(error),
             Self::Requirements(_)
             | Self::Lock(_)
@@ -135,6 +139,7 @@ impl Error {
             | Self::Unhashed(_)
             | Self::Wheel(_)
             | Self::Install(_)
+            | Self::Bundle(_)
             | Self::Pack(_)
             | Self::Cache(_)
             | Self::Fs(_) => Kind::Build,
@@ -163,6 +168,7 @@ impl Error {
             Self::Resolve(error) => error.hint(),
             Self::Index(error) => error.hint(),
             Self::Runtime(error) => error.hint().map(str::to_owned),
+            Self::Bundle(_) => None,
             Self::Unfit(_) | Self::Findings(_) => Some(
                 "what you know better can be allowed: `--allow KIND`, or `--allow KIND:NAME`"
                     .to_owned(),

@@ -105,6 +105,7 @@
 
 pub mod artifact;
 pub mod audit;
+pub mod bundle;
 pub mod cache;
 pub mod code;
 pub mod digest;
@@ -121,6 +122,7 @@ pub mod pack;
 pub mod pip;
 pub mod pipeline;
 pub mod plan;
+pub mod relink;
 pub mod requirements;
 pub mod resolve;
 pub mod runner;

@@ -15,6 +15,7 @@ use crate::wheel;
 use crate::wheel::Imported;
 use crate::wheel::record::{self, Row};
 
+mod amend;
 mod bytecode;
 mod prefix;
 mod relocate;
@@ -22,9 +23,12 @@ mod scripts;
 mod wheels;
 mod wrappers;
 
+pub use amend::amend;
 pub use bytecode::{compile, compile_wheels};
 pub use prefix::install_prefix;
 pub use wheels::{Placed, install_wheels};
+
+pub(crate) use relocate::relative;
 
 /// Who puts distributions into the prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]

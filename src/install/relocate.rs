@@ -193,7 +193,7 @@ fn resolve(folder: &RelPath, target: &str) -> Option<RelPath> {
 }
 
 /// How to get from the folder `from` to `to`.
-pub(super) fn relative(from: &RelPath, to: &RelPath) -> String {
+pub(crate) fn relative(from: &RelPath, to: &RelPath) -> String {
     if let Some(below) = to.below(from) {
         return below.to_owned();
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Request;
 use crate::audit::Finding;
+use crate::bundle::Bundled;
 use crate::cache::{Bucket, Cache, Lookup};
 use crate::digest::Digest;
 use crate::fs;
@@ -30,11 +31,12 @@ pub(super) struct Written {
     pub(super) native: usize,
     pub(super) size: u64,
     pub(super) findings: Vec<Finding>,
+    pub(super) bundled: Vec<Bundled>,
     pub(super) installer: Installer,
 }
 
 /// The digest of all that decides what is written, and where; `None` if a folder is, which may have
-/// been changed anywhere within.
+/// been changed anywhere within, or if libraries of the builder are, of which nobody knows here.
 pub(super) fn key(
     request: &Request,
     placed: &[Placed],
@@ -44,6 +46,9 @@ pub(super) fn key(
     runtime: Option<&Runtime>,
 ) -> Option<Digest> {
     let is_folder = |format| format == Format::Directory;
+    if request.bundle_libs {
+        return None;
+    }
     if request
         .outputs
         .iter()

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::artifact::Artifact;
 use crate::audit::{Finding, Severity, Subject, Unfit, audit};
+use crate::bundle::{self, Bundled};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Cancel, Event, Observer, Stage};
 use crate::index::Index;
@@ -14,7 +15,7 @@ use crate::pip::{self, Access, Driver};
 use crate::plan::{self, Circumstances, Plan};
 use crate::requirements::{Input, What};
 use crate::resolve::Rules;
-use crate::runner::Runner;
+use crate::runner::{Runner, Session};
 use crate::tree::Node;
 use crate::wheel::Store;
 
@@ -162,9 +163,9 @@ pub fn build(
             observe(&Event::Note("nothing has changed since it was written"));
             break written;
         }
-        let made = building.install(prepared, builder.as_deref_mut(), &mut watch)?;
-        let mut made = made;
-        let findings = findings(&opened, request, &layout, &mut made)?;
+        let mut made = building.install(prepared, builder.as_deref_mut(), &mut watch)?;
+        let session = builder.as_deref_mut();
+        let (findings, bundled) = audited(&opened, request, &layout, &mut made, session)?;
         let names: Vec<_> = request
             .outputs
             .iter()
@@ -175,7 +176,7 @@ pub fn build(
         let tree = &made.installed.tree;
         match pack::pack(tree, outputs, options, Some(cache), observe, cancel) {
             Ok(outputs) => {
-                let written = written(made, findings, outputs);
+                let written = written(made, findings, bundled, outputs);
                 if let Some(key) = &key {
                     written.keep(cache, key);
                 }
@@ -207,6 +208,7 @@ pub fn build(
         size: written.size,
         distributions: written.distributions,
         findings: written.findings,
+        bundled: written.bundled,
         installer: written.installer,
         builder: opened.identity().cloned(),
         pip: driver.as_ref().map(|driver| driver.version().to_owned()),
@@ -220,7 +222,12 @@ pub fn build(
 }
 
 /// What was written of what was made.
-fn written(made: Made, findings: Vec<Finding>, outputs: Vec<Packed>) -> Written {
+fn written(
+    made: Made,
+    findings: Vec<Finding>,
+    bundled: Vec<Bundled>,
+    outputs: Vec<Packed>,
+) -> Written {
     let installed = made.installed;
     let is_file = |node: &Node| !matches!(node, Node::Dir);
     let distributions = installed.distributions.iter();
@@ -235,6 +242,7 @@ fn written(made: Made, findings: Vec<Finding>, outputs: Vec<Packed>) -> Written 
         size: installed.tree.size(),
         distributions: distributions.map(|one| (**one).clone()).collect(),
         findings,
+        bundled,
         installer: made.installer,
     }
 }
@@ -259,16 +267,49 @@ fn index<'a>(
     Ok(Ok((index, access.rules.clone())))
 }
 
-/// What the audit finds. Errors end the build.
+/// What the audit finds, once the libraries are there that are to be bundled. Errors end the build.
+fn audited(
+    opened: &Opened,
+    request: &Request,
+    layout: &Layout,
+    made: &mut Made,
+    session: Option<&mut (dyn Session + 'static)>,
+) -> Result<(Vec<Finding>, Vec<Bundled>)> {
+    for one in &mut made.installed.described {
+        one.built_here |= made.built.contains(&one.distribution.name);
+    }
+    let mut findings = findings(opened, request, layout, made)?;
+    let Some(runtime) = &opened.runtime else {
+        let is_error = |finding: &Finding| finding.severity == Severity::Error;
+        if findings.iter().any(is_error) {
+            return Err(Error::Findings(findings));
+        }
+        return Ok((findings, Vec::new()));
+    };
+    let mut bundled = Vec::new();
+    if let Some(session) = session {
+        if request.bundle_libs {
+            let installed = &mut made.installed;
+            bundled = bundle::bundle(session, installed, layout, runtime, &findings)?;
+            if !bundled.is_empty() {
+                findings = self::findings(opened, request, layout, made)?;
+            }
+        }
+        bundle::name_packages(session, runtime, &mut findings)?;
+    }
+    match Unfit::of(findings.clone(), runtime) {
+        Some(unfit) => Err(Error::Unfit(Box::new(unfit))),
+        None => Ok((findings, bundled)),
+    }
+}
+
+/// What the audit finds, and who wants what it is about.
 fn findings(
     opened: &Opened,
     request: &Request,
     layout: &Layout,
     made: &mut Made,
 ) -> Result<Vec<Finding>> {
-    for one in &mut made.installed.described {
-        one.built_here |= made.built.contains(&one.distribution.name);
-    }
     let secrets = secrets::of(opened, request);
     let mut findings = audit(&Subject {
         tree: &made.installed.tree,
@@ -297,15 +338,5 @@ fn findings(
             finding.required_by = by.map(ToString::to_string).collect();
         }
     }
-    let Some(runtime) = &opened.runtime else {
-        let is_error = |finding: &Finding| finding.severity == Severity::Error;
-        if findings.iter().any(is_error) {
-            return Err(Error::Findings(findings));
-        }
-        return Ok(findings);
-    };
-    match Unfit::of(findings.clone(), runtime) {
-        Some(unfit) => Err(Error::Unfit(Box::new(unfit))),
-        None => Ok(findings),
-    }
+    Ok(findings)
 }

@@ -57,6 +57,8 @@ pub struct Request {
     /// The findings that stop nothing though they are errors: `missing-library`, or
     /// `missing-library:libfoo.so.1`.
     pub allow: Vec<String>,
+    /// Whether libraries that the runtime lacks are copied from the builder.
+    pub bundle_libs: bool,
     /// Where the prefix will lie in the runtime, if that does not follow from the runtime.
     pub dest: Option<String>,
     /// The interpreter that scripts name, if it is not what follows from `dest`.
@@ -95,6 +97,7 @@ impl Request {
             },
             runtime: None,
             allow: Vec::new(),
+            bundle_libs: false,
             dest: None,
             script_python: None,
             compile: false,

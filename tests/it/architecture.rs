@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules in the order of the pipeline.
-const ORDER: [&str; 25] = [
+const ORDER: [&str; 27] = [
     "digest",
     "inflate",
+    "relink",
     "code",
     "fs",
     "event",
@@ -26,6 +27,7 @@ const ORDER: [&str; 25] = [
     "pip",
     "install",
     "audit",
+    "bundle",
     "pack",
     "artifact",
     "error",

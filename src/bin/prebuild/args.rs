@@ -97,6 +97,9 @@ pub(crate) struct Build {
     /// Let a finding pass: its kind, or KIND:NAME with the library, module or distribution (repeatable)
     #[arg(long, value_name = "FINDING", help_heading = "Runtime")]
     pub(crate) allow: Vec<String>,
+    /// Copy libraries that the runtime lacks from the builder, under names of their own
+    #[arg(long, requires = "runtime", help_heading = "Runtime")]
+    pub(crate) bundle_libs: bool,
     /// Write the packages that the runtime lacks here, one a line; the file is empty if it lacks none
     #[arg(long, value_name = "FILE", help_heading = "Runtime")]
     pub(crate) write_packages: Option<PathBuf>,

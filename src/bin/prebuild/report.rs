@@ -148,6 +148,12 @@ impl Report {
                 self.stage("with", &distribution.to_string());
             }
         }
+        for one in &artifact.bundled {
+            let package = one.package.as_deref().unwrap_or("no package");
+            let licence = one.licence.as_ref().map(|path| format!(", licence {path}"));
+            let licence = licence.unwrap_or_default();
+            self.stage("bundle", &format!("{} of {package}{licence}", one.library));
+        }
         let outputs: Vec<_> = artifact
             .outputs
             .iter()

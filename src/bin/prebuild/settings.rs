@@ -115,6 +115,7 @@ impl Settings {
             dest,
             runtime,
             allow,
+            bundle_libs,
             // Written when the build is over.
             write_packages: _,
             script_python,
@@ -159,6 +160,7 @@ impl Settings {
             None => None,
         };
         settings.request.allow = allow;
+        settings.request.bundle_libs = bundle_libs;
         let request = &mut settings.request;
         let by_lock = match &request.lock {
             LockUse::Input { .. } => true,
