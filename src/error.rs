@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::requirements::Name;
 use crate::{
     audit, bundle, cache, fs, index, install, interpreter, layout, lock, pack, pip, requirements,
-    resolve, runner, runtime, wheel,
+    resolve, runner, runtime, verify, wheel,
 };
 
 /// Why a build failed: one variant a stage.
@@ -59,6 +59,9 @@ pub enum Error {
     /// Nothing can be said of the runtime.
     #[error(transparent)]
     Runtime(#[from] runtime::Error),
+    /// An artifact cannot be put into its runtime.
+    #[error(transparent)]
+    Verify(#[from] verify::Error),
     /// Libraries cannot be bundled.
     #[error(transparent)]
     Bundle(#[from] bundle::Error),
@@ -102,14 +105,19 @@ impl Error {
             // Those that another stage passes on come first.
             Self::Runner(error)
             | Self::Interpreter(interpreter::Error::Runner(error))
-            | Self::Runtime(runtime::Error::Runner(error))
             | Self::Bundle(bundle::Error::Runner(error))
+            | Self::Verify(verify::Error::Runner(error))
             | Self::Install(install::Error::Runner(error)) => runner_kind(error),
+            Self::Runtime(error) | Self::Verify(verify::Error::Runtime(error)) => {
+                runtime_kind(error)
+            }
+            Self::Verify(verify::Error::Artifact { .. } | verify::Error::Layout(_)) => {
+                Kind::Request
+            }
             Self::Requirements(_)
             | Self::Lock(_)
             | Self::Stale { .. }
             | Self::Layout(_)
-            | Self::Runtime(_)
             | Self::Resolve(
                 resolve::Error::Requirements(_)
                 | resolve::Error::Conflict { .. }
@@ -119,7 +127,7 @@ impl Error {
             Self::Index(error) | Self::Pip(pip::Error::Index(error)) => index_kind(error),
             Self::Resolve(resolve::Error::Unavailable { source, .. }) => index_kind(source),
             Self::Unfit(_) | Self::Findings(_) => Kind::Unfit,
-            Self::Interpreter(_) => Kind::Setup,
+            Self::Interpreter(_) | Self::Verify(verify::Error::FactsOnly) => Kind::Setup,
             Self::Pip(error) => match error {
                 pip::Error::Runner(error) => runner_kind(error),
                 pip::Error::NoPip { .. } | pip::Error::Broken { .. } => Kind::Setup,
@@ -140,6 +148,7 @@ impl Error {
             | Self::Wheel(_)
             | Self::Install(_)
             | Self::Bundle(_)
+            | Self::Verify(_)
             | Self::Pack(_)
             | Self::Cache(_)
             | Self::Fs(_) => Kind::Build,
@@ -168,12 +177,23 @@ impl Error {
             Self::Resolve(error) => error.hint(),
             Self::Index(error) => error.hint(),
             Self::Runtime(error) => error.hint().map(str::to_owned),
-            Self::Bundle(_) => None,
+            Self::Verify(error) => match error {
+                verify::Error::Runner(error) => runner_hint(error),
+                verify::Error::Runtime(error) => error.hint().map(str::to_owned),
+                verify::Error::FactsOnly => {
+                    Some("name the image or the root folder itself".to_owned())
+                }
+                _ => None,
+            },
             Self::Unfit(_) | Self::Findings(_) => Some(
                 "what you know better can be allowed: `--allow KIND`, or `--allow KIND:NAME`"
                     .to_owned(),
             ),
-            Self::Unhashed(_) | Self::Layout(_) | Self::Install(_) | Self::Fs(_) => None,
+            Self::Bundle(_)
+            | Self::Unhashed(_)
+            | Self::Layout(_)
+            | Self::Install(_)
+            | Self::Fs(_) => None,
         }
     }
 
@@ -221,12 +241,20 @@ fn index_kind(error: &index::Error) -> Kind {
     }
 }
 
+fn runtime_kind(error: &runtime::Error) -> Kind {
+    match error {
+        runtime::Error::Runner(error) => runner_kind(error),
+        _ => Kind::Request,
+    }
+}
+
 fn runner_kind(error: &runner::Error) -> Kind {
     match error {
         runner::Error::Cancelled => Kind::Cancelled,
         runner::Error::NotFound { .. }
         | runner::Error::EngineDown { .. }
         | runner::Error::NoImage { .. }
+        | runner::Error::Closed { .. }
         | runner::Error::NoPython { .. } => Kind::Setup,
         _ => Kind::Build,
     }
@@ -242,6 +270,9 @@ fn runner_hint(error: &runner::Error) -> Option<String> {
         ),
         runner::Error::NoImage { engine, image, .. } => {
             format!("check the name; `{engine} pull {image}` shows whether it can be had")
+        }
+        runner::Error::Closed { .. } => {
+            "in a Dockerfile, mount it with `,rw`: what is written there is dropped".to_owned()
         }
         runner::Error::NoPython { .. } => {
             "name an interpreter with `--python X.Y` or `--python PATH`".to_owned()

@@ -30,6 +30,8 @@ pub enum Stage {
     Collect,
     /// The artifacts are written.
     Pack,
+    /// An artifact is tried in its runtime.
+    Verify,
 }
 
 impl fmt::Display for Stage {
@@ -40,6 +42,7 @@ impl fmt::Display for Stage {
             Self::Install => "install",
             Self::Collect => "collect",
             Self::Pack => "pack",
+            Self::Verify => "verify",
         })
     }
 }

@@ -129,4 +129,5 @@ pub mod runner;
 pub mod runtime;
 pub mod target;
 pub mod tree;
+pub mod verify;
 pub mod wheel;

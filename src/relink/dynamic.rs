@@ -75,11 +75,13 @@ impl Dynamic {
         if folders.is_empty() {
             return Ok(());
         }
-        // The loader does not look at a `DT_RPATH` where there is a `DT_RUNPATH`.
-        let mut tag = elf::DT_RUNPATH;
-        if self.get(tag).is_none() && self.get(elf::DT_RPATH).is_some() {
-            tag = elf::DT_RPATH;
-        }
+        // The loader does not look at a `DT_RPATH` where there is a `DT_RUNPATH`, neither at its own
+        // nor at those of what loads it: a first `DT_RUNPATH` would take those away.
+        let tag = if self.get(elf::DT_RUNPATH).is_some() {
+            elf::DT_RUNPATH
+        } else {
+            elf::DT_RPATH
+        };
         let old = match self.get(tag) {
             Some(at) => self.string(at)?.to_vec(),
             None => Vec::new(),

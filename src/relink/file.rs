@@ -126,8 +126,8 @@ impl<'a> File<'a> {
 
     /// The segments that are loaded.
     pub(super) fn loads(&self) -> impl Iterator<Item = &ProgramHeader> {
-        let mut segments = self.segments.iter();
-        std::iter::from_fn(move || segments.find(|segment| segment.p_type == elf::PT_LOAD))
+        let segments = self.segments.iter();
+        segments.filter(|segment| segment.p_type == elf::PT_LOAD)
     }
 
     /// Where in the file the bytes are that are loaded to an address.
@@ -135,7 +135,7 @@ impl<'a> File<'a> {
         let start = self.loads().find_map(|load| {
             let within = address.checked_sub(load.p_vaddr)?;
             let end = within.checked_add(size)?;
-            (end <= load.p_filesz).then_some(load.p_offset + within)
+            (end <= load.p_filesz).then(|| load.p_offset + within)
         })?;
         Some(usize::try_from(start).ok()?..usize::try_from(start + size).ok()?)
     }
@@ -153,12 +153,10 @@ impl<'a> File<'a> {
 
     /// Whether the kernel loads it, and not only the loader.
     pub(super) fn is_program(&self) -> bool {
+        let mut segments = self.segments.iter();
         let flags = self.dynamic.get(elf::DT_FLAGS_1).unwrap_or_default();
         self.header.e_type == elf::ET_EXEC
-            || self
-                .segments
-                .iter()
-                .any(|segment| segment.p_type == elf::PT_INTERP)
+            || segments.any(|segment| segment.p_type == elf::PT_INTERP)
             || DynamicFlags1(flags).contains(elf::DF_1_PIE)
     }
 }

@@ -29,9 +29,8 @@ pub struct Changes {
     pub soname: Option<String>,
     /// Folders in which the loader looks first for what it needs; `$ORIGIN` is where it lies itself.
     ///
-    /// They are put before those that are there, as a `DT_RPATH` if that is what it has, else as a
-    /// `DT_RUNPATH`. With its first `DT_RUNPATH`, a library is no longer helped by the `DT_RPATH` of
-    /// those that load it: it must then name all folders that it needs itself.
+    /// They are put before those that are there, as a `DT_RUNPATH` if that is what it has, else as a
+    /// `DT_RPATH`: a first `DT_RUNPATH` would have the loader ignore the `DT_RPATH` of what loads it.
     pub search: Vec<String>,
 }
 

@@ -10,7 +10,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use tempfile::TempDir;
 
 use crate::event::{Cancel, Stream};
 use crate::fs;
@@ -29,6 +33,21 @@ pub use local::Local;
 /// What a command of this machine that takes at most `limit` writes to standard output.
 pub(crate) fn ask(exec: &Exec, cancel: &Cancel, limit: Duration) -> Result<String, Error> {
     process::capture_within(exec, cancel, limit)
+}
+
+/// Runs a command of this machine to its end.
+pub(crate) fn run(
+    exec: &Exec,
+    cancel: &Cancel,
+    input: &[u8],
+    on_line: &mut dyn FnMut(Stream, &str),
+) -> Result<(), Error> {
+    process::run(exec, cancel, input, on_line)
+}
+
+/// Reads a tar stream into a tree; contents go into a file in `spool`.
+pub(crate) fn read_tar(stream: impl io::Read, spool: &Arc<TempDir>) -> Result<Tree, ReadError> {
+    stream::read(stream, "", spool)
 }
 
 /// A command, not yet run.
@@ -259,6 +278,14 @@ pub enum Error {
         python: String,
         /// Where.
         place: String,
+    },
+    /// A root folder that nothing can be put into.
+    #[error("`{}` cannot be written to: {reason}", root.display())]
+    Closed {
+        /// The folder.
+        root: PathBuf,
+        /// Why, and why no overlay helps.
+        reason: String,
     },
     /// A folder could not become a tree.
     #[error("cannot take `{inside}` out of the builder")]

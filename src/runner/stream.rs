@@ -141,7 +141,11 @@ impl StreamReader<'_> {
     fn below(&self, name: &[u8]) -> Result<Option<RelPath>, ReadError> {
         let name = text(name)?;
         let name = name.trim_start_matches("./").trim_end_matches('/');
+        if self.root.is_empty() && !name.is_empty() && name != "." {
+            return Ok(Some(RelPath::new(name)?));
+        }
         let below = match name.strip_prefix(self.root) {
+            _ if self.root.is_empty() => return Ok(None),
             Some("") => return Ok(None),
             Some(below) => below.strip_prefix('/'),
             None => None,

@@ -27,6 +27,8 @@ pub use loader::{Family, Libc, Loader};
 pub use packages::{Database, Os, Packages};
 pub use python::Python;
 
+pub(crate) use root::Resolver;
+
 use root::Root;
 
 /// The version of the document.

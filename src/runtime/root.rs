@@ -20,6 +20,29 @@ pub(super) struct Root {
     seen: RefCell<BTreeSet<PathBuf>>,
 }
 
+/// Where the paths of a root file system are on this machine.
+#[derive(Debug)]
+pub(crate) struct Resolver(Root);
+
+impl Resolver {
+    pub(crate) fn new(folder: &Path) -> Self {
+        Self(Root::new(folder))
+    }
+
+    /// Where `path` is, or would be: as much of it as is there is followed, and never out of the root.
+    pub(crate) fn at(&self, path: &str) -> PathBuf {
+        let path = super::normal(path);
+        let mut ends: Vec<usize> = path.match_indices('/').map(|(at, _)| at).collect();
+        ends.push(path.len());
+        let there = ends.into_iter().rev().find_map(|end| {
+            let real = self.0.real(&path[..end])?;
+            Some((real, end))
+        });
+        let (real, end) = there.unwrap_or_default();
+        self.0.at(&format!("{real}{}", &path[end..]))
+    }
+}
+
 /// As many links as the kernel follows.
 const MAX_LINKS: usize = 40;
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules in the order of the pipeline.
-const ORDER: [&str; 27] = [
+const ORDER: [&str; 28] = [
     "digest",
     "inflate",
     "relink",
@@ -29,6 +29,7 @@ const ORDER: [&str; 27] = [
     "audit",
     "bundle",
     "pack",
+    "verify",
     "artifact",
     "error",
     "pipeline",

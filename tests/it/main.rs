@@ -23,6 +23,7 @@ mod order;
 mod pipeline;
 mod readers;
 mod refused;
+mod relink;
 mod requirements;
 mod runtime;
 mod support;

@@ -49,6 +49,8 @@ pub(crate) enum Command {
     /// The next build of the same requirements uses it. What was locked before stays as it is where the
     /// requirements allow it.
     Lock(Box<LockArgs>),
+    /// Put an artifact into its runtime and import all that it brings
+    Verify(Box<VerifyArgs>),
     /// Print what is known of a runtime: an image, or the root folder of one
     Runtime(Box<Look>),
     /// Look at what was kept of other builds, or remove it
@@ -94,15 +96,6 @@ pub(crate) struct Build {
     pub(crate) dest: Option<String>,
     #[command(flatten)]
     pub(crate) runtime: RuntimeArgs,
-    /// Let a finding pass: its kind, or KIND:NAME with the library, module or distribution (repeatable)
-    #[arg(long, value_name = "FINDING", help_heading = "Runtime")]
-    pub(crate) allow: Vec<String>,
-    /// Copy libraries that the runtime lacks from the builder, under names of their own
-    #[arg(long, requires = "runtime", help_heading = "Runtime")]
-    pub(crate) bundle_libs: bool,
-    /// Write the packages that the runtime lacks here, one a line; the file is empty if it lacks none
-    #[arg(long, value_name = "FILE", help_heading = "Runtime")]
-    pub(crate) write_packages: Option<PathBuf>,
     /// The interpreter that scripts name in their first line [default: the runtime's, or follows from
     /// --dest]
     #[arg(long, value_name = "PATH", help_heading = "Output")]
@@ -145,6 +138,15 @@ pub(crate) struct RuntimeArgs {
     /// Which of its interpreters [default: the one on its PATH]
     #[arg(long, value_name = "X.Y|PATH")]
     pub(crate) runtime_python: Option<String>,
+    /// Let a finding pass: its kind, or KIND:NAME with the library, module or distribution (repeatable)
+    #[arg(long, value_name = "FINDING")]
+    pub(crate) allow: Vec<String>,
+    /// Copy libraries that the runtime lacks from the builder, under names of their own
+    #[arg(long, requires = "runtime")]
+    pub(crate) bundle_libs: bool,
+    /// Write the packages that the runtime lacks here, one a line; the file is empty if it lacks none
+    #[arg(long, value_name = "FILE")]
+    pub(crate) write_packages: Option<PathBuf>,
 }
 
 /// What looking at a runtime takes.
@@ -158,6 +160,35 @@ pub(crate) struct Look {
     pub(crate) runtime_python: Option<String>,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
+    #[command(flatten)]
+    pub(crate) messages: Messages,
+}
+
+/// What verifying takes.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// The artifact: an archive, or a folder
+    #[arg(value_name = "ARTIFACT")]
+    pub(crate) artifact: PathBuf,
+    /// What it will run in: an image, a root folder that can be written to, or an interpreter
+    #[arg(long, value_name = "IMAGE|ROOT|PATH")]
+    pub(crate) runtime: String,
+    /// Which of its interpreters [default: the one on its PATH]
+    #[arg(long, value_name = "X.Y|PATH")]
+    pub(crate) runtime_python: Option<String>,
+    /// Where the prefix will lie in the runtime [default: /usr/local, or where its Python searches]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) dest: Option<String>,
+    /// How long one import may take, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) timeout: u64,
+    /// How many imports run at a time
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub(crate) jobs: usize,
+    #[command(flatten)]
+    pub(crate) builder: BuilderArgs,
     #[command(flatten)]
     pub(crate) cache: CacheArgs,
     #[command(flatten)]

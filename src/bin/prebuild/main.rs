@@ -15,6 +15,7 @@ mod lock;
 mod report;
 mod runtime;
 mod settings;
+mod verify;
 
 use args::{Cli, Command};
 use report::Report;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     let messages = match &cli.command {
         Some(Command::Plan(common)) => &common.messages,
         Some(Command::Lock(lock)) => &lock.common.messages,
+        Some(Command::Verify(verify)) => &verify.messages,
         Some(Command::Runtime(look)) => &look.messages,
         Some(Command::Cache(cache)) => &cache.messages,
         None => &cli.build.common.messages,
@@ -36,7 +38,7 @@ fn main() -> ExitCode {
         Err(error) => return report.failure(&error.into()),
     };
     match run(cli, &report, &cancel) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => match signal.load(Ordering::SeqCst) {
             0 => match error.downcast_ref::<io::Error>() {
                 // Whoever read the result has seen enough.
@@ -48,7 +50,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli, report: &Report, cancel: &Cancel) -> anyhow::Result<()> {
+fn run(cli: Cli, report: &Report, cancel: &Cancel) -> anyhow::Result<ExitCode> {
     let environment = Environment::of_this_process()?;
     let observe = |event: &prebuild::event::Event<'_>| report.event(event);
     match cli.command {
@@ -63,10 +65,13 @@ fn run(cli: Cli, report: &Report, cancel: &Cancel) -> anyhow::Result<()> {
             }
         }
         Some(Command::Lock(args)) => lock::run(*args, &environment, report, cancel)?,
+        Some(Command::Verify(args)) => {
+            return verify::run(*args, &environment, report, cancel);
+        }
         Some(Command::Runtime(look)) => runtime::run(*look, &environment, report, cancel)?,
         Some(Command::Cache(args)) => cache::run(args, &environment, report, cancel)?,
         None => {
-            let packages = cli.build.write_packages.clone();
+            let packages = cli.build.runtime.write_packages.clone();
             let settings = Settings::build(cli.build, &environment, cancel)?;
             warn(report, &settings);
             for request in settings.requests() {
@@ -83,7 +88,7 @@ fn run(cli: Cli, report: &Report, cancel: &Cancel) -> anyhow::Result<()> {
             }
         }
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 pub(crate) fn warn(report: &Report, settings: &Settings) {

@@ -18,6 +18,7 @@ use prebuild::lock::{self, Recorded};
 use prebuild::plan::{Form, Item, Plan, Planned};
 use prebuild::requirements::What;
 use prebuild::runtime::Runtime;
+use prebuild::verify::{self, Proof};
 
 use crate::args::{Color, Format, Messages};
 use crate::settings::Wrong;
@@ -246,6 +247,47 @@ impl Report {
         let mut stdout = io::stdout().lock();
         stdout.write_all(text.as_bytes())?;
         stdout.flush()
+    }
+
+    /// What came of verifying, on standard output; returns the exit code that it means.
+    pub(crate) fn proved(&self, verified: &Proof) -> io::Result<ExitCode> {
+        self.bar.finish_and_clear();
+        if let Some(why) = &verified.not_compared {
+            self.warning(&format!("not compared with the builder: {why}"));
+        }
+        for (what, checks) in [
+            ("broken", &verified.broken),
+            ("by design", &verified.by_design),
+        ] {
+            for check in checks {
+                let kind = match check.kind {
+                    verify::Kind::Module => "module",
+                    verify::Kind::Script => "script",
+                };
+                let error = check.error.as_deref().unwrap_or_default();
+                self.say(&format!(
+                    "{what}: {}: {kind} {}: {error}",
+                    check.distribution, check.name
+                ));
+            }
+        }
+        let code = if verified.broken.is_empty() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(UNFIT)
+        };
+        match self.format {
+            Format::Json => print_json(verified)?,
+            _ => print_lines([format!(
+                "{} modules and {} scripts in {}: {} broken, {} not importable by design",
+                verified.modules,
+                verified.scripts,
+                verified.runtime,
+                verified.broken.len(),
+                verified.by_design.len()
+            )])?,
+        }
+        Ok(code)
     }
 
     /// What is known of a runtime, on standard output.

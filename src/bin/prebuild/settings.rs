@@ -114,10 +114,6 @@ impl Settings {
             force,
             dest,
             runtime,
-            allow,
-            bundle_libs,
-            // Written when the build is over.
-            write_packages: _,
             script_python,
             installer,
             allow_unlisted,
@@ -131,36 +127,9 @@ impl Settings {
                 "a build prints text or json; `prebuild plan` prints the other formats".to_owned()
             ));
         }
-        for allowed in &allow {
-            let (kind, _) = allowed.split_once(':').unwrap_or((allowed, ""));
-            if !Problem::ERRORS.contains(&kind) {
-                bail!(Wrong(format!(
-                    "--allow {allowed}: there is no such finding; there are {}",
-                    Problem::ERRORS.join(", ")
-                )));
-            }
-        }
         let engine = common.builder.builder;
         let mut settings = Self::common(common, environment, cancel)?;
-        let args::RuntimeArgs {
-            runtime,
-            runtime_python,
-        } = runtime;
-        settings.request.runtime = match runtime {
-            Some(name) => Some(crate::runtime::wanted(
-                &name,
-                runtime_python,
-                engine,
-                environment,
-                cancel,
-            )?),
-            None if runtime_python.is_some() => {
-                bail!(Wrong("--runtime-python is one of a --runtime".to_owned()))
-            }
-            None => None,
-        };
-        settings.request.allow = allow;
-        settings.request.bundle_libs = bundle_libs;
+        settings.run_in(runtime, engine, environment, cancel)?;
         let request = &mut settings.request;
         let by_lock = match &request.lock {
             LockUse::Input { .. } => true,
@@ -187,6 +156,47 @@ impl Settings {
             request.leniency = Leniency::Unlisted;
         }
         Ok(settings)
+    }
+
+    /// What it will run in, and what may pass there.
+    fn run_in(
+        &mut self,
+        args: args::RuntimeArgs,
+        engine: Builder,
+        environment: &Environment,
+        cancel: &Cancel,
+    ) -> anyhow::Result<()> {
+        let args::RuntimeArgs {
+            runtime,
+            runtime_python,
+            allow,
+            bundle_libs,
+            // Written when the build is over.
+            write_packages: _,
+        } = args;
+        for allowed in &allow {
+            let (kind, _) = allowed.split_once(':').unwrap_or((allowed, ""));
+            if !Problem::ERRORS.contains(&kind) {
+                bail!(Wrong(format!(
+                    "--allow {allowed}: there is no such finding; there are {}",
+                    Problem::ERRORS.join(", ")
+                )));
+            }
+        }
+        self.request.allow = allow;
+        self.request.bundle_libs = bundle_libs;
+        self.request.runtime = match (runtime, runtime_python) {
+            (Some(name), python) => Some(crate::runtime::wanted(
+                &name,
+                python,
+                engine,
+                environment,
+                cancel,
+            )?),
+            (None, Some(_)) => bail!(Wrong("--runtime-python is one of a --runtime".to_owned())),
+            (None, None) => None,
+        };
+        Ok(())
     }
 
     /// The settings of what every command does.
@@ -478,7 +488,7 @@ fn pip_config(environment: &Environment) -> Vec<(String, String)> {
 }
 
 /// The builder that was asked for.
-fn runner(
+pub(crate) fn runner(
     args: BuilderArgs,
     environment: &Environment,
     cancel: &Cancel,
