@@ -28,6 +28,8 @@ pub enum Stage {
     Install,
     /// The prefix is read back and put as the runtime needs it.
     Collect,
+    /// The prefix is held against the runtime.
+    Audit,
     /// The artifacts are written.
     Pack,
     /// An artifact is tried in its runtime.
@@ -41,6 +43,7 @@ impl fmt::Display for Stage {
             Self::Resolve => "resolve",
             Self::Install => "install",
             Self::Collect => "collect",
+            Self::Audit => "audit",
             Self::Pack => "pack",
             Self::Verify => "verify",
         })

@@ -251,15 +251,15 @@ pub(super) fn path_files(subject: &Subject<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let sites: BTreeSet<&RelPath> = [&subject.layout.purelib, &subject.layout.platlib].into();
     for (path, entry) in subject.tree.iter() {
-        let Some(site) = path.parent().filter(|parent| sites.contains(parent)) else {
-            continue;
-        };
         let Node::File { content, .. } = &entry.node else {
             continue;
         };
         if !path.name().ends_with(".pth") || content.size() > MAX_PATH_FILE {
             continue;
         }
+        let Some(site) = path.parent().filter(|parent| sites.contains(parent)) else {
+            continue;
+        };
         for line in read(content).lines() {
             let line = line.trim_end();
             let is_code = line.starts_with("import ") || line.starts_with("import\t");

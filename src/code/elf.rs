@@ -8,6 +8,7 @@
 //! <https://refspecs.linuxfoundation.org/LSB_5.0.0/LSB-Core-generic/LSB-Core-generic/symversion.html>
 
 use std::fmt;
+use std::ops::Range;
 
 use object::elf;
 use object::read::elf::{Dyn as _, FileHeader, ProgramHeader as _};
@@ -124,11 +125,29 @@ impl Elf {
         }
     }
 
+    /// Where in the file the dynamic section lies, told from the file's beginning alone.
+    pub(super) fn dynamic(start: &[u8]) -> Option<Range<u64>> {
+        match FileKind::parse(start).ok()? {
+            FileKind::Elf32 => dynamic::<elf::FileHeader32<Endianness>>(start),
+            FileKind::Elf64 => dynamic::<elf::FileHeader64<Endianness>>(start),
+            _ => None,
+        }
+    }
+
     /// Whether it is loaded by the dynamic loader, and so needs what it names.
     #[must_use]
     pub fn is_dynamic(&self) -> bool {
         self.loadable && (!self.needed.is_empty() || self.interpreter.is_some())
     }
+}
+
+fn dynamic<H: FileHeader<Endian = Endianness>>(start: &[u8]) -> Option<Range<u64>> {
+    let header = H::parse(start).ok()?;
+    let endian = header.endian().ok()?;
+    let mut segments = header.program_headers(endian, start).ok()?.iter();
+    let dynamic = segments.find(|segment| segment.p_type(endian) == elf::PT_DYNAMIC)?;
+    let (offset, size) = dynamic.file_range(endian);
+    Some(offset..offset.checked_add(size)?)
 }
 
 /// A file that is read.

@@ -52,8 +52,10 @@ impl Code {
     }
 }
 
+/// So many bytes tell what they begin, with the program headers of native code.
+const START: u64 = 4096;
 /// Native code up to this size, in bytes, is kept whole while it is looked at; of what is larger, the
-/// beginning and the end, where nearly always everything lies that is looked for.
+/// beginning, the dynamic section and the end, where nearly always everything lies that is looked for.
 const WHOLE: u64 = 16 << 20;
 const HEAD: u64 = 8 << 20;
 const TAIL: u64 = 4 << 20;
@@ -110,7 +112,7 @@ impl Scanner {
         self.paths.feed(bytes);
         if let Kind::Unknown { python } = self.kind {
             self.start.extend_from_slice(bytes);
-            if self.start.len() < 4 {
+            if (self.start.len() as u64) < self.size.min(START) {
                 return;
             }
             self.kind = match (self.start.starts_with(b"\x7fELF"), python) {
@@ -121,7 +123,10 @@ impl Scanner {
             self.pieces = match self.kind {
                 Kind::Native if self.size > WHOLE => {
                     let tail = self.size - TAIL;
-                    vec![Piece::new(0..HEAD), Piece::new(tail..self.size)]
+                    let parts = [0..HEAD, tail..self.size];
+                    let dynamic = Elf::dynamic(&self.start[..])
+                        .filter(|range| range.end <= self.size && range.end - range.start <= TAIL);
+                    parts.into_iter().chain(dynamic).map(Piece::new).collect()
                 }
                 Kind::Native | Kind::Python => vec![Piece::new(0..self.size)],
                 _ => Vec::new(),
@@ -199,6 +204,10 @@ impl Piece {
         let end = self.range.end.min(at + bytes.len() as u64);
         if next < at || next >= end {
             return;
+        }
+        if self.bytes.capacity() == 0 {
+            let size = self.range.end - self.range.start;
+            self.bytes.reserve_exact(usize::try_from(size).unwrap_or(0));
         }
         let index = |offset: u64| usize::try_from(offset - at).unwrap_or(bytes.len());
         self.bytes

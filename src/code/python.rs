@@ -33,6 +33,9 @@ pub struct Import {
 pub fn imports(source: &[u8]) -> Vec<Import> {
     let mut found = Vec::new();
     for line in LogicalLines::new(source) {
+        if line.text.is_empty() {
+            continue;
+        }
         let text = String::from_utf8_lossy(&line.text);
         let words = text.trim();
         let mut add = |name: String| {
@@ -129,27 +132,46 @@ impl Iterator for LogicalLines<'_> {
             .unwrap_or_else(|| matches!(self.rest[0], b' ' | b'\t'));
         let mut text = Vec::new();
         let mut depth = 0usize;
-        let mut at = 0;
         let bytes = self.rest;
+        let mut at = bytes
+            .iter()
+            .take_while(|byte| matches!(byte, b' ' | b'\t'))
+            .count();
+        // Of other statements, only the end is of interest.
+        let is_wanted = bytes[at..].starts_with(b"import") || bytes[at..].starts_with(b"from");
+        let mut push = |part: &[u8]| {
+            if is_wanted && text.len() + part.len() <= MAX_STATEMENT {
+                text.extend_from_slice(part);
+            }
+        };
         while at < bytes.len() {
-            let byte = bytes[at];
+            let plain = bytes[at..]
+                .iter()
+                .take_while(|byte| !SPECIAL[usize::from(**byte)])
+                .count();
+            push(&bytes[at..at + plain]);
+            at += plain;
+            let Some(byte) = bytes.get(at) else { break };
             match byte {
-                b'#' => at += memchr::memchr(b'\n', &bytes[at..]).unwrap_or(bytes.len() - at),
+                b'#' => {
+                    at += memchr::memchr2(b'\n', b'\r', &bytes[at..]).unwrap_or(bytes.len() - at);
+                }
                 b'\'' | b'"' => {
                     // The prefix of a raw string changes nothing here: a backslash keeps a quote in it.
                     at += string(&bytes[at..]);
-                    push(&mut text, b'"');
+                    push(b"\"");
                 }
-                b'\\' if bytes.get(at + 1) == Some(&b'\n') => {
-                    push(&mut text, b' ');
-                    at += 2;
+                b'\\' => {
+                    let is_end = bytes.get(at + 1) == Some(&b'\n');
+                    push(if is_end { b" " } else { b"\\" });
+                    at += 1 + usize::from(is_end);
                 }
                 b'\n' | b'\r' if depth == 0 => {
                     at += 1;
                     break;
                 }
                 b'\n' | b'\r' | b'\t' => {
-                    push(&mut text, b' ');
+                    push(b" ");
                     at += 1;
                 }
                 b';' if depth == 0 => {
@@ -164,13 +186,13 @@ impl Iterator for LogicalLines<'_> {
                     at += 1;
                     break;
                 }
-                _ => {
+                byte => {
                     match byte {
                         b'(' | b'[' | b'{' => depth += 1,
                         b')' | b']' | b'}' => depth = depth.saturating_sub(1),
                         _ => {}
                     }
-                    push(&mut text, byte);
+                    push(&[*byte]);
                     at += 1;
                 }
             }
@@ -184,11 +206,17 @@ impl Iterator for LogicalLines<'_> {
     }
 }
 
-fn push(text: &mut Vec<u8>, byte: u8) {
-    if text.len() < MAX_STATEMENT {
-        text.push(byte);
+/// The bytes that mean something to this reader.
+const SPECIAL: [bool; 256] = {
+    let mut special = [false; 256];
+    let bytes = b"#'\"\\\n\r\t;:()[]{}";
+    let mut at = 0;
+    while at < bytes.len() {
+        special[bytes[at] as usize] = true;
+        at += 1;
     }
-}
+    special
+};
 
 /// The length of the string that `bytes` begin with; one that does not end is as long as its line, or, in
 /// triple quotes, as all that follows.
@@ -196,7 +224,11 @@ fn string(bytes: &[u8]) -> usize {
     let quote = bytes[0];
     let triple = bytes.starts_with(&[quote; 3]);
     let mut at = if triple { 3 } else { 1 };
-    while at < bytes.len() {
+    while let Some(bytes_left) = bytes.get(at..) {
+        let Some(next) = memchr::memchr3(quote, b'\\', b'\n', bytes_left) else {
+            break;
+        };
+        at += next;
         match bytes[at] {
             b'\\' => at += 2,
             b'\n' if !triple => return at,

@@ -164,6 +164,7 @@ pub fn build(
             break written;
         }
         let mut made = building.install(prepared, builder.as_deref_mut(), &mut watch)?;
+        watch.stage(Stage::Audit, "");
         let session = builder.as_deref_mut();
         let (findings, bundled) = audited(&opened, request, &layout, &mut made, session)?;
         let names: Vec<_> = request
