@@ -29,5 +29,6 @@ mod runtime;
 mod support;
 mod targets;
 mod texts;
+mod verify;
 mod warm;
 mod wheels;
