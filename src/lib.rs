@@ -9,10 +9,12 @@
 //! [`requirements`] reads what the user asked for; a [`runner`] opens a builder, whose
 //! [`interpreter`] says what it is, or the user names a [`target`]. What will be installed is a
 //! [`plan`]: [`resolve`] makes it of requirements that leave nothing open and of what an [`index`]
-//! has, a [`lock`] says it, or [`pip`] in the builder chooses. Each [`wheel`] is proved; [`install`]
-//! puts them together as the runtime needs them, a [`tree`]; [`mod@audit`] says what is worth knowing
-//! of it; [`mod@pack`] writes it. [`pipeline`] is the order of it all. A [`mod@cache`] keeps what can
-//! be used again.
+//! has, a [`lock`] says it, or [`pip`] in the builder chooses. Each [`wheel`] is proved, and what its
+//! [`code`] asks of the [`runtime`] is learnt; [`install`] puts them together as the runtime needs them,
+//! a [`tree`]; [`mod@audit`] says what would not work there, and [`mod@bundle`] copies libraries that
+//! are missing, which [`mod@relink`] has others find; [`mod@pack`] writes it, and [`mod@verify`] imports
+//! it where it will run. [`pipeline`] is the order of it all. A [`mod@cache`] keeps what can be used
+//! again.
 //!
 //! The library prints nothing, reads neither environment nor clock, and handles no signal: all that
 //! comes in as values, and [`event`] tells what happens.
