@@ -15,7 +15,7 @@ const ENGINES: [&str; 2] = ["docker", "podman"];
 const LABEL: &str = "dev.prebuild.process";
 
 /// Runs an engine's command, giving it `input`, and checks that it went well.
-fn engine(engine: &str, args: &[&str], input: &[u8]) -> String {
+pub(crate) fn engine(engine: &str, args: &[&str], input: &[u8]) -> String {
     let output = try_engine(engine, args, input);
     let (out, err) = (
         String::from_utf8_lossy(&output.stdout),

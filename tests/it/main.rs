@@ -15,6 +15,7 @@ mod conformance;
 mod engine;
 mod failures;
 mod hostile;
+mod images;
 mod indexes;
 mod installers;
 mod lock;
