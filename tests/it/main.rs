@@ -9,6 +9,7 @@
 
 mod agreement;
 mod architecture;
+mod audit;
 mod build;
 mod cache;
 mod conformance;

@@ -1,0 +1,640 @@
+//! Artifacts that are broken on purpose, one for each kind of finding, and the loader's rules: by the real
+//! program, against facts about an interpreter of this machine, some of them changed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+use crate::support::python;
+use crate::support::sandbox::{Ran, Sandbox, names};
+use crate::support::wheel::{WheelBuilder, project};
+
+/// What is known of the interpreter that the tests build with.
+fn facts() -> &'static Value {
+    static FACTS: OnceLock<Value> = OnceLock::new();
+    FACTS.get_or_init(|| {
+        let interpreter = python::python().display().to_string();
+        let ran = Sandbox::new()
+            .run(&["runtime", &interpreter, "--format", "json"])
+            .ok();
+        let mut facts: Value = serde_json::from_str(&ran.stdout).unwrap();
+        // The one that was named; there may be others in this machine's folders.
+        let pythons = facts["pythons"].as_array_mut().unwrap();
+        pythons.retain(|one| one["names"].to_string().contains(&interpreter));
+        facts
+    })
+}
+
+/// The ending of extension modules.
+fn suffix() -> String {
+    facts()["pythons"][0]["suffixes"][0]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
+/// A build that is audited.
+struct Case {
+    sandbox: Sandbox,
+    facts: Value,
+    args: Vec<String>,
+}
+
+impl Case {
+    /// Of these wheels, each of which is required on a line of its own.
+    fn new(wheels: Vec<WheelBuilder>) -> Self {
+        let sandbox = Sandbox::new();
+        let mut requirements = Vec::new();
+        for wheel in wheels {
+            let path = wheel.build(&sandbox.links());
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            requirements.push(name.split('-').next().unwrap().to_owned());
+        }
+        sandbox.write("requirements.txt", requirements.join("\n"));
+        Self {
+            sandbox,
+            facts: facts().clone(),
+            args: Vec::new(),
+        }
+    }
+
+    fn with(mut self, args: &[&str]) -> Self {
+        self.args.extend(args.iter().map(|arg| (*arg).to_owned()));
+        self
+    }
+
+    /// Against other facts.
+    fn facts(mut self, change: impl FnOnce(&mut Value)) -> Self {
+        change(&mut self.facts);
+        self
+    }
+
+    fn run(&self, more: &[&str]) -> Ran {
+        self.sandbox.write("facts.json", self.facts.to_string());
+        let interpreter = python::python().display().to_string();
+        let mut args = vec!["--python", &interpreter, "--runtime", "facts.json"];
+        args.extend(self.args.iter().map(String::as_str));
+        if !self.args.iter().any(|arg| arg.ends_with(".toml")) {
+            args.push("requirements.txt");
+        }
+        args.extend(more);
+        self.sandbox.offline(&args)
+    }
+
+    /// Runs it; all that was found.
+    fn findings(&self, more: &[&str]) -> Vec<Value> {
+        let ran = self.run(&[more, &["--format", "json"]].concat()).ok();
+        let summary: Value = serde_json::from_str(&ran.stdout).unwrap();
+        summary["findings"].as_array().unwrap().clone()
+    }
+
+    /// It is refused for one thing, and nothing is written; allowed, it is built, and says so.
+    fn refused(&self, kind: &str, said: &[&str]) {
+        let text = format!("  {kind}: ");
+        self.run(&[])
+            .fails(4, &[&[text.as_str(), "1 error"], said].concat());
+        assert!(!names(&self.sandbox.work()).contains(&"deps.tar.gz".to_owned()));
+        assert_eq!(self.sandbox.left(), [""; 0]);
+        self.run(&["--allow", "damaged-code:nothing"])
+            .fails(4, &[&text]);
+        let findings = self.findings(&["--allow", kind]);
+        let found = findings.iter().find(|one| one["kind"] == kind).unwrap();
+        assert_eq!(
+            (&found["severity"], &found["allowed"]),
+            (&"warning".into(), &true.into())
+        );
+    }
+
+    /// It is built, with this to say of it.
+    fn told(&self, kind: &str, severity: &str) -> Value {
+        let findings = self.findings(&[]);
+        let found = findings.iter().find(|one| one["kind"] == kind);
+        let found = found.unwrap_or_else(|| panic!("no {kind} in {findings:?}"));
+        assert_eq!(found["severity"], severity, "{found}");
+        found.clone()
+    }
+
+    /// There is nothing to say.
+    fn sound(&self) {
+        assert_eq!(self.findings(&[]), [Value::Null; 0]);
+    }
+}
+
+/// A wheel of one package.
+fn demo() -> WheelBuilder {
+    WheelBuilder::new("demo", "1.0").file("demo/__init__.py", "")
+}
+
+/// A wheel for the interpreter's platform.
+fn native(files: &[(&str, &Path)]) -> WheelBuilder {
+    let mut wheel = demo().platform("cp311-cp311-linux_x86_64");
+    for (path, from) in files {
+        wheel = wheel.file(path, fs::read(from).unwrap());
+    }
+    wheel
+}
+
+/// Compiles a shared object; `args` are the compiler's.
+fn shared(folder: &Path, name: &str, code: &str, args: &[&str]) -> PathBuf {
+    let source = folder.join(format!("{name}.c"));
+    fs::write(&source, code).unwrap();
+    let path = folder.join(name);
+    let output = Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .arg(&path)
+        .arg(&source)
+        .arg(format!("-L{}", folder.display()))
+        .args(args)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    path
+}
+
+/// The path of an extension module in a wheel.
+fn module(stem: &str) -> String {
+    format!("demo/{stem}{}", suffix())
+}
+
+const EMPTY: &str = "int unused;";
+const CALLS: &str = "int f(void); int g(void) { return f(); }";
+const IS_F: &str = "int f(void) { return 1; }";
+
+/// A library that is not in the wheel, and an extension module that needs it.
+fn lacking(folder: &Path, soname: &str, args: &[&str]) -> PathBuf {
+    shared(
+        folder,
+        "liblacked.so",
+        IS_F,
+        &[&format!("-Wl,-soname,{soname}")],
+    );
+    shared(folder, "ext.so", CALLS, &[&["-llacked"], args].concat())
+}
+
+#[test]
+fn what_is_sound_has_no_finding() {
+    let folder = tempfile::tempdir().unwrap();
+    let ext = shared(folder.path(), "ext.so", EMPTY, &[]);
+    let wheel = demo()
+        .platform("cp311-cp311-manylinux_2_17_x86_64")
+        .file(&module("ext"), fs::read(ext).unwrap())
+        .file(
+            "demo/a.py",
+            "import os, sys, json, sqlite3, ssl, zlib, ctypes\n",
+        )
+        .data("scripts/tool", "#!/bin/sh\n")
+        .console_script("demo", "demo:main")
+        .requires("other>=1");
+    let other = WheelBuilder::new("other", "1.0").file("other.py", "import demo\n");
+    Case::new(vec![wheel, other]).sound();
+}
+
+#[test]
+fn missing_library() {
+    let folder = tempfile::tempdir().unwrap();
+    let ext = lacking(folder.path(), "libpq.so.5", &[]);
+    let case = Case::new(vec![native(&[(&module("ext"), &ext)])]).facts(|facts| {
+        facts["os"] = serde_json::json!({ "id": "debian", "version_id": "99", "name": "" });
+        // This machine may have it.
+        facts["loader"]["cache"]
+            .as_object_mut()
+            .unwrap()
+            .remove("libpq.so.5");
+        let libraries = facts["loader"]["libraries"].as_object_mut().unwrap();
+        libraries.retain(|_, elf| elf["soname"] != "libpq.so.5");
+    });
+    case.refused(
+        "missing-library",
+        &[
+            "demo 1.0 (for requirements.txt:1): ",
+            "needs `libpq.so.5`, which the runtime lacks; its package `libpq5` has it",
+            "put this line into the stage of the runtime",
+            "apt-get install -y --no-install-recommends libpq5",
+        ],
+    );
+    assert_eq!(
+        case.findings(&["--allow", "missing-library:libpq.so.5"])
+            .len(),
+        2
+    );
+    case.run(&["--allow", "missing-library:libother.so.1"])
+        .fails(4, &["libpq.so.5"]);
+    case.run(&["--write-packages", "packages.txt"])
+        .fails(4, &[]);
+    let packages = fs::read_to_string(case.sandbox.work().join("packages.txt")).unwrap();
+    assert_eq!(packages, "libpq5\n");
+}
+
+#[test]
+fn missing_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let code = "extern int pthread_create(); int g(void) { return pthread_create(0, 0, 0, 0); }";
+    let ext = shared(folder.path(), "ext.so", code, &[]);
+    let version = "GLIBC_2.34";
+    let case = Case::new(vec![native(&[(&module("ext"), &ext)])]).facts(|facts| {
+        for elf in facts["loader"]["libraries"]
+            .as_object_mut()
+            .unwrap()
+            .values_mut()
+        {
+            let defines = elf["defines"].as_array_mut().unwrap();
+            defines.retain(|name| {
+                let name = name.as_str().unwrap();
+                !name.starts_with("GLIBC_2.3") || name == "GLIBC_2.3"
+            });
+        }
+    });
+    let said = format!("needs {version} of `libc.so.6`, and the runtime's goes up to GLIBC_2.29");
+    case.refused("missing-version", &[&said]);
+}
+
+#[test]
+fn wrong_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let ext = shared(folder.path(), "ext.so", EMPTY, &[]);
+    let mut bytes = fs::read(&ext).unwrap();
+    bytes[18..20].copy_from_slice(&183u16.to_le_bytes());
+    fs::write(&ext, &bytes).unwrap();
+    let case = Case::new(vec![native(&[(&module("ext"), &ext)])]);
+    case.refused(
+        "wrong-machine",
+        &["is for aarch64, and the runtime is x86_64"],
+    );
+    // What brings code for the runtime too knows what it does.
+    let good = shared(folder.path(), "good.so", EMPTY, &[]);
+    let both = native(&[(&module("good"), &good), ("demo/other.so", &ext)]);
+    Case::new(vec![both]).told("wrong-machine", "note");
+}
+
+#[test]
+fn wrong_libc() {
+    let folder = tempfile::tempdir().unwrap();
+    let ext = lacking(folder.path(), "libc.musl-x86_64.so.1", &[]);
+    let case = Case::new(vec![native(&[(&module("ext"), &ext)])]);
+    case.refused(
+        "wrong-libc",
+        &["is made for `libc.musl-x86_64.so.1`, and the runtime has glibc"],
+    );
+}
+
+#[test]
+fn not_searched() {
+    let case = Case::new(vec![demo()]).with(&["--dest", "/opt/elsewhere"]);
+    case.refused(
+        "not-searched",
+        &["does not search `/opt/elsewhere/lib/python3.11/site-packages`"],
+    );
+}
+
+#[test]
+fn not_imported() {
+    let folder = tempfile::tempdir().unwrap();
+    let ext = shared(folder.path(), "ext.so", EMPTY, &[]);
+    let other = "demo/ext.cpython-39-x86_64-linux-gnu.so";
+    let case = Case::new(vec![native(&[(other, &ext)])]);
+    case.refused(
+        "not-imported",
+        &["ends in `.cpython-39-x86_64-linux-gnu.so`"],
+    );
+    // One for each Python, among them the right one.
+    let both = native(&[(other, &ext), (&module("ext"), &ext)]);
+    let findings = Case::new(vec![both]).findings(&[]);
+    assert!(
+        !findings.iter().any(|one| one["kind"] == "not-imported"),
+        "{findings:?}"
+    );
+}
+
+/// The Python of the runtime is another one, which the user says is right.
+#[test]
+fn old_python_and_wrong_python() {
+    let wheel = demo().platform("cp311-abi3-linux_x86_64");
+    let older = |facts: &mut Value| facts["pythons"][0]["version"] = "3.9".into();
+    let case = Case::new(vec![wheel]).facts(older);
+    case.run(&[]).fails(
+        4,
+        &["wrong-python: the builder has Python 3.11, and the runtime has 3.9"],
+    );
+    let case = case.with(&["--allow", "wrong-python"]);
+    let said = "its wheel is for `cp311-abi3-linux_x86_64`, and the runtime has Python 3.9";
+    case.refused("old-python", &[said]);
+}
+
+#[test]
+fn requires_python() {
+    let wheel = demo().metadata("Requires-Python: !=3.11.99");
+    let case = Case::new(vec![wheel])
+        .facts(|facts| facts["pythons"][0]["full_version"] = "3.11.99".into());
+    case.refused(
+        "requires-python",
+        &["requires Python !=3.11.99, and the runtime has 3.11.99"],
+    );
+}
+
+#[test]
+fn missing_module() {
+    let without = |facts: &mut Value| {
+        let modules = facts["pythons"][0]["modules"].as_array_mut().unwrap();
+        modules.retain(|name| name != "imp");
+    };
+    let wheel = WheelBuilder::new("demo", "1.0")
+        .file("demo/__init__.py", "from . import a\n")
+        .file("demo/a.py", "\"\"\"\nimport nis\n\"\"\"\nimport imp\n")
+        .requires("other");
+    let other = WheelBuilder::new("other", "1.0").file("other.py", "");
+    let case = Case::new(vec![wheel, other]).facts(without);
+    case.refused(
+        "missing-module",
+        &["demo/a.py` imports `imp`, which the runtime's standard library lacks"],
+    );
+    // What is never imported with the package, or need not be there, stops nothing.
+    let wheel = demo().file("demo/late.py", "import imp\n");
+    Case::new(vec![wheel])
+        .facts(without)
+        .told("missing-module", "warning");
+    let wheel = demo().file(
+        "demo.py",
+        "try:\n    import imp\nexcept ImportError:\n    imp = None\n",
+    );
+    Case::new(vec![wheel]).facts(without).sound();
+}
+
+#[test]
+fn pkg_resources_without_setuptools() {
+    let wheel = || WheelBuilder::new("demo", "1.0").file("demo.py", "import pkg_resources\n");
+    Case::new(vec![wheel()]).refused(
+        "missing-module",
+        &["imports `pkg_resources`, which is not there, and neither is `setuptools`"],
+    );
+    let setuptools = WheelBuilder::new("setuptools", "80.0").file("pkg_resources/__init__.py", "");
+    Case::new(vec![wheel(), setuptools]).sound();
+}
+
+#[test]
+fn missing_interpreter() {
+    let wheel = demo().data("scripts/tool", "#!/opt/only-here/python3\n");
+    Case::new(vec![wheel]).refused(
+        "missing-interpreter",
+        &["`bin/tool` is a script for `/opt/only-here/python3`"],
+    );
+    let wheel = demo().data("scripts/tool", "#!/usr/bin/env no-such-shell\n");
+    Case::new(vec![wheel]).told("missing-interpreter", "warning");
+}
+
+#[test]
+fn path_file() {
+    let wheel = demo().file("demo.pth", "# a comment\nimport sys\n/builder/src\n");
+    Case::new(vec![wheel]).refused("path-file", &["adds `/builder/src` to the search path"]);
+    let wheel = demo().file("demo.pth", "demo\n");
+    Case::new(vec![wheel]).sound();
+}
+
+#[test]
+fn unmet_requirement() {
+    let case = Case::new(vec![demo().requires("other>=2")]).with(&["--no-deps"]);
+    case.told("unmet-requirement", "warning");
+    // A lock file says all, and nobody has held it against what it names.
+    let case = Case::new(vec![demo().requires("other>=2")]);
+    let wheel = case.sandbox.links().join("demo-1.0-py3-none-any.whl");
+    let lock = format!(
+        "lock-version = \"1.0\"\ncreated-by = \"test\"\n[[packages]]\nname = \"demo\"\nversion = \"1.0\"\n\
+         wheels = [{{ name = \"demo-1.0-py3-none-any.whl\", path = \"{}\", hashes = {{ sha256 = \"{}\" }} }}]\n",
+        wheel.display(),
+        crate::support::sandbox::digest(&wheel).hex(),
+    );
+    case.sandbox.write("pylock.toml", lock);
+    let case = case.with(&["pylock.toml"]);
+    case.refused(
+        "unmet-requirement",
+        &["requires `other>=2`, which is not there"],
+    );
+}
+
+#[test]
+fn secret() {
+    let case = Case::new(Vec::new());
+    let hook = "os.listdir = lambda _: ['https://user:s3cr%40t-pass@index.example/']";
+    project(&case.sandbox.work().join("proj"), "proj", hook);
+    case.sandbox.write("requirements.txt", "./proj\n");
+    let case = Case {
+        sandbox: case.sandbox.env(
+            "PIP_EXTRA_INDEX_URL",
+            "https://user:s3cr%40t-pass@index.example/",
+        ),
+        ..case
+    };
+    let ran = case.run(&[]);
+    assert!(!ran.stderr.contains("s3cr"), "{}", ran.stderr);
+    case.refused(
+        "secret",
+        &[
+            "proj 1.0",
+            "proj.py` holds credentials that this build used",
+        ],
+    );
+}
+
+#[test]
+fn damaged_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let ext = shared(folder.path(), "ext.so", EMPTY, &[]);
+    let bytes = fs::read(&ext).unwrap();
+    fs::write(&ext, &bytes[..200]).unwrap();
+    let case = Case::new(vec![native(&[(&module("ext"), &ext)])]);
+    case.refused(
+        "damaged-code",
+        &["cannot be loaded: its program headers lie outside the file"],
+    );
+}
+
+#[test]
+fn warnings_stop_nothing() {
+    let wheel = demo().file("typing.py", "");
+    let found = Case::new(vec![wheel]).told("shadows-standard", "warning");
+    assert_eq!(found["module"], "typing");
+    let one = |name: &str| WheelBuilder::new(name, "1.0").file("shared.py", name);
+    Case::new(vec![one("a"), one("b")]).told("conflict", "warning");
+    let wheel = demo().file("demo/A.py", "").file("b/B.py", "");
+    let other = WheelBuilder::new("other", "1.0").file("demo/a.py", "");
+    Case::new(vec![wheel, other]).told("case-collision", "warning");
+    let case = Case::new(Vec::new());
+    let hook = "os.listdir = lambda _: ['/tmp/pip-install-abc_1/proj/proj.c']";
+    project(&case.sandbox.work().join("proj"), "proj", hook);
+    case.sandbox.write("requirements.txt", "./proj\n");
+    case.told("built-here", "warning");
+    let found = case.told("build-folder", "warning");
+    assert_eq!(found["folder"], "/tmp/pip-install-abc_1/proj/proj.c");
+}
+
+#[test]
+fn kinds_that_are_none_are_told() {
+    let case = Case::new(vec![demo()]);
+    case.run(&["--allow", "missing-librarie"])
+        .fails(2, &["there is no such finding", "missing-library"]);
+    case.sandbox.write("facts.json", "{}");
+    let ran = case
+        .sandbox
+        .offline(&["requirements.txt", "--runtime", "facts.json"]);
+    ran.fails(2, &["holds no facts about a runtime", "writes such a file"]);
+    let ran = case
+        .sandbox
+        .offline(&["requirements.txt", "--runtime-python", "3.11"]);
+    ran.fails(2, &["--runtime-python is one of a --runtime"]);
+    let ran = case.run(&["--runtime-python", "3.99"]);
+    ran.fails(2, &["there is no Python `3.99` in the runtime"]);
+}
+
+/// A library in a folder of its own, one that needs it, and an extension module that needs that one.
+fn chain(folder: &Path, search: &str) -> Vec<(String, PathBuf)> {
+    let deep = shared(folder, "libdeep.so", IS_F, &["-Wl,-soname,libdeep.so.1"]);
+    let middle = shared(
+        folder,
+        "libmiddle.so",
+        CALLS,
+        &["-ldeep", "-Wl,-soname,libmiddle.so.1"],
+    );
+    let code = "int g(void); int h(void) { return g(); }";
+    let link = format!("-Wl,-rpath-link,{}", folder.display());
+    let ext = shared(
+        folder,
+        "ext.so",
+        code,
+        &["-lmiddle", &link, search, "-Wl,-rpath,$ORIGIN/../demo.libs"],
+    );
+    vec![
+        ("demo.libs/libdeep.so.1".to_owned(), deep),
+        ("demo.libs/libmiddle.so.1".to_owned(), middle),
+        (module("ext"), ext),
+    ]
+}
+
+fn wheel_of(files: &[(String, PathBuf)]) -> WheelBuilder {
+    let files: Vec<(&str, &Path)> = files
+        .iter()
+        .map(|(path, from)| (path.as_str(), from.as_path()))
+        .collect();
+    native(&files)
+}
+
+/// An RPATH counts for what is loaded further down; a RUNPATH does not.
+#[test]
+fn an_rpath_is_inherited_and_a_runpath_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = chain(folder.path(), "-Wl,--disable-new-dtags");
+    let findings = Case::new(vec![wheel_of(&files)]).findings(&[]);
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    let files = chain(folder.path(), "-Wl,--enable-new-dtags");
+    let found = Case::new(vec![wheel_of(&files)]).told("missing-library", "warning");
+    assert_eq!(found["library"], "libdeep.so.1");
+    assert!(
+        found["elsewhere"]
+            .to_string()
+            .contains("demo.libs/libdeep.so.1"),
+        "{found}"
+    );
+}
+
+/// What is loaded already is not searched for again: the second way to it may be closed.
+#[test]
+fn a_library_that_is_loaded_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut files = chain(folder.path(), "-Wl,--enable-new-dtags");
+    let code = "int f(void); int g(void); int h(void) { return f() + g(); }";
+    let args = [
+        "-Wl,--no-as-needed",
+        "-ldeep",
+        "-lmiddle",
+        "-Wl,--enable-new-dtags",
+        "-Wl,-rpath,$ORIGIN/../demo.libs",
+    ];
+    files[2].1 = shared(folder.path(), "ext.so", code, &args);
+    let findings = Case::new(vec![wheel_of(&files)]).findings(&[]);
+    assert_eq!(findings.len(), 1, "{findings:?}");
+}
+
+/// `lib` of the prefix is searched only through the loader's cache, which knows nothing of it yet.
+#[test]
+fn lib_of_the_prefix_is_searched_only_after_ldconfig() {
+    let folder = tempfile::tempdir().unwrap();
+    let ext = lacking(folder.path(), "liblacked.so.1", &[]);
+    let library = fs::read(folder.path().join("liblacked.so")).unwrap();
+    let wheel = || {
+        native(&[(&module("ext"), &ext)]).file("demo-1.0.data/data/lib/liblacked.so.1", &library)
+    };
+    let found = Case::new(vec![wheel()]).told("missing-library", "warning");
+    assert_eq!(found["elsewhere"], "lib/liblacked.so.1");
+    // After `ldconfig`, it does.
+    let case = Case::new(vec![wheel()]).facts(|facts| {
+        let prefix = facts["pythons"][0]["prefix"].as_str().unwrap();
+        facts["loader"]["cache"]["liblacked.so.1"] = format!("{prefix}/lib/liblacked.so.1").into();
+    });
+    assert_eq!(case.findings(&[]).len(), 1);
+}
+
+/// Libraries without versions, and versions that may be missing, are warned of, as by the loader.
+#[test]
+fn versions_that_may_be_missing_are_warnings() {
+    let folder = tempfile::tempdir().unwrap();
+    let map = folder.path().join("map");
+    fs::write(&map, "V_1 { global: f; };").unwrap();
+    let script = format!("-Wl,--version-script={}", map.display());
+    shared(
+        folder.path(),
+        "liblacked.so",
+        IS_F,
+        &["-Wl,-soname,liblacked.so.1", &script],
+    );
+    let ext = shared(
+        folder.path(),
+        "ext.so",
+        CALLS,
+        &["-llacked", "-Wl,-rpath,$ORIGIN"],
+    );
+    let with = |library: &Path| {
+        let wheel = native(&[(&module("ext"), &ext), ("demo/liblacked.so.1", library)]);
+        Case::new(vec![wheel])
+    };
+    let plain = shared(
+        folder.path(),
+        "plain.so",
+        IS_F,
+        &["-Wl,-soname,liblacked.so.1"],
+    );
+    with(&plain).told("missing-version", "warning");
+    fs::write(&map, "V_2 { global: f; };").unwrap();
+    let other = shared(
+        folder.path(),
+        "other.so",
+        IS_F,
+        &["-Wl,-soname,liblacked.so.1", &script],
+    );
+    with(&other).refused(
+        "missing-version",
+        &["needs V_1 of `liblacked.so.1`, and the runtime's goes up to V_2"],
+    );
+}
+
+/// An optional back end: its package does without it.
+#[test]
+fn optional_modules_and_drivers_of_the_host_stop_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let ext = lacking(folder.path(), "liblacked.so.1", &[]);
+    let wheel = native(&[(&module("backend"), &ext)]).file(
+        "demo/use.py",
+        "try:\n    from . import backend\nexcept ImportError:\n    pass\n",
+    );
+    Case::new(vec![wheel]).told("missing-library", "warning");
+    let wheel =
+        native(&[(&module("backend"), &ext)]).file("demo/use.py", "from . import backend\n");
+    Case::new(vec![wheel]).refused("missing-library", &["liblacked.so.1"]);
+    let driver = lacking(folder.path(), "libcuda.so.1", &[]);
+    let wheel = native(&[(&module("gpu"), &driver)]);
+    Case::new(vec![wheel]).told("missing-library", "note");
+}
