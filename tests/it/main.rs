@@ -13,6 +13,7 @@ mod audit;
 mod build;
 mod cache;
 mod conformance;
+mod elf;
 mod engine;
 mod failures;
 mod hostile;
