@@ -16,6 +16,7 @@ mod native;
 mod python;
 
 pub use finding::{Finding, Problem, Severity};
+pub use native::{Dependencies, dependencies};
 
 /// What is audited.
 #[derive(Debug)]
@@ -60,7 +61,7 @@ pub fn audit(subject: &Subject<'_>) -> Vec<Finding> {
         findings.extend(dangling_links(subject, runtime));
         findings.extend(python::audit(subject, runtime));
         findings.extend(python::scripts(subject, runtime));
-        let native = native::find(subject);
+        let native = native::find(subject.tree);
         findings.extend(native::audit(subject, runtime, &native));
     }
     let mut findings = together(findings);

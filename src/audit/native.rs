@@ -12,8 +12,9 @@ use std::sync::Arc;
 use super::Subject;
 use super::finding::{Finding, Problem, Severity};
 use crate::code::{Code, Damaged, Elf};
+use crate::layout::Layout;
 use crate::runtime::{Family, Runtime, normal};
-use crate::tree::{Content, Distribution, Node, RelPath};
+use crate::tree::{Content, Distribution, Node, RelPath, Tree};
 
 /// Libraries that a host puts into containers, as its drivers have them.
 const INJECTED: [&str; 9] = [
@@ -39,9 +40,9 @@ pub(super) struct Native<'a> {
 }
 
 /// All native code of a tree.
-pub(super) fn find<'a>(subject: &Subject<'a>) -> Vec<Native<'a>> {
+pub(super) fn find(tree: &Tree) -> Vec<Native<'_>> {
     let mut found = Vec::new();
-    for (path, entry) in subject.tree.iter() {
+    for (path, entry) in tree.iter() {
         let Node::File { content, .. } = &entry.node else {
             continue;
         };
@@ -76,7 +77,7 @@ pub(super) fn audit(
     runtime: &Runtime,
     native: &[Native<'_>],
 ) -> Vec<Finding> {
-    let world = World::new(subject, runtime, native);
+    let world = World::new(subject.tree, subject.layout, runtime, native);
     let mut findings = world.machines(native);
     let process = world.process();
     for one in native {
@@ -104,6 +105,37 @@ fn damaged(one: &Native<'_>, reason: Damaged) -> Finding {
         };
     let problem = Problem::DamagedCode { reason };
     Finding::new(severity, problem).at(one.path).of(one.owner)
+}
+
+/// The path in the runtime of each library that a file comes to, by the name under which it is needed;
+/// none for one that is not found.
+pub type Dependencies = BTreeMap<String, Option<String>>;
+
+/// What each file of native code in a tree comes to if it is loaded by itself, as `ldd` tells it.
+#[must_use]
+pub fn dependencies(
+    tree: &Tree,
+    layout: &Layout,
+    runtime: &Runtime,
+) -> BTreeMap<RelPath, Dependencies> {
+    let native = find(tree);
+    let world = World::new(tree, layout, runtime, &native);
+    let mut found = BTreeMap::new();
+    for one in &native {
+        let Some(Ok(elf)) = &one.code.elf else {
+            continue;
+        };
+        if !elf.loadable || Some(elf.machine) != runtime.facts.machine {
+            continue;
+        }
+        let mut objects = vec![world.root(one, elf)];
+        let mut known = BTreeMap::new();
+        world.close(&mut objects, 0, &mut known);
+        let path = |at: Option<usize>| at.map(|at| objects[at].path.clone());
+        let known = known.into_iter().map(|(name, at)| (name, path(at)));
+        found.insert(one.path.clone(), known.collect());
+    }
+    found
 }
 
 /// How native code comes to be loaded by itself.
@@ -142,8 +174,13 @@ struct World<'w> {
 }
 
 impl<'w> World<'w> {
-    fn new(subject: &'w Subject<'_>, runtime: &'w Runtime, native: &'w [Native<'_>]) -> Self {
-        let dest = subject.layout.dest.trim_end_matches('/');
+    fn new(
+        tree: &'w Tree,
+        layout: &'w Layout,
+        runtime: &'w Runtime,
+        native: &'w [Native<'_>],
+    ) -> Self {
+        let dest = layout.dest.trim_end_matches('/');
         let mut ours = BTreeMap::new();
         let mut names = BTreeMap::new();
         for one in native {
@@ -155,20 +192,17 @@ impl<'w> World<'w> {
                 }
             }
         }
-        let links = subject
-            .tree
-            .iter()
-            .filter_map(|(path, entry)| match &entry.node {
-                Node::Symlink { target } => Some((format!("{dest}/{path}"), target.clone())),
-                _ => None,
-            });
+        let links = tree.iter().filter_map(|(path, entry)| match &entry.node {
+            Node::Symlink { target } => Some((format!("{dest}/{path}"), target.clone())),
+            _ => None,
+        });
         Self {
             runtime,
             ours,
             links: links.collect(),
             names,
             dest,
-            sites: vec![&subject.layout.purelib, &subject.layout.platlib],
+            sites: vec![&layout.purelib, &layout.platlib],
         }
     }
 
@@ -389,6 +423,16 @@ impl<'w> World<'w> {
         self.runtime.facts.libc.as_ref().map(|libc| libc.family)
     }
 
+    /// A file that is loaded by itself.
+    fn root(&self, one: &Native<'_>, elf: &'w Elf) -> Object<'w> {
+        Object {
+            path: format!("{}/{}", self.dest, one.path),
+            elf,
+            is_ours: true,
+            by: None,
+        }
+    }
+
     /// Loads a file with all that it comes to, and tells what is missing.
     fn load(
         &self,
@@ -397,13 +441,7 @@ impl<'w> World<'w> {
         role: Role,
         process: &[Object<'w>],
     ) -> Vec<Finding> {
-        let path = format!("{}/{}", self.dest, one.path);
-        let root = Object {
-            path,
-            elf,
-            is_ours: true,
-            by: None,
-        };
+        let root = self.root(one, elf);
         // A module comes into a process where the interpreter's libraries are.
         let mut objects: Vec<Object<'w>> = match role {
             Role::Program => Vec::new(),

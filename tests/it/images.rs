@@ -2,9 +2,17 @@
 //! `python:3.11`, `python:3.11-slim` and `debian-python:bookworm`, and an index, and are run by
 //! `.ci/run`: `cargo test -- --ignored engine`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+use prebuild::audit::{Dependencies, dependencies};
+use prebuild::cache::{Cache, Place};
+use prebuild::event::Cancel;
+use prebuild::layout::Layout;
+use prebuild::runtime::{Source, Wanted, normal};
+use prebuild::tree::{RelPath, Tree};
 
 use crate::engine::engine;
 use crate::support::python;
@@ -364,4 +372,83 @@ fn engine_image_is_refused() {
         "3.12",
         &["wrong-python: the builder has Python 3.12, and the runtime has 3.11"],
     );
+}
+
+/// What `ldd` says in a container of each file, by the names under which libraries are needed.
+fn by_ldd(tag: &str, tar: &[u8]) -> BTreeMap<String, Dependencies> {
+    let script = "cd /usr/local && find . -type f -name '*.so*' | sort | \
+        while read -r file; do echo \"== $file\"; ldd \"$file\" 2>/dev/null; done; exit 0";
+    let create = ["create", "--network", "none", tag, "sh", "-c", script];
+    let id = engine("docker", &create, b"").trim().to_owned();
+    engine("docker", &["cp", "-", &format!("{id}:/usr/local")], tar);
+    let text = engine("docker", &["start", "-a", &id], b"");
+    engine("docker", &["rm", "-f", &id], b"");
+    let mut found: BTreeMap<String, Dependencies> = BTreeMap::new();
+    let mut file = String::new();
+    for line in text.lines() {
+        if let Some(path) = line.strip_prefix("== ./") {
+            path.clone_into(&mut file);
+        } else if let Some((name, path)) = line.trim().split_once(" => ") {
+            let path = path.split(" (").next().unwrap();
+            let path = (path != "not found").then(|| normal(path));
+            found
+                .entry(file.clone())
+                .or_default()
+                .insert(name.to_owned(), path);
+        }
+    }
+    found
+}
+
+/// Every library that every file comes to is the one that the runtime's own loader takes.
+#[test]
+#[ignore = "needs a container engine"]
+fn engine_image_resolves_libraries_as_ldd() {
+    for (set, least) in [("web", 60), ("sci", 350)] {
+        let sandbox = Sandbox::new();
+        let lock = format!("{}/benches/locks/{set}.txt", env!("CARGO_MANIFEST_DIR"));
+        let slim = "python:3.11-slim";
+        let args = [
+            &lock,
+            "--python",
+            "3.11",
+            "--runtime",
+            slim,
+            "-o",
+            "deps.tar",
+            "-o",
+            "deps/",
+        ];
+        sandbox.run(&args).ok();
+        let facts = sandbox.run(&["runtime", slim, "--format", "json"]).ok();
+        let facts = sandbox.write("facts.json", facts.stdout);
+        let place = Place::temporary(sandbox.tmp());
+        let cancel = Cancel::new();
+        let cache = Cache::open(&place, &|_| {}, &cancel).unwrap();
+        let wanted = Wanted {
+            source: Source::Json(facts),
+            python: None,
+        };
+        let runtime = wanted.look(&cache, &cancel).unwrap();
+        let layout = Layout::new(None, &runtime.python, None).unwrap();
+        let tree = Tree::read(&sandbox.work().join("deps")).unwrap();
+        let ours = dependencies(&tree, &layout, &runtime);
+        let ldd = by_ldd(slim, &fs::read(sandbox.work().join("deps.tar")).unwrap());
+        let (mut files, mut compared) = (0, 0);
+        for (file, theirs) in &ldd {
+            // The image has libraries of its own.
+            let Some(ours) = ours.get(&RelPath::new(file).unwrap()) else {
+                continue;
+            };
+            files += 1;
+            for (name, path) in theirs {
+                // The loader itself has no `=>`, and is told by its path.
+                let path = path.as_ref().map(|path| runtime.facts.real(path));
+                assert_eq!(ours.get(name), Some(&path), "{set}: {name} of {file}");
+                compared += 1;
+            }
+        }
+        eprintln!("{set}: {files} files, {compared} libraries");
+        assert!(files >= least, "{set}: {files}");
+    }
 }
