@@ -2,6 +2,7 @@
 
 import io
 import pathlib
+import sysconfig
 import zipfile
 import zlib
 
@@ -54,6 +55,16 @@ def streams():
                     yield stream + packer.flush()
 
 
+def code():
+    """Small libraries of this interpreter's, and sources; before each, what it is and its chunks."""
+    folder = pathlib.Path(sysconfig.get_path("stdlib")) / "lib-dynload"
+    for path in sorted(folder.glob("*.so")):
+        if path.stat().st_size < 40_000:
+            yield b"\0\x20" + path.read_bytes()
+    for name in "__future__.py", "abc.py", "bisect.py", "this.py":
+        yield b"\1\x03" + (folder.parent / name).read_bytes()
+
+
 def write(target, seeds):
     folder = CORPUS / target
     folder.mkdir(parents=True, exist_ok=True)
@@ -63,4 +74,5 @@ def write(target, seeds):
 
 # An even byte before an archive: it is taken as it stands.
 write("archive", (b"\0" + archive for archive in archives()))
+write("code", code())
 write("inflate", streams())
