@@ -56,7 +56,11 @@ fn amended(
             }])
         };
         // As it begins, whatever its hash and size.
-        let start = row(None).trim_end_matches(",\n").to_owned() + ",";
+        let start = row(None)
+            .trim_end_matches('\n')
+            .trim_end_matches(',')
+            .to_owned()
+            + ",";
         rows.insert(start, row(Some(*file)));
     }
     let mut is_changed = false;

@@ -192,7 +192,7 @@ fn both_classes_and_byte_orders_are_relinked() {
                         "needs libz-0123abcd.so.1",
                         "needs libm.so.6",
                         "is libown-4567cdef.so",
-                        "runpath $ORIGIN/../own.libs",
+                        "rpath $ORIGIN/../own.libs",
                     ]
                 );
                 assert_eq!(version_of(&relinked), "libz-0123abcd.so.1");
@@ -248,7 +248,7 @@ fn relinked_again_the_same_segment_grows() {
             "needs libz.so.1",
             "needs libm.so.6",
             "is libown.so",
-            "runpath $ORIGIN:$ORIGIN/../own.libs",
+            "rpath $ORIGIN:$ORIGIN/../own.libs",
         ]
     );
     assert_eq!(version_of(&twice), "libz.so.1");
