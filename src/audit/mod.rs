@@ -12,11 +12,12 @@ use crate::target::MarkerEnvironment;
 use crate::tree::{Content, Distribution, Entry, Node, RelPath, Tree};
 
 mod finding;
+mod loader;
 mod native;
 mod python;
 
 pub use finding::{Finding, Problem, Severity};
-pub use native::{Dependencies, dependencies};
+pub use loader::{Dependencies, dependencies};
 
 /// What is audited.
 #[derive(Debug)]

@@ -14,12 +14,12 @@ use crate::code::{Code, Elf};
 use crate::digest::Digest;
 use crate::fs;
 use crate::install::{self, Installed, amend, relative};
+use crate::interpreter::unset_python_variables;
 use crate::layout::Layout;
 use crate::relink::{self, Changes, relink};
 use crate::runner::{self, Exec, Session};
 use crate::runtime::{Os, Runtime};
 use crate::tree::{Content, Node, RelPath, Tree, UnsafePath};
-use crate::{event::Stream, interpreter::unset_python_variables};
 
 const SCRIPT: &str = include_str!("libraries.py");
 
@@ -93,16 +93,7 @@ fn ask(
             session.locate(&format!("{folder}/libraries.py")),
         ])
         .envs(unset_python_variables());
-    let mut answer = String::new();
-    session.run(
-        &exec,
-        question.to_string().as_bytes(),
-        &mut |stream, line| {
-            if stream == Stream::Stdout {
-                answer.push_str(line);
-            }
-        },
-    )?;
+    let answer = runner::answer(session, &exec, &question.to_string())?;
     serde_json::from_str(&answer).map_err(Error::Answer)
 }
 

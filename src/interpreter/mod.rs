@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache::{Bucket, Cache, Lookup};
 use crate::digest::Digest;
-use crate::event::Stream;
 use crate::fs;
 use crate::requirements::hide_credentials;
 use crate::runner::{self, Exec, Session};
@@ -202,21 +201,14 @@ fn question(
         .envs([("PYTHONHOME".to_owned(), String::new())])
         .envs(env);
     let question = serde_json::json!({ "config": config }).to_string();
-    let mut answer = String::new();
-    session
-        .run(&exec, question.as_bytes(), &mut |stream, line| {
-            if stream == Stream::Stdout {
-                answer.push_str(line);
-            }
-        })
-        .map_err(|error| match error {
-            runner::Error::Failed { tail, .. } => Error::NoAnswer {
-                python: session.python().to_owned(),
-                reason: tail.last().cloned().unwrap_or_default(),
-            },
-            error => Error::Runner(error),
-        })?;
-    Ok(answer)
+    let answer = runner::answer(session, &exec, &question);
+    answer.map_err(|error| match error {
+        runner::Error::Failed { tail, .. } => Error::NoAnswer {
+            python: session.python().to_owned(),
+            reason: tail.last().cloned().unwrap_or_default(),
+        },
+        error => Error::Runner(error),
+    })
 }
 
 const ANSWER: &str = "answer.json";

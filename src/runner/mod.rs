@@ -45,6 +45,21 @@ pub(crate) fn run(
     process::run(exec, cancel, input, on_line)
 }
 
+/// Runs a command in a builder, and returns what it wrote to standard output.
+pub(crate) fn answer(
+    session: &mut dyn Session,
+    exec: &Exec,
+    question: &str,
+) -> Result<String, Error> {
+    let mut answer = String::new();
+    session.run(exec, question.as_bytes(), &mut |stream, line| {
+        if stream == Stream::Stdout {
+            answer.push_str(line);
+        }
+    })?;
+    Ok(answer)
+}
+
 /// Reads a tar stream into a tree; contents go into a file in `spool`.
 pub(crate) fn read_tar(stream: impl io::Read, spool: &Arc<TempDir>) -> Result<Tree, ReadError> {
     stream::read(stream, "", spool)

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::cache::Cache;
-use crate::event::{Cancel, Event, Observer, Stage, Stream};
+use crate::event::{Cancel, Event, Observer, Stage};
 use crate::fs;
 use crate::interpreter::unset_python_variables;
 use crate::layout::{self, Layout};
@@ -259,16 +259,7 @@ impl Asking<'_> {
             .args([session.locate("prebuild-verify/imports.py")])
             .envs(unset_python_variables())
             .envs([("PYTHONDONTWRITEBYTECODE".to_owned(), "1".to_owned())]);
-        let mut answer = String::new();
-        session.run(
-            &exec,
-            question.to_string().as_bytes(),
-            &mut |stream, line| {
-                if stream == Stream::Stdout {
-                    answer.push_str(line);
-                }
-            },
-        )?;
+        let answer = runner::answer(session, &exec, &question.to_string())?;
         serde_json::from_str(&answer).map_err(Error::Answer)
     }
 }
