@@ -1,6 +1,9 @@
 //! What is found out of a runtime without running it, held against what it says of itself.
 
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use prebuild::cache::{Cache, Place};
 use prebuild::event::Cancel;
@@ -9,6 +12,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::python;
+use crate::support::sandbox::Sandbox;
+use crate::support::wheel::WheelBuilder;
 
 fn look(source: Source) -> Runtime {
     let scratch = TempDir::new().unwrap();
@@ -89,4 +94,191 @@ fn facts_are_those_that_interpreters_tell() {
 #[test]
 fn facts_of_an_environment_are_its_own() {
     check(python::python());
+}
+
+/// A root with an interpreter, or what looks like one: nothing is run.
+fn put_python(root: &Path, prefix: &str, version: &str) {
+    let home = root.join(prefix);
+    fs::create_dir_all(home.join("bin")).unwrap();
+    fs::create_dir_all(home.join(format!("lib/python{version}"))).unwrap();
+    fs::write(home.join(format!("lib/python{version}/os.py")), "").unwrap();
+    let program = home.join(format!("bin/python{version}"));
+    fs::copy(python::python(), &program).unwrap();
+    fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn a_root_may_hold_anything() {
+    let sandbox = Sandbox::new();
+    let root = sandbox.work().join("root");
+    put_python(&root, "usr/local", "3.11");
+    let library = root.join("usr/lib");
+    fs::create_dir_all(&library).unwrap();
+    for (link, target) in [
+        ("lib", "usr/lib"),
+        ("usr/lib/loop.so", "loop.so"),
+        ("usr/lib/outside.so", "../../../../../../../../etc/passwd"),
+        ("usr/lib/absolute.so", "/etc/passwd"),
+        ("usr/local/bin/python3", "python3.11"),
+        ("usr/local/bin/python", "nowhere"),
+    ] {
+        symlink(target, root.join(link)).unwrap();
+    }
+    let fifo = Command::new("mkfifo")
+        .arg(library.join("libpipe.so"))
+        .status();
+    assert!(fifo.unwrap().success());
+    fs::write(library.join("libtext.so"), "no library").unwrap();
+    fs::write(library.join("libcut.so"), b"\x7fELF\x02\x01\x01").unwrap();
+    fs::create_dir_all(root.join("etc")).unwrap();
+    fs::write(
+        root.join("etc/ld.so.conf"),
+        "include ld.so.conf\ninclude /etc/*\n/usr/lib\n",
+    )
+    .unwrap();
+    fs::write(
+        root.join("etc/ld.so.cache"),
+        [b"glibc-ld.so.cache1.1", &[0xff; 40][..]].concat(),
+    )
+    .unwrap();
+    fs::write(root.join("etc/os-release"), "ID=\"odd\nVERSION_ID\n=\n").unwrap();
+    let ran = sandbox.run(&["runtime", "root", "--format", "json"]).ok();
+    let facts: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(facts["libc"], Value::Null);
+    assert_eq!(
+        facts["pythons"][0]["executable"],
+        "/usr/local/bin/python3.11"
+    );
+    assert!(!ran.stdout.contains("passwd\": {"), "{}", ran.stdout);
+    assert_eq!(sandbox.left(), [""; 0]);
+}
+
+#[test]
+fn one_python_of_several_must_be_named() {
+    let sandbox = Sandbox::new();
+    let root = sandbox.work().join("root");
+    put_python(&root, "opt/a", "3.11");
+    let ran = sandbox.run(&["runtime", "root"]).ok();
+    assert!(
+        ran.stdout
+            .contains("3.11 at /opt/a/bin/python3.11, which is taken"),
+        "{}",
+        ran.stdout
+    );
+    assert!(ran.stdout.contains("/opt/a/lib/python3.11/site-packages"));
+    put_python(&root, "opt/b", "3.12");
+    sandbox.run(&["runtime", "root"]).fails(
+        2,
+        &[
+            "has several Pythons, and none on its PATH",
+            "/opt/b/bin/python3.12",
+            "--runtime-python",
+        ],
+    );
+    for named in ["3.12", "/opt/b/bin/python3.12"] {
+        let ran = sandbox
+            .run(&["runtime", "root", "--runtime-python", named])
+            .ok();
+        assert!(
+            ran.stdout
+                .contains("3.12 at /opt/b/bin/python3.12, which is taken")
+        );
+    }
+    // What is on the PATH goes first.
+    put_python(&root, "usr/local", "3.10");
+    symlink("python3.10", root.join("usr/local/bin/python3")).unwrap();
+    let ran = sandbox.run(&["runtime", "root"]).ok();
+    assert!(
+        ran.stdout
+            .contains("3.10 at /usr/local/bin/python3.10, which is taken")
+    );
+}
+
+/// The prefix lies where the runtime's Python searches, and scripts name it.
+#[test]
+fn the_prefix_is_placed_for_the_runtime() {
+    let sandbox = Sandbox::new();
+    let root = sandbox.work().join("root");
+    put_python(&root, "opt/python", "3.11");
+    WheelBuilder::new("demo", "1.0")
+        .file("demo.py", "def main(): pass\n")
+        .console_script("demo", "demo:main")
+        .build(&sandbox.links());
+    sandbox.write("requirements.txt", "demo\n");
+    let args = [
+        "requirements.txt",
+        "--python",
+        "3.11",
+        "--runtime",
+        "root",
+        "--format",
+        "json",
+    ];
+    let ran = sandbox.offline(&args).ok();
+    let summary: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(summary["layout"]["dest"], "/opt/python");
+    assert_eq!(
+        summary["layout"]["script_python"],
+        "/opt/python/bin/python3.11"
+    );
+    assert!(
+        ran.stderr.contains("ENV PATH=/opt/python/bin:$PATH"),
+        "{}",
+        ran.stderr
+    );
+    // Debian's own.
+    let rules = "sitepackages.append(os.path.join(prefix, \"dist-packages\"))\n";
+    put_python(&root, "usr", "3.11");
+    fs::write(root.join("usr/lib/python3.11/site.py"), rules).unwrap();
+    let ran = sandbox.offline(&args).ok();
+    let summary: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(summary["layout"]["dest"], "/usr/local");
+    assert_eq!(summary["layout"]["purelib"], "lib/python3.11/dist-packages");
+    assert_eq!(summary["layout"]["script_python"], "/usr/bin/python3.11");
+}
+
+/// A wheel that would not run there is not taken: an older one of the same version is.
+#[test]
+fn wheels_that_run_in_the_runtime_are_taken() {
+    let sandbox = Sandbox::new();
+    for tag in ["manylinux_2_30_x86_64", "manylinux_2_17_x86_64"] {
+        WheelBuilder::new("demo", "1.0")
+            .platform(&format!("cp311-cp311-{tag}"))
+            .file("demo.py", tag)
+            .build(&sandbox.links());
+    }
+    let interpreter = python::python().display().to_string();
+    let facts = sandbox
+        .run(&["runtime", &interpreter, "--format", "json"])
+        .ok();
+    let mut facts: Value = serde_json::from_str(&facts.stdout).unwrap();
+    let taken = |requirements: &str, facts: &Value| {
+        sandbox.write("requirements.txt", requirements);
+        sandbox.write("facts.json", facts.to_string());
+        let args = [
+            "requirements.txt",
+            "--python",
+            &interpreter,
+            "--runtime",
+            "facts.json",
+        ];
+        let named = ["--runtime-python", &interpreter, "-o", "deps/", "--force"];
+        sandbox.offline(&[&args[..], &named].concat()).ok();
+        let path = facts["pythons"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find_map(|python| {
+                let site = python["site_packages"][0].as_str()?;
+                let below = site.strip_prefix(python["prefix"].as_str()?)?;
+                fs::read_to_string(sandbox.work().join(format!("deps{below}/demo.py"))).ok()
+            });
+        path.unwrap()
+    };
+    for requirements in ["demo\n", "demo==1.0\n"] {
+        facts["libc"]["version"] = serde_json::json!([2, 36]);
+        assert_eq!(taken(requirements, &facts), "manylinux_2_30_x86_64");
+        facts["libc"]["version"] = serde_json::json!([2, 28]);
+        assert_eq!(taken(requirements, &facts), "manylinux_2_17_x86_64");
+    }
 }
