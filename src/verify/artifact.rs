@@ -1,6 +1,6 @@
 //! An artifact read back, whoever wrote it: names, kinds, sizes and counts are checked.
 
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,15 +9,19 @@ use crate::event::Cancel;
 use crate::fs;
 use crate::pack::{Format, Output};
 use crate::runner::read_tar;
-use crate::tree::{Node, Tree};
+use crate::tree::{Node, ReadError, Tree};
 use crate::wheel::{Archive, Limits};
 
 /// Reads an artifact into a tree; what it unpacks to lies in `scratch` for as long as the tree is there.
 pub(super) fn read(output: &Output, scratch: &Path, cancel: &Cancel) -> Result<Tree, Error> {
     let path = output.path();
-    let failed = |source| Error::Artifact {
-        path: path.to_path_buf(),
-        source: Box::new(source),
+    let failed = |source| match source {
+        // The artifact is not to blame where there is no room for what is in it.
+        ReadError::Io(error) if error.kind() == io::ErrorKind::StorageFull => Error::Fs(error),
+        source => Error::Artifact {
+            path: path.to_path_buf(),
+            source: Box::new(source),
+        },
     };
     let open = || fs::open(path).map(|file| BufReader::with_capacity(1 << 18, file));
     let stream: Box<dyn Read> = match output.format() {
