@@ -6,12 +6,51 @@
 //! <https://man7.org/linux/man-pages/man8/ld.so.8.html>
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
-use super::native::{Native, find};
-use crate::code::Elf;
+use crate::code::{Code, Elf};
 use crate::layout::Layout;
 use crate::runtime::{Family, Runtime, normal};
-use crate::tree::{Node, RelPath, Tree};
+use crate::tree::{Content, Distribution, Node, RelPath, Tree};
+
+/// Native code of the prefix.
+pub(super) struct Native<'a> {
+    pub(super) path: &'a RelPath,
+    pub(super) owner: Option<&'a Distribution>,
+    pub(super) code: Arc<Code>,
+}
+
+/// All native code of a tree.
+pub(super) fn find(tree: &Tree) -> Vec<Native<'_>> {
+    let mut found = Vec::new();
+    for (path, entry) in tree.iter() {
+        let Node::File { content, .. } = &entry.node else {
+            continue;
+        };
+        let code = match content {
+            Content::Member(member) => member.code.clone(),
+            // pip's prefix, or what was changed here.
+            content => read(path, content).map(Arc::new),
+        };
+        if let Some(code) = code.filter(|code| code.elf.is_some()) {
+            found.push(Native {
+                path,
+                owner: entry.owners.first().map(|owner| &**owner),
+                code,
+            });
+        }
+    }
+    found
+}
+
+fn read(path: &RelPath, content: &Content) -> Option<Code> {
+    use std::io::Read as _;
+    let mut start = [0; 4];
+    content.open().ok()?.read_exact(&mut start).ok()?;
+    (start == *b"\x7fELF")
+        .then(|| content.read().ok())?
+        .map(|bytes| Code::of(path.as_str(), &bytes))
+}
 
 /// As many objects as one load root may come to.
 const MAX_OBJECTS: usize = 4096;

@@ -62,7 +62,7 @@ pub fn audit(subject: &Subject<'_>) -> Vec<Finding> {
         findings.extend(dangling_links(subject, runtime));
         findings.extend(python::audit(subject, runtime));
         findings.extend(python::scripts(subject, runtime));
-        let native = native::find(subject.tree);
+        let native = loader::find(subject.tree);
         findings.extend(native::audit(subject, runtime, &native));
     }
     let mut findings = together(findings);

@@ -3,14 +3,13 @@
 //! Looked at is what is loaded by itself, extension modules and programs, each with all that it comes to.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use super::Subject;
 use super::finding::{Finding, Problem, Severity};
-use super::loader::{Object, World};
-use crate::code::{Code, Damaged, Elf};
+use super::loader::{Native, Object, World};
+use crate::code::{Damaged, Elf};
 use crate::runtime::{Family, Runtime};
-use crate::tree::{Content, Distribution, Node, RelPath, Tree};
+use crate::tree::Distribution;
 
 /// Libraries that a host puts into containers, as its drivers have them.
 const INJECTED: [&str; 9] = [
@@ -24,45 +23,6 @@ const INJECTED: [&str; 9] = [
     "libnvoptix.so.1",
     "libamdhip64.so",
 ];
-
-/// Native code of the prefix.
-pub(super) struct Native<'a> {
-    pub(super) path: &'a RelPath,
-    owner: Option<&'a Distribution>,
-    pub(super) code: Arc<Code>,
-}
-
-/// All native code of a tree.
-pub(super) fn find(tree: &Tree) -> Vec<Native<'_>> {
-    let mut found = Vec::new();
-    for (path, entry) in tree.iter() {
-        let Node::File { content, .. } = &entry.node else {
-            continue;
-        };
-        let code = match content {
-            Content::Member(member) => member.code.clone(),
-            // pip's prefix, or what was changed here.
-            content => read(path, content).map(Arc::new),
-        };
-        if let Some(code) = code.filter(|code| code.elf.is_some()) {
-            found.push(Native {
-                path,
-                owner: entry.owners.first().map(|owner| &**owner),
-                code,
-            });
-        }
-    }
-    found
-}
-
-fn read(path: &RelPath, content: &Content) -> Option<Code> {
-    use std::io::Read as _;
-    let mut start = [0; 4];
-    content.open().ok()?.read_exact(&mut start).ok()?;
-    (start == *b"\x7fELF")
-        .then(|| content.read().ok())?
-        .map(|bytes| Code::of(path.as_str(), &bytes))
-}
 
 /// What native code needs that is not there.
 pub(super) fn audit(
