@@ -5,6 +5,7 @@
 //!
 //! <https://man7.org/linux/man-pages/man8/ld.so.8.html>
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -97,6 +98,9 @@ pub(super) struct Object<'w> {
     pub(super) by: Option<usize>,
 }
 
+/// A library: its path, links followed, what it is, and whether it lies in the prefix.
+type Found<'w> = (String, &'w Elf, bool);
+
 /// Everything that the loader can see.
 pub(super) struct World<'w> {
     pub(super) runtime: &'w Runtime,
@@ -108,6 +112,8 @@ pub(super) struct World<'w> {
     pub(super) names: BTreeMap<&'w str, &'w RelPath>,
     pub(super) dest: &'w str,
     pub(super) sites: Vec<&'w RelPath>,
+    /// What was found at the paths that were looked at: many files need the same libraries.
+    looked: RefCell<BTreeMap<String, Option<Found<'w>>>>,
 }
 
 impl<'w> World<'w> {
@@ -140,6 +146,7 @@ impl<'w> World<'w> {
             names,
             dest,
             sites: vec![&layout.purelib, &layout.platlib],
+            looked: RefCell::default(),
         }
     }
 
@@ -213,12 +220,7 @@ impl<'w> World<'w> {
     }
 
     /// Looks for a library as the loader does for the object that needs it.
-    fn search(
-        &self,
-        name: &str,
-        wanted_by: usize,
-        objects: &[Object<'w>],
-    ) -> Option<(String, &'w Elf, bool)> {
+    fn search(&self, name: &str, wanted_by: usize, objects: &[Object<'w>]) -> Option<Found<'w>> {
         let object = &objects[wanted_by];
         if name.contains('/') {
             return self.at(&self.expand(name, object));
@@ -247,12 +249,7 @@ impl<'w> World<'w> {
             .or_else(|| self.in_folders(&self.runtime.facts.loader.folders, name, object))
     }
 
-    fn in_folders(
-        &self,
-        folders: &[String],
-        name: &str,
-        object: &Object<'_>,
-    ) -> Option<(String, &'w Elf, bool)> {
+    fn in_folders(&self, folders: &[String], name: &str, object: &Object<'_>) -> Option<Found<'w>> {
         folders
             .iter()
             .find_map(|folder| self.at(&format!("{}/{name}", self.expand(folder, object))))
@@ -278,7 +275,17 @@ impl<'w> World<'w> {
     }
 
     /// The library at a path of the runtime once the prefix is there, if it is for its machine.
-    fn at(&self, path: &str) -> Option<(String, &'w Elf, bool)> {
+    fn at(&self, path: &str) -> Option<Found<'w>> {
+        if let Some(known) = self.looked.borrow().get(path) {
+            return known.clone();
+        }
+        let found = self.look(path);
+        let mut looked = self.looked.borrow_mut();
+        looked.insert(path.to_owned(), found.clone());
+        found
+    }
+
+    fn look(&self, path: &str) -> Option<Found<'w>> {
         let mut path = normal(path);
         let mut found = None;
         for _ in 0..40 {

@@ -214,10 +214,15 @@ fn built_here(subject: &Subject<'_>) -> Vec<Finding> {
         else {
             continue;
         };
-        let folder = member
-            .code
-            .as_ref()
-            .and_then(|code| code.build_folder.clone());
+        let Some(code) = &member.code else { continue };
+        // A search path may name a folder of the builder's that is no build folder.
+        let folder = code.build_folder.clone().or_else(|| {
+            let elf = code.elf.as_ref()?.as_ref().ok()?;
+            let dest = subject.layout.dest.trim_end_matches('/');
+            let mut folders = elf.rpath.iter().chain(&elf.runpath);
+            let foreign = |folder: &&String| folder.starts_with('/') && !folder.starts_with(dest);
+            folders.find(foreign).cloned()
+        });
         if let Some(folder) = folder
             && let Some(owner) = owner(entry).filter(|owner| built.contains(owner))
         {
@@ -377,6 +382,91 @@ mod tests {
         RelPath::new(path).unwrap()
     }
 
+    /// A runtime of which nothing is known but its interpreter.
+    fn runtime() -> Runtime {
+        let machine = serde_json::json!({ "code": 62, "wide": true, "big_endian": false });
+        let elf = serde_json::json!({
+            "machine": machine, "loadable": true, "interpreter": null, "soname": null, "needed": [],
+            "rpath": [], "runpath": [], "versions": [], "defines": [],
+        });
+        let python = serde_json::json!({
+            "executable": "/usr/local/bin/python3.11", "names": ["/usr/local/bin/python3.11"],
+            "version": "3.11", "full_version": null, "prefix": "/usr/local", "soabi": null,
+            "suffixes": [".so"], "site_packages": ["/usr/local/lib"], "stdlib": "/usr/local/lib",
+            "modules": [], "builtin": [], "elf": elf,
+        });
+        let facts = serde_json::json!({
+            "version": 1, "os": { "id": "", "version_id": "", "name": "" }, "machine": machine,
+            "libc": null, "pythons": [python],
+            "loader": { "folders": [], "cache": {}, "libraries": {} },
+            "packages": { "database": null, "installed": {} }, "path": ["/usr/bin"],
+            "programs": ["/usr/bin/perl"], "user": null, "links": {},
+        });
+        Runtime {
+            name: "test".to_owned(),
+            python: serde_json::from_value(facts["pythons"][0].clone()).unwrap(),
+            facts: serde_json::from_value(facts).unwrap(),
+        }
+    }
+
+    fn layout() -> Layout {
+        Layout {
+            dest: "/usr/local".to_owned(),
+            purelib: path("lib"),
+            platlib: path("lib"),
+            script_python: "/usr/local/bin/python3".to_owned(),
+        }
+    }
+
+    fn subject<'a>(tree: &'a Tree, layout: &'a Layout) -> Subject<'a> {
+        static MARKERS: std::sync::LazyLock<MarkerEnvironment> =
+            std::sync::LazyLock::new(MarkerEnvironment::default);
+        static EQUAL: BTreeSet<RelPath> = BTreeSet::new();
+        Subject {
+            tree,
+            layout,
+            equal: &EQUAL,
+            described: &[],
+            markers: &MARKERS,
+            no_deps: false,
+            runtime: None,
+            secrets: &[],
+            allowed: &[],
+        }
+    }
+
+    /// H37.
+    #[test]
+    fn links_that_lead_nowhere_are_found() {
+        let mut tree = Tree::new();
+        for (name, target) in [
+            ("bin/perl", "/usr/bin/perl"),
+            ("bin/python", "/usr/local/bin/python3.11"),
+            ("bin/gone", "/builder/tool"),
+            ("lib/up", "../share/there"),
+            ("lib/nowhere", "../share/not-there"),
+        ] {
+            let node = Node::Symlink {
+                target: target.to_owned(),
+            };
+            tree.insert(path(name), node).unwrap();
+        }
+        tree.insert_entry(path("share/there"), file(&[])).unwrap();
+        let (layout, runtime) = (layout(), runtime());
+        let subject = Subject {
+            runtime: Some(&runtime),
+            ..subject(&tree, &layout)
+        };
+        let shown: Vec<_> = audit(&subject).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            shown,
+            [
+                "`bin/gone` leads to `/builder/tool`, which is not there",
+                "`lib/nowhere` leads to `../share/not-there`, which is not there",
+            ]
+        );
+    }
+
     /// H38 and H39.
     #[test]
     fn collisions_and_conflicts_are_found() {
@@ -391,22 +481,11 @@ mod tests {
         ] {
             tree.insert_entry(path(name), file(owners)).unwrap();
         }
-        let layout = Layout {
-            dest: "/usr/local".to_owned(),
-            purelib: path("lib"),
-            platlib: path("lib"),
-            script_python: "/usr/local/bin/python3".to_owned(),
-        };
+        let layout = layout();
+        let equal = BTreeSet::from([path("d")]);
         let subject = Subject {
-            tree: &tree,
-            layout: &layout,
-            equal: &BTreeSet::from([path("d")]),
-            described: &[],
-            markers: &MarkerEnvironment::default(),
-            no_deps: false,
-            runtime: None,
-            secrets: &[],
-            allowed: &[],
+            equal: &equal,
+            ..subject(&tree, &layout)
         };
         let shown: Vec<_> = audit(&subject).iter().map(ToString::to_string).collect();
         assert_eq!(
