@@ -70,6 +70,9 @@ pub struct Interpreter {
     /// The tags of the wheels that its pip would install, the best first; none if it has no pip.
     #[serde(default)]
     pub tags: Vec<String>,
+    /// The newest glibc that wheels may ask for, if it is not the interpreter's own: that of the runtime.
+    #[serde(skip)]
+    pub glibc: Option<(u32, u32)>,
     /// The paths that can change the answer while the interpreter stays.
     #[serde(default)]
     pub watched: Vec<PathBuf>,
@@ -136,6 +139,7 @@ impl Interpreter {
             soabi,
             libc,
             tags: named.tags.clone(),
+            glibc: None,
             executable: String::new(),
             interpreters: Vec::new(),
             prefix: String::new(),

@@ -38,6 +38,9 @@ const LOG: &str = "prebuild/log";
 const REPORT: &str = "prebuild/report";
 const WHEELS: &str = "prebuild/wheels";
 
+/// What pip asks whether a wheel runs with the C library.
+const MANYLINUX: &str = include_str!("manylinux.py");
+
 /// The largest report that is read, in bytes: a thousand distributions with long metadata.
 const MAX_REPORT: u64 = 256 << 20;
 
@@ -469,6 +472,12 @@ impl<'a> Driver<'a> {
         }
         env.extend(self.fixed(session));
         env.extend(self.options.set.clone());
+        if let Some(glibc) = self.interpreter.glibc {
+            let folder = limit_glibc(session, task, tree, glibc)?;
+            let search = env.remove("PYTHONPATH").filter(|path| !path.is_empty());
+            let search = search.map_or_else(|| folder.clone(), |path| format!("{folder}:{path}"));
+            env.insert("PYTHONPATH".to_owned(), search);
+        }
         Ok(env)
     }
 
@@ -547,6 +556,25 @@ impl<'a> Driver<'a> {
         env.insert("TMPDIR".to_owned(), temp);
         env
     }
+}
+
+/// Has pip take no wheel that asks for a newer glibc; returns the folder with what says so.
+///
+/// <https://peps.python.org/pep-0600/#package-installers>
+fn limit_glibc(
+    session: &dyn Session,
+    task: Task,
+    tree: &mut Tree,
+    (major, minor): (u32, u32),
+) -> Result<String, Error> {
+    let text = format!("{MANYLINUX}\nGLIBC = ({major}, {minor})\n");
+    let node = Node::File {
+        content: text.into_bytes().into(),
+        executable: false,
+    };
+    tree.insert(RelPath::new("glibc/_manylinux.py")?, node)
+        .map_err(|occupied| Error::Twice(occupied.0))?;
+    Ok(session.locate(&format!("{}/glibc", task.work())))
 }
 
 /// The prefix's path below the session's root.

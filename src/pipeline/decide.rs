@@ -12,7 +12,7 @@ use crate::index::Index;
 use crate::interpreter::Interpreter;
 use crate::lock::{Lock, Recorded};
 use crate::pip::{self, Driver, Kept, Settings};
-use crate::plan::{Asked, DecidedBy, Form, Item, Source, sort};
+use crate::plan::{Asked, DecidedBy, Item, sort};
 use crate::requirements::{Context, Input, Requirements};
 use crate::resolve::{self, Answer, Locked, Rules};
 use crate::runner::Session;
@@ -115,7 +115,7 @@ impl Deciding<'_> {
         watch.stage(Stage::Resolve, &format!("pip {}: {why}", driver.version()));
         let items = if can_resolve {
             match driver.resolve(session, self.requirements, self.observe) {
-                Ok(resolution) => self.fitting(resolution.items)?,
+                Ok(resolution) => resolution.items,
                 // It ran, and says nothing of use.
                 Err(pip::Error::Report(_)) => self.by_download(driver, session)?,
                 Err(error) => return Err(error.into()),
@@ -131,55 +131,6 @@ impl Deciding<'_> {
             kept.keep(self.cache, key.as_ref()),
             DecidedBy::Pip,
         ))
-    }
-
-    /// What pip chose, with other files of the same versions in the place of wheels that would not run
-    /// in the runtime: pip knows the builder only.
-    fn fitting(&self, items: Vec<Item>) -> Result<Vec<Item>> {
-        let (tags, named) = (&self.interpreter.tags, self.request.runtime.is_some());
-        let fits = |item: &Item| {
-            let filename = Filename::parse(&item.filename);
-            let is_wheel = item.form == Form::Wheel && item.source == Source::Index;
-            !is_wheel || filename.is_ok_and(|name| name.tags().any(|tag| tags.contains(&tag)))
-        };
-        let Ok((index, rules)) = &self.index else {
-            return Ok(items);
-        };
-        if !named || items.iter().all(fits) {
-            return Ok(items);
-        }
-        let others = items.iter().filter(|item| !fits(item));
-        let pins = others.map(|item| format!("{}=={}\n", item.name, item.version));
-        let pins = self.pins(pins.collect())?;
-        let rules = Rules {
-            no_deps: true,
-            ..rules.clone()
-        };
-        let locked = Locked {
-            requirements: &pins,
-            interpreter: self.interpreter,
-            rules: &rules,
-            index,
-            store: self.store,
-            pip: self.pip(),
-            fetch: false,
-        };
-        // What has no other file is told of by the audit.
-        let Ok(Answer::Items(mut found)) = locked.answer(self.observe) else {
-            return Ok(items);
-        };
-        let replaced = items.into_iter().map(|item| {
-            let at = found.iter().position(|other| other.name == item.name);
-            match at.map(|at| found.swap_remove(at)) {
-                Some(other) if !fits(&item) => Item {
-                    requested: item.requested,
-                    extras: item.extras,
-                    ..other
-                },
-                _ => item,
-            }
-        });
-        Ok(replaced.collect())
     }
 
     /// Requirements that are made here.

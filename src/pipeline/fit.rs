@@ -37,6 +37,7 @@ pub(super) fn fit(
             }),
             Some((_, version)) if pair(version).is_some_and(|theirs| libc.version < theirs) => {
                 interpreter.libc = libc.to_string();
+                interpreter.glibc = (libc.family == Family::Glibc).then_some(libc.version);
             }
             _ => {}
         }

@@ -237,14 +237,20 @@ fn the_prefix_is_placed_for_the_runtime() {
     assert_eq!(summary["layout"]["script_python"], "/usr/bin/python3.11");
 }
 
-/// A wheel that would not run there is not taken: an older one of the same version is.
+/// A wheel that would not run there is not taken: another of the same version is, or an older version, by pip
+/// too, which knows the builder only.
 #[test]
 fn wheels_that_run_in_the_runtime_are_taken() {
     let sandbox = Sandbox::new();
-    for tag in ["manylinux_2_30_x86_64", "manylinux_2_17_x86_64"] {
-        WheelBuilder::new("demo", "1.0")
+    for (name, version, tag) in [
+        ("demo", "1.0", "manylinux_2_30_x86_64"),
+        ("demo", "1.0", "manylinux_2_17_x86_64"),
+        ("other", "1.0", "manylinux_2_17_x86_64"),
+        ("other", "2.0", "manylinux_2_30_x86_64"),
+    ] {
+        WheelBuilder::new(name, version)
             .platform(&format!("cp311-cp311-{tag}"))
-            .file("demo.py", tag)
+            .file(&format!("{name}.py"), tag)
             .build(&sandbox.links());
     }
     let interpreter = python::python().display().to_string();
@@ -252,33 +258,58 @@ fn wheels_that_run_in_the_runtime_are_taken() {
         .run(&["runtime", &interpreter, "--format", "json"])
         .ok();
     let mut facts: Value = serde_json::from_str(&facts.stdout).unwrap();
-    let taken = |requirements: &str, facts: &Value| {
-        sandbox.write("requirements.txt", requirements);
+    let python = &facts["pythons"].as_array().unwrap().clone();
+    let python = python
+        .iter()
+        .find(|one| one["names"].to_string().contains(&interpreter))
+        .unwrap();
+    let site = python["site_packages"][0].as_str().unwrap();
+    let site = site
+        .strip_prefix(python["prefix"].as_str().unwrap())
+        .unwrap();
+    let runtime = [
+        "--python",
+        &interpreter,
+        "--runtime",
+        "facts.json",
+        "--runtime-python",
+        &interpreter,
+    ];
+    let taken = |requirements: &str, glibc: u32, installer: &str, facts: &mut Value| {
+        facts["libc"]["version"] = serde_json::json!([2, glibc]);
         sandbox.write("facts.json", facts.to_string());
+        sandbox.write("requirements.txt", requirements);
         let args = [
             "requirements.txt",
-            "--python",
-            &interpreter,
-            "--runtime",
-            "facts.json",
+            "-o",
+            "deps/",
+            "--force",
+            "--installer",
+            installer,
         ];
-        let named = ["--runtime-python", &interpreter, "-o", "deps/", "--force"];
-        sandbox.offline(&[&args[..], &named].concat()).ok();
-        let path = facts["pythons"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .find_map(|python| {
-                let site = python["site_packages"][0].as_str()?;
-                let below = site.strip_prefix(python["prefix"].as_str()?)?;
-                fs::read_to_string(sandbox.work().join(format!("deps{below}/demo.py"))).ok()
-            });
-        path.unwrap()
+        sandbox.offline(&[&args[..], &runtime].concat()).ok();
+        let name = &requirements[..requirements.find(['=', '\n']).unwrap()];
+        let file = format!("deps{site}/{name}.py");
+        fs::read_to_string(sandbox.work().join(file)).unwrap()
     };
-    for requirements in ["demo\n", "demo==1.0\n"] {
-        facts["libc"]["version"] = serde_json::json!([2, 36]);
-        assert_eq!(taken(requirements, &facts), "manylinux_2_30_x86_64");
-        facts["libc"]["version"] = serde_json::json!([2, 28]);
-        assert_eq!(taken(requirements, &facts), "manylinux_2_17_x86_64");
+    for installer in ["wheel", "pip"] {
+        for requirements in ["demo\n", "demo==1.0\n", "other\n"] {
+            let newest = taken(requirements, 36, installer, &mut facts);
+            assert_eq!(newest, "manylinux_2_30_x86_64", "{requirements}");
+            let fitting = taken(requirements, 28, installer, &mut facts);
+            assert_eq!(fitting, "manylinux_2_17_x86_64", "{requirements}");
+        }
     }
+    // The same is planned and locked.
+    let plan = [&["plan", "requirements.txt"][..], &runtime].concat();
+    let plan = sandbox.offline(&plan).ok();
+    assert!(
+        plan.stdout.contains("install  other 1.0 "),
+        "{}",
+        plan.stdout
+    );
+    let lock = [&["lock", "requirements.txt"][..], &runtime].concat();
+    sandbox.offline(&lock).ok();
+    let lock = fs::read_to_string(sandbox.work().join("pylock.toml")).unwrap();
+    assert!(lock.contains("other-1.0-cp311-cp311-manylinux_2_17_x86_64"));
 }

@@ -94,37 +94,44 @@ pub(crate) struct Build {
     /// Where the prefix will lie in the runtime [default: /usr/local, or where its Python searches]
     #[arg(long, value_name = "PATH", help_heading = "Output")]
     pub(crate) dest: Option<String>,
-    #[command(flatten)]
-    pub(crate) runtime: RuntimeArgs,
+    /// Copy libraries that the runtime lacks from the builder, under names of their own
+    #[arg(long, requires = "runtime", help_heading = "Runtime")]
+    pub(crate) bundle_libs: bool,
+    /// Write the packages that the runtime lacks here, one a line; the file is empty if it lacks none
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "runtime",
+        help_heading = "Runtime"
+    )]
+    pub(crate) write_packages: Option<PathBuf>,
     /// The interpreter that scripts name in their first line [default: the runtime's, or follows from
     /// --dest]
     #[arg(long, value_name = "PATH", help_heading = "Output")]
     pub(crate) script_python: Option<String>,
-    /// Who puts distributions into the prefix: prebuild, from wheels, or pip in the builder
-    #[arg(long, value_enum, default_value_t = Installer::Wheel, help_heading = "Wheels")]
-    pub(crate) installer: Installer,
-    /// Take wheels whose RECORD lacks files or hashes, as pip does
-    #[arg(long, help_heading = "Wheels")]
-    pub(crate) allow_unlisted: bool,
-    /// Refuse wheels that unpack to more
-    #[arg(
-        long,
-        value_name = "SIZE",
-        default_value = "32GiB",
-        help_heading = "Wheels"
-    )]
-    pub(crate) max_wheel_size: ByteSize,
-    /// Refuse wheels that unpack to more than 64 MiB and so many times their own size
-    #[arg(
-        long,
-        value_name = "TIMES",
-        default_value_t = 100,
-        help_heading = "Wheels"
-    )]
-    pub(crate) max_wheel_ratio: u64,
+    #[command(flatten)]
+    pub(crate) wheels: WheelArgs,
     /// Write bytecode too: unchecked-hash, with the destination's paths
     #[arg(long, help_heading = "Output")]
     pub(crate) compile: bool,
+}
+
+/// How wheels are installed.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Wheels")]
+pub(crate) struct WheelArgs {
+    /// Who puts distributions into the prefix: prebuild, from wheels, or pip in the builder
+    #[arg(long, value_enum, default_value_t = Installer::Wheel)]
+    pub(crate) installer: Installer,
+    /// Take wheels whose RECORD lacks files or hashes, as pip does
+    #[arg(long)]
+    pub(crate) allow_unlisted: bool,
+    /// Refuse wheels that unpack to more
+    #[arg(long, value_name = "SIZE", default_value = "32GiB")]
+    pub(crate) max_wheel_size: ByteSize,
+    /// Refuse wheels that unpack to more than 64 MiB and so many times their own size
+    #[arg(long, value_name = "TIMES", default_value_t = 100)]
+    pub(crate) max_wheel_ratio: u64,
 }
 
 /// What it will run in.
@@ -141,12 +148,6 @@ pub(crate) struct RuntimeArgs {
     /// Let a finding pass: its kind, or KIND:NAME with the library, module or distribution (repeatable)
     #[arg(long, value_name = "FINDING")]
     pub(crate) allow: Vec<String>,
-    /// Copy libraries that the runtime lacks from the builder, under names of their own
-    #[arg(long, requires = "runtime")]
-    pub(crate) bundle_libs: bool,
-    /// Write the packages that the runtime lacks here, one a line; the file is empty if it lacks none
-    #[arg(long, value_name = "FILE")]
-    pub(crate) write_packages: Option<PathBuf>,
 }
 
 /// What looking at a runtime takes.
@@ -224,6 +225,8 @@ pub(crate) struct Common {
     /// Refuse to go on without a lock file that holds; `lock` changes nothing then
     #[arg(long, env = "PREBUILD_LOCKED", value_parser = FalseyValueParser::new())]
     pub(crate) locked: bool,
+    #[command(flatten)]
+    pub(crate) runtime: RuntimeArgs,
     #[command(flatten)]
     pub(crate) builder: BuilderArgs,
     #[command(flatten)]

@@ -71,7 +71,7 @@ fn run(cli: Cli, report: &Report, cancel: &Cancel) -> anyhow::Result<ExitCode> {
         Some(Command::Runtime(look)) => runtime::run(*look, &environment, report, cancel)?,
         Some(Command::Cache(args)) => cache::run(args, &environment, report, cancel)?,
         None => {
-            let packages = cli.build.runtime.write_packages.clone();
+            let packages = cli.build.write_packages.clone();
             let settings = Settings::build(cli.build, &environment, cancel)?;
             warn(report, &settings);
             for request in settings.requests() {

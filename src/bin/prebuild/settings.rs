@@ -113,23 +113,26 @@ impl Settings {
             output,
             force,
             dest,
-            runtime,
+            bundle_libs,
+            // Written when the build is over.
+            write_packages: _,
             script_python,
+            wheels,
+            compile,
+        } = args;
+        let args::WheelArgs {
             installer,
             allow_unlisted,
             max_wheel_size,
             max_wheel_ratio,
-            compile,
-        } = args;
+        } = wheels;
         let format = common.messages.format;
         if !matches!(format, Format::Text | Format::Json) {
             bail!(Wrong(
                 "a build prints text or json; `prebuild plan` prints the other formats".to_owned()
             ));
         }
-        let engine = common.builder.builder;
         let mut settings = Self::common(common, environment, cancel)?;
-        settings.run_in(runtime, engine, environment, cancel)?;
         let request = &mut settings.request;
         let by_lock = match &request.lock {
             LockUse::Input { .. } => true,
@@ -144,6 +147,7 @@ impl Settings {
         request.outputs = output;
         request.pack.force = force;
         request.dest = dest;
+        request.bundle_libs = bundle_libs;
         request.script_python = script_python;
         request.compile = compile;
         request.installer = match installer {
@@ -156,47 +160,6 @@ impl Settings {
             request.leniency = Leniency::Unlisted;
         }
         Ok(settings)
-    }
-
-    /// What it will run in, and what may pass there.
-    fn run_in(
-        &mut self,
-        args: args::RuntimeArgs,
-        engine: Builder,
-        environment: &Environment,
-        cancel: &Cancel,
-    ) -> anyhow::Result<()> {
-        let args::RuntimeArgs {
-            runtime,
-            runtime_python,
-            allow,
-            bundle_libs,
-            // Written when the build is over.
-            write_packages: _,
-        } = args;
-        for allowed in &allow {
-            let (kind, _) = allowed.split_once(':').unwrap_or((allowed, ""));
-            if !Problem::ERRORS.contains(&kind) {
-                bail!(Wrong(format!(
-                    "--allow {allowed}: there is no such finding; there are {}",
-                    Problem::ERRORS.join(", ")
-                )));
-            }
-        }
-        self.request.allow = allow;
-        self.request.bundle_libs = bundle_libs;
-        self.request.runtime = match (runtime, runtime_python) {
-            (Some(name), python) => Some(crate::runtime::wanted(
-                &name,
-                python,
-                engine,
-                environment,
-                cancel,
-            )?),
-            (None, Some(_)) => bail!(Wrong("--runtime-python is one of a --runtime".to_owned())),
-            (None, None) => None,
-        };
-        Ok(())
     }
 
     /// The settings of what every command does.
@@ -212,6 +175,7 @@ impl Settings {
             extra,
             group,
             locked,
+            runtime,
             builder,
             pip,
             cache,
@@ -247,6 +211,22 @@ impl Settings {
         request.pip.config = pip_config(environment);
         let mut warnings = Vec::new();
         request.cache = cache_place(cache, environment, &mut warnings);
+        let args::RuntimeArgs {
+            runtime,
+            runtime_python,
+            allow,
+        } = runtime;
+        check_allowed(&allow)?;
+        request.allow = allow;
+        request.runtime = match (runtime, runtime_python) {
+            (Some(name), python) => {
+                let engine = builder.builder;
+                let wanted = crate::runtime::wanted(&name, python, engine, environment, cancel);
+                Some(wanted?)
+            }
+            (None, Some(_)) => bail!(Wrong("--runtime-python is one of a --runtime".to_owned())),
+            (None, None) => None,
+        };
         let targets = targets(&builder)?;
         let runner = runner(builder, environment, cancel, &mut warnings)?;
         Ok(Self {
@@ -256,6 +236,20 @@ impl Settings {
             warnings,
         })
     }
+}
+
+/// Whether there are findings of these kinds.
+fn check_allowed(allow: &[String]) -> anyhow::Result<()> {
+    for allowed in allow {
+        let (kind, _) = allowed.split_once(':').unwrap_or((allowed, ""));
+        if !Problem::ERRORS.contains(&kind) {
+            bail!(Wrong(format!(
+                "--allow {allowed}: there is no such finding; there are {}",
+                Problem::ERRORS.join(", ")
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Where a build keeps what others can use.
