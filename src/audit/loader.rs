@@ -28,10 +28,11 @@ pub(super) fn find(tree: &Tree) -> Vec<Native<'_>> {
         let Node::File { content, .. } = &entry.node else {
             continue;
         };
-        let code = match content {
-            Content::Member(member) => member.code.clone(),
-            // pip's prefix, or what was changed here.
-            content => read(path, content).map(Arc::new),
+        let code = match (content, content.code()) {
+            (Content::Member(_), None) => None,
+            (_, Some(code)) => Some(Arc::clone(code)),
+            // What was made or changed here.
+            (content, None) => read(path, content).map(Arc::new),
         };
         if let Some(code) = code.filter(|code| code.elf.is_some()) {
             found.push(Native {

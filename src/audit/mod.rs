@@ -207,14 +207,10 @@ fn built_here(subject: &Subject<'_>) -> Vec<Finding> {
         findings.push(Finding::new(Severity::Warning, problem));
     }
     for (path, entry) in subject.tree.iter() {
-        let Node::File {
-            content: Content::Member(member),
-            ..
-        } = &entry.node
-        else {
+        let Node::File { content, .. } = &entry.node else {
             continue;
         };
-        let Some(code) = &member.code else { continue };
+        let Some(code) = content.code() else { continue };
         // A search path may name a folder of the builder's that is no build folder.
         let folder = code.build_folder.clone().or_else(|| {
             let elf = code.elf.as_ref()?.as_ref().ok()?;

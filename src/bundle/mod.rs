@@ -290,11 +290,11 @@ fn changes(elf: &Elf, copied: &BTreeMap<String, Copied>, origin: &str) -> Option
 }
 
 fn elf(path: &RelPath, content: &Content) -> Option<Elf> {
-    let code = match content {
-        Content::Member(member) => return member.code.as_ref()?.elf.clone()?.ok(),
-        content => Code::of(path.as_str(), &content.read().ok()?),
-    };
-    code.elf?.ok()
+    match (content, content.code()) {
+        (_, Some(code)) => code.elf.clone()?.ok(),
+        (Content::Member(_), None) => None,
+        (content, None) => Code::of(path.as_str(), &content.read().ok()?).elf?.ok(),
+    }
 }
 
 /// Why libraries cannot be bundled.

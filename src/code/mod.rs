@@ -12,9 +12,11 @@ use object::ReadRef;
 use serde::{Deserialize, Serialize};
 
 mod elf;
+mod imports;
 mod python;
 
 pub use elf::{Damaged, Elf, Machine, Versions, Weak};
+pub use imports::{Imported, settle};
 pub use python::{Import, imports, is_standard};
 
 /// What was learnt of a file.
@@ -24,10 +26,11 @@ pub struct Code {
     pub elf: Option<Result<Elf, Damaged>>,
     /// The first path of a folder that pip builds in, if it names one.
     pub build_folder: Option<String>,
-    /// What it imports, if it is Python. Not kept: what matters of it is worked out for the whole wheel.
+    /// What it imports, if it is Python. Not kept: what matters of it is worked out for the whole
+    /// distribution, by [`settle`].
     #[serde(skip)]
     pub imports: Vec<Import>,
-    /// Whether other files of its wheel import it only where they can do without.
+    /// Whether other files of its distribution import it only where they can do without.
     pub optional: bool,
 }
 

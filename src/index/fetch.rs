@@ -151,6 +151,7 @@ impl Index<'_> {
             path,
             offset: 0,
             guard: None,
+            code: None,
         };
         let (wheel, made) = store.take(wanted.filename, &content, &Expected::default())?;
         Ok((wheel, made.map(|why| why.to_string())))

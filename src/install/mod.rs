@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::sync::Arc;
 
+use crate::code::Imported;
 use crate::digest::Digest;
 use crate::fs;
 use crate::interpreter::Interpreter;
@@ -12,7 +13,6 @@ use crate::layout::Layout;
 use crate::runner;
 use crate::tree::{Content, Distribution, Entry, Node, RelPath, Tree, UnsafePath};
 use crate::wheel;
-use crate::wheel::Imported;
 use crate::wheel::record::{self, Row};
 
 mod amend;
@@ -70,7 +70,7 @@ pub struct Described {
     pub requires_python: Option<String>,
     /// The tags of its wheel.
     pub tags: Vec<String>,
-    /// What its files import from outside; not known of what pip installed.
+    /// What its files import from outside.
     pub imported: Vec<Imported>,
     /// Whether it was built here, rather than taken as it is from elsewhere.
     pub built_here: bool,

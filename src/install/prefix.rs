@@ -5,13 +5,14 @@
 //! interpreter, `direct_url.json` names no local path, and each `RECORD` is made true again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io;
+use std::io::{self, BufRead as _, Write as _};
 use std::sync::Arc;
 
 use rayon::prelude::*;
 
 use super::relocate::{self, Relocation};
 use super::{Described, Error, Installed, is_local, rewritten, set_content, write_record};
+use crate::code::{Code, Scanner, settle};
 use crate::digest::{Digest, Hashing};
 use crate::fs;
 use crate::interpreter::Interpreter;
@@ -35,12 +36,14 @@ pub fn install_prefix(
     let relocation = Relocation::new(&prefix, layout);
     let mut tree = move_nodes(prefix, root, &relocation, layout)?;
     rewrite_scripts(&mut tree, interpreter, layout)?;
-    let infos = find_infos(&tree, layout)?;
+    let mut infos = find_infos(&tree, layout)?;
     own(&mut tree, &infos, &relocation);
     drop_local_urls(&mut tree, &infos)?;
-    let digests = digest_all(&tree)?;
-    write_records(&mut tree, &infos, &digests)?;
-    let native = digests.values().filter(|file| file.native).count();
+    let looked = look(&tree)?;
+    let native = looked.values().filter(|file| file.code.elf.is_some());
+    let native = native.count();
+    write_records(&mut tree, &infos, &looked)?;
+    learn(&mut tree, &mut infos, looked, layout);
     let mut distributions: Vec<_> = infos
         .iter()
         .map(|info| Arc::clone(&info.distribution))
@@ -291,15 +294,14 @@ fn drop_local_urls(tree: &mut Tree, infos: &[Info]) -> Result<(), Error> {
 }
 
 /// What was learnt of a file when it was read.
-#[derive(Clone, Copy)]
-struct Digested {
+struct Looked {
     digest: Digest,
     size: u64,
-    native: bool,
+    code: Code,
 }
 
 /// Reads every file once, on all cores.
-fn digest_all(tree: &Tree) -> Result<BTreeMap<RelPath, Digested>, Error> {
+fn look(tree: &Tree) -> Result<BTreeMap<RelPath, Looked>, Error> {
     let files: Vec<(&RelPath, &Content)> = tree
         .iter()
         .filter_map(|(path, entry)| match &entry.node {
@@ -309,37 +311,81 @@ fn digest_all(tree: &Tree) -> Result<BTreeMap<RelPath, Digested>, Error> {
         .collect();
     files
         .into_par_iter()
-        .map(|(path, content)| Ok((path.clone(), digest_one(content)?)))
+        .map(|(path, content)| Ok((path.clone(), look_at(path, content)?)))
         .collect()
 }
 
-fn digest_one(content: &Content) -> Result<Digested, fs::Error> {
+fn look_at(path: &RelPath, content: &Content) -> Result<Looked, fs::Error> {
     let failed = |source| fs::Error::new("read", content.path(), source);
+    let mut hashing = Hashing::new(io::sink());
+    let mut scanner = Scanner::new(path.as_str(), content.size());
     let mut reader = content.open()?;
-    let mut start = [0; 4];
-    let mut filled = 0;
-    while filled < start.len() {
-        match io::Read::read(&mut reader, &mut start[filled..]).map_err(failed)? {
-            0 => break,
-            count => filled += count,
+    loop {
+        let bytes = reader.fill_buf().map_err(failed)?;
+        if bytes.is_empty() {
+            break;
+        }
+        hashing.write_all(bytes).map_err(failed)?;
+        scanner.feed(bytes);
+        let count = bytes.len();
+        reader.consume(count);
+    }
+    let again = |scanner: &mut Scanner| {
+        scanner.feed(&content.read().map_err(io::Error::other)?);
+        Ok(())
+    };
+    let code = scanner.finish(again).map_err(failed)?;
+    let (_, digest, size) = hashing.finish();
+    Ok(Looked { digest, size, code })
+}
+
+/// Works out what each distribution imports, and notes with files of code what they ask for.
+fn learn(
+    tree: &mut Tree,
+    infos: &mut [Info],
+    mut looked: BTreeMap<RelPath, Looked>,
+    layout: &Layout,
+) {
+    let sites = [&layout.purelib, &layout.platlib];
+    let mut files: HashMap<Arc<Distribution>, Vec<(&str, &mut Code)>> = HashMap::new();
+    for (path, Looked { code, .. }) in &mut looked {
+        let owner = tree.get(path).and_then(|entry| entry.owners.first());
+        let below = sites.iter().find_map(|site| path.below(site));
+        if let (Some(owner), Some(below)) = (owner, below) {
+            files
+                .entry(Arc::clone(owner))
+                .or_default()
+                .push((below, code));
         }
     }
-    let mut hashing = Hashing::new(io::sink());
-    io::Write::write_all(&mut hashing, &start[..filled]).map_err(failed)?;
-    io::copy(&mut reader, &mut hashing).map_err(failed)?;
-    let (_, digest, size) = hashing.finish();
-    Ok(Digested {
-        digest,
-        size,
-        native: &start == b"\x7fELF",
-    })
+    for info in infos {
+        if let Some(mut files) = files.remove(&info.distribution) {
+            info.described.imported = settle(&mut files);
+        }
+    }
+    for (path, looked) in looked {
+        let mut known = looked.code;
+        known.imports = Vec::new();
+        if let Some(Entry {
+            node:
+                Node::File {
+                    content: Content::File { code, .. },
+                    ..
+                },
+            ..
+        }) = tree.get_mut(&path)
+            && !known.is_empty()
+        {
+            *code = Some(Arc::new(known));
+        }
+    }
 }
 
 /// Makes each `RECORD` say what is there: H18.
 fn write_records(
     tree: &mut Tree,
     infos: &[Info],
-    digests: &BTreeMap<RelPath, Digested>,
+    looked: &BTreeMap<RelPath, Looked>,
 ) -> Result<(), Error> {
     let mut rows: HashMap<Arc<Distribution>, Vec<RelPath>> = HashMap::new();
     for (path, entry) in tree.iter() {
@@ -353,7 +399,7 @@ fn write_records(
         let record = info.folder.join("RECORD")?;
         let paths = rows.remove(&info.distribution).unwrap_or_default();
         let files = paths.into_iter().map(|path| {
-            let file = digests.get(&path).map(|file| (file.digest, file.size));
+            let file = looked.get(&path).map(|file| (file.digest, file.size));
             (path, file)
         });
         let text = write_record(&record, &info.base, files);

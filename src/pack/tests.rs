@@ -212,6 +212,7 @@ fn contents_that_vanish_are_an_error() {
         offset: 0,
         size: 3,
         guard: None,
+        code: None,
     };
     let node = Node::File {
         content,

@@ -346,6 +346,7 @@ impl Renderer<'_> {
                 offset: 0,
                 size,
                 guard: None,
+                code: None,
             },
             executable: false,
         };

@@ -174,6 +174,7 @@ impl StreamReader<'_> {
             offset,
             size,
             guard: Some(Arc::clone(self.spool)),
+            code: None,
         })
     }
 }

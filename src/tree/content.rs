@@ -28,6 +28,8 @@ pub enum Content {
         size: u64,
         /// Keeps a temporary folder alive as long as the file is needed.
         guard: Option<Arc<TempDir>>,
+        /// What they ask of the place where they will run, if that was looked for.
+        code: Option<Arc<Code>>,
     },
     /// In an archive that was checked.
     Member(Member),
@@ -92,6 +94,16 @@ impl Content {
         match self {
             Self::Member(member) => Some(member.digest),
             Self::Bytes(_) | Self::File { .. } => None,
+        }
+    }
+
+    /// What the bytes ask of the place where they will run, where it is known without reading them.
+    #[must_use]
+    pub fn code(&self) -> Option<&Arc<Code>> {
+        match self {
+            Self::Member(member) => member.code.as_ref(),
+            Self::File { code, .. } => code.as_ref(),
+            Self::Bytes(_) => None,
         }
     }
 

@@ -127,6 +127,7 @@ fn node(path: &Path, name: &str, guard: Option<&Arc<TempDir>>) -> Result<Node, R
             offset: 0,
             size: metadata.len(),
             guard: guard.cloned(),
+            code: None,
         },
         executable: metadata.permissions().mode() & 0o111 != 0,
     })

@@ -11,9 +11,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
-use super::imports::{self, Imported};
 use super::zip::{self, Header};
-use crate::code::{Code, Scanner};
+use crate::code::{self, Code, Imported, Scanner};
 use crate::digest::{Digest, Hashing};
 use crate::event::Cancel;
 use crate::fs;
@@ -137,7 +136,7 @@ impl Archive {
             .map(|(name, header)| check(&file, path, name, &header, cancel))
             .collect::<Result<Vec<_>, _>>()?;
         entries.sort_by(|a, b| a.path.cmp(&b.path));
-        let imported = imports::settle(&mut entries);
+        let imported = settle(&mut entries);
         Ok(Self {
             source: Arc::new(tree::Archive {
                 path: path.to_path_buf(),
@@ -197,6 +196,30 @@ impl Archive {
             code: entry.code.clone(),
         })
     }
+}
+
+/// Works out what the files import; keeps what there is to say of them.
+fn settle(entries: &mut [Entry]) -> Vec<Imported> {
+    let files = entries.iter_mut().filter_map(|entry| {
+        let code = Arc::get_mut(entry.code.as_mut()?)?;
+        Some((below_site(entry.path.as_str()), code))
+    });
+    let imported = code::settle(&mut files.collect::<Vec<_>>());
+    for entry in entries {
+        entry.code.take_if(|code| code.is_empty());
+    }
+    imported
+}
+
+/// The path as it will be below `site-packages`.
+fn below_site(path: &str) -> &str {
+    let (top, rest) = path.split_once('/').unwrap_or((path, ""));
+    if !top.ends_with(".data") {
+        return path;
+    }
+    let site = rest.strip_prefix("purelib/");
+    site.or_else(|| rest.strip_prefix("platlib/"))
+        .unwrap_or(path)
 }
 
 /// Below this many bytes no ratio makes a bomb.

@@ -17,7 +17,6 @@ mod archive;
 mod check;
 mod entry_points;
 mod filename;
-mod imports;
 mod metadata;
 pub mod record;
 mod store;
@@ -27,7 +26,6 @@ pub use archive::{Archive, Contents, Entry, Error as ArchiveError, Limits, Probl
 pub use check::{Defect, Gap};
 pub use entry_points::{InvalidEntryPoint, Script, Scripts};
 pub use filename::{Filename, ParseFilenameError};
-pub use imports::Imported;
 pub use metadata::Headers;
 pub use store::{Expected, Store};
 

@@ -1,45 +1,41 @@
-//! Who imports what in a wheel: which modules of the standard library it cannot do without, and which of
-//! its own extension modules it can.
+//! Who imports what in a distribution: which modules of the standard library it cannot do without, and which
+//! of its own extension modules it can.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::Entry;
-use crate::code::{Import, is_standard};
+use super::{Code, Import, is_standard};
 
-/// A module from outside of the wheel that one of its files imports: of the standard library, or of
+/// A module from outside of the distribution that one of its files imports: of the standard library, or of
 /// setuptools.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Imported {
     /// The top-level module.
     pub module: String,
-    /// The path of a file in the wheel that imports it.
+    /// The path in the site folder of a file that imports it.
     pub by: String,
-    /// Whether importing some top-level module of the wheel always comes to that: then the wheel is of
-    /// no use without it.
+    /// Whether importing some top-level module of the distribution always comes to that: then it is of no
+    /// use without it.
     pub always: bool,
 }
 
-/// Works out what the files of a wheel import, marks the extension modules that it can do without, and
-/// lets go of the rest.
-pub(super) fn settle(entries: &mut [Entry]) -> Vec<Imported> {
+/// Works out what the files of a distribution import, each given with its path in the site folder; marks the
+/// extension modules that it can do without, and lets go of the rest.
+pub fn settle(files: &mut [(&str, &mut Code)]) -> Vec<Imported> {
     let mut modules = BTreeMap::new();
-    for (index, entry) in entries.iter().enumerate() {
-        if let Some(code) = &entry.code
-            && !code.imports.is_empty()
-            && let Some((name, is_package)) = module(entry.path.as_str())
+    for (path, code) in files.iter() {
+        if !code.imports.is_empty()
+            && let Some((name, is_package)) = module(path)
         {
             let imports = code.imports.iter();
             let resolved: Vec<Import> = imports
                 .filter_map(|import| resolve(import, &name, is_package))
                 .collect();
-            modules.insert(name, (index, resolved));
+            modules.insert(name, (*path, resolved));
         }
     }
-    let reached = reached(&modules);
-    let found = imported(&modules, &reached, entries);
+    let found = imported(&modules, &reached(&modules));
     let (mut always, mut maybe) = (BTreeSet::new(), BTreeSet::new());
     for import in modules.values().flat_map(|(_, imports)| imports) {
         let names = if import.always {
@@ -49,28 +45,22 @@ pub(super) fn settle(entries: &mut [Entry]) -> Vec<Imported> {
         };
         names.insert(import.name.clone());
     }
-    for entry in entries {
-        let Some(code) = entry.code.as_mut().and_then(Arc::get_mut) else {
-            continue;
-        };
+    for (path, code) in files {
         code.imports = Vec::new();
         if code.elf.is_some()
-            && let Some(name) = extension(entry.path.as_str())
+            && let Some(name) = extension(path)
         {
             code.optional = maybe.contains(&name) && !always.contains(&name);
-        }
-        if code.is_empty() {
-            entry.code = None;
         }
     }
     found
 }
 
-/// The modules of a wheel that have imports, by their names: the entry, and what it imports.
-type Modules = BTreeMap<String, (usize, Vec<Import>)>;
+/// The modules of a distribution that have imports, by their names: the file, and what it imports.
+type Modules<'a> = BTreeMap<String, (&'a str, Vec<Import>)>;
 
 /// The modules that are imported whenever a top-level one is.
-fn reached(modules: &Modules) -> BTreeSet<&str> {
+fn reached<'a>(modules: &'a Modules<'_>) -> BTreeSet<&'a str> {
     let mut left: Vec<&str> = modules.keys().map(String::as_str).collect();
     left.retain(|name| !name.contains('.'));
     let mut reached = BTreeSet::new();
@@ -92,9 +82,9 @@ fn reached(modules: &Modules) -> BTreeSet<&str> {
 }
 
 /// What is imported from outside: each module once, by a file that cannot do without it if there is one.
-fn imported(modules: &Modules, reached: &BTreeSet<&str>, entries: &[Entry]) -> Vec<Imported> {
+fn imported(modules: &Modules<'_>, reached: &BTreeSet<&str>) -> Vec<Imported> {
     let mut found: BTreeMap<&str, Imported> = BTreeMap::new();
-    for (name, (index, imports)) in modules {
+    for (name, (path, imports)) in modules {
         if is_aside(name) && !reached.contains(name.as_str()) {
             continue;
         }
@@ -106,7 +96,7 @@ fn imported(modules: &Modules, reached: &BTreeSet<&str>, entries: &[Entry]) -> V
             }
             let one = Imported {
                 module: top.to_owned(),
-                by: entries[*index].path.to_string(),
+                by: (*path).to_owned(),
                 always: reached.contains(name.as_str()),
             };
             match found.get_mut(top) {
@@ -129,7 +119,7 @@ fn is_aside(name: &str) -> bool {
 
 /// The dotted name of a source file's module, and whether it is a package.
 fn module(path: &str) -> Option<(String, bool)> {
-    let path = below_site(path).strip_suffix(".py")?;
+    let path = path.strip_suffix(".py")?;
     let (path, is_package) = match path.strip_suffix("/__init__") {
         Some(package) => (package, true),
         None => (path, false),
@@ -139,7 +129,6 @@ fn module(path: &str) -> Option<(String, bool)> {
 
 /// The dotted name of an extension module.
 fn extension(path: &str) -> Option<String> {
-    let path = below_site(path);
     let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
     let (stem, ending) = name.split_once('.')?;
     if ending != "so" && !ending.ends_with(".so") {
@@ -147,17 +136,6 @@ fn extension(path: &str) -> Option<String> {
     }
     let dot = if folder.is_empty() { "" } else { "." };
     Some(format!("{}{dot}{stem}", folder.replace('/', ".")))
-}
-
-/// The path as it will be below `site-packages`.
-fn below_site(path: &str) -> &str {
-    let (top, rest) = path.split_once('/').unwrap_or((path, ""));
-    if !top.ends_with(".data") {
-        return path;
-    }
-    let site = rest.strip_prefix("purelib/");
-    site.or_else(|| rest.strip_prefix("platlib/"))
-        .unwrap_or(path)
 }
 
 /// The absolute name of what a module imports.
@@ -202,7 +180,7 @@ mod tests {
         assert_eq!(resolved(".x", "a", false), None);
         let so = "a/b/_c.cpython-311-x86_64-linux-gnu.so";
         assert_eq!(extension(so).as_deref(), Some("a.b._c"));
-        assert_eq!(extension("w-1.data/platlib/c.so").as_deref(), Some("c"));
+        assert_eq!(extension("c.so").as_deref(), Some("c"));
         assert_eq!(extension("a/libx.so.1"), None);
         assert_eq!(module("a/__init__.py"), Some(("a".to_owned(), true)));
     }
