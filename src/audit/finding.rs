@@ -1,7 +1,5 @@
 //! What the audit has to say.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use crate::code::Damaged;
@@ -43,6 +41,9 @@ pub struct Finding {
     /// Whether it would be an error, had the user not allowed it.
     #[serde(default)]
     pub allowed: bool,
+    /// What to do about it, if anything is to be done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
 }
 
 /// What a finding is about.
@@ -164,6 +165,13 @@ pub enum Problem {
         /// The module.
         module: String,
     },
+    /// Another version of the distribution lies where the prefix will: files of both get mixed (H5).
+    AlreadyThere {
+        /// That version.
+        version: String,
+        /// The folder.
+        folder: String,
+    },
     /// A link that leads nowhere in the runtime (H37).
     DanglingLink {
         /// Where it leads.
@@ -205,6 +213,7 @@ impl Problem {
             Self::PathFile { .. } => "path-file",
             Self::UnmetRequirement { .. } => "unmet-requirement",
             Self::ShadowsStandard { .. } => "shadows-standard",
+            Self::AlreadyThere { .. } => "already-there",
             Self::DanglingLink { .. } => "dangling-link",
             Self::BuildFolder { .. } => "build-folder",
             Self::Secret => "secret",
@@ -263,9 +272,18 @@ impl Finding {
         }
     }
 
+    /// Names the package that has the library that is missing.
+    pub fn is_in(&mut self, name: &str) {
+        if let Problem::MissingLibrary { package, .. } = &mut self.problem {
+            *package = Some(name.to_owned());
+            self.remedy = self.problem.remedy();
+        }
+    }
+
     pub(super) fn new(severity: Severity, problem: Problem) -> Self {
         Self {
             severity,
+            remedy: problem.remedy(),
             problem,
             path: None,
             others: 0,
@@ -300,158 +318,5 @@ impl Finding {
                         .as_ref()
                         .is_some_and(|one| one.name == subject)
             })
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(distribution) = &self.distribution {
-            write!(f, "{distribution}")?;
-            if !self.required_by.is_empty() {
-                write!(f, " (for {})", self.required_by.join(", "))?;
-            }
-            f.write_str(": ")?;
-        }
-        if let Some(path) = &self.path {
-            write!(f, "`{path}`")?;
-            match self.others {
-                0 => {}
-                1 => f.write_str(" and another file")?,
-                others => write!(f, " and {others} other files")?,
-            }
-            f.write_str(" ")?;
-        }
-        self.problem.fmt(f)
-    }
-}
-
-/// As the end of a sentence that begins with the file, if there is one.
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Conflict {
-                distributions,
-                equal,
-            } => {
-                let names: Vec<_> = distributions.iter().map(ToString::to_string).collect();
-                let names = names.join(" and ");
-                let what = if *equal {
-                    "the files are equal"
-                } else {
-                    "one has overwritten the other"
-                };
-                write!(f, "is brought by {names}: {what}")
-            }
-            Self::CaseCollision { other } => write!(
-                f,
-                "differs from `{other}` only in case: not every file system holds both"
-            ),
-            Self::BuiltHere { distributions } => write!(
-                f,
-                "built from source: {}; their bytes may differ from build to build",
-                distributions.join(", ")
-            ),
-            Self::WrongPython { builder, runtime } => write!(
-                f,
-                "the builder has Python {builder}, and the runtime has {runtime}"
-            ),
-            Self::WrongMachine { machine, runtime } => {
-                write!(f, "is for {machine}, and the runtime is {runtime}")
-            }
-            Self::WrongLibc { library, runtime } => {
-                write!(f, "is made for `{library}`, and the runtime has {runtime}")
-            }
-            Self::NotSearched { folder, searched } => write!(
-                f,
-                "the runtime's Python does not search `{folder}`; it searches {}",
-                searched.join(", ")
-            ),
-            Self::MissingLibrary {
-                library,
-                package,
-                elsewhere,
-            } => {
-                write!(f, "needs `{library}`, which the runtime lacks")?;
-                match (elsewhere, package) {
-                    (Some(path), _) => {
-                        write!(f, "; there is `{path}`, where the loader does not look")
-                    }
-                    (None, Some(package)) => write!(f, "; its package `{package}` has it"),
-                    (None, None) => Ok(()),
-                }
-            }
-            Self::MissingVersion {
-                library,
-                versions,
-                newest,
-            } => {
-                let versions = versions.join(", ");
-                write!(f, "needs {versions} of `{library}`, and the runtime's ")?;
-                match newest {
-                    Some(newest) => write!(f, "goes up to {newest}"),
-                    None => f.write_str("has none of that kind"),
-                }
-            }
-            problem => problem.fmt_code(f),
-        }
-    }
-}
-
-impl Problem {
-    /// The same, of what is about code and its surroundings rather than about files.
-    fn fmt_code(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotImported { suffix, suffixes } => write!(
-                f,
-                "ends in `{suffix}`, which the runtime's Python does not import: it looks for {}",
-                suffixes.join(", ")
-            ),
-            Self::OldPython { tag, runtime } => write!(
-                f,
-                "its wheel is for `{tag}`, and the runtime has Python {runtime}"
-            ),
-            Self::RequiresPython { requires, runtime } => {
-                write!(
-                    f,
-                    "requires Python {requires}, and the runtime has {runtime}"
-                )
-            }
-            Self::MissingModule { module, instead } => {
-                write!(f, "imports `{module}`, which ")?;
-                match instead {
-                    Some(name) if name == module => f.write_str("is not in the prefix"),
-                    Some(name) => write!(f, "is not there, and neither is `{name}`, which has it"),
-                    None => f.write_str("the runtime's standard library lacks"),
-                }
-            }
-            Self::MissingInterpreter { interpreter } => {
-                write!(
-                    f,
-                    "is a script for `{interpreter}`, which is not in the runtime"
-                )
-            }
-            Self::PathFile { folder } => {
-                write!(f, "adds `{folder}` to the search path, which is not there")
-            }
-            Self::UnmetRequirement { requires, has } => {
-                write!(f, "requires `{requires}`, ")?;
-                match has {
-                    Some(version) => write!(f, "and there is {version}"),
-                    None => f.write_str("which is not there"),
-                }
-            }
-            Self::ShadowsStandard { module } => write!(
-                f,
-                "has the name of the standard library's `{module}`, which comes first"
-            ),
-            Self::DanglingLink { target } => write!(f, "leads to `{target}`, which is not there"),
-            Self::BuildFolder { folder } => {
-                write!(f, "names `{folder}`, a folder of the builder")
-            }
-            Self::Secret => f.write_str("holds credentials that this build used"),
-            Self::DamagedCode { reason } => write!(f, "cannot be loaded: {reason}"),
-            // Told above.
-            _ => f.write_str(self.kind()),
-        }
     }
 }

@@ -13,6 +13,7 @@ use crate::tree::{Content, Distribution, Entry, Node, RelPath, Tree};
 
 mod finding;
 mod loader;
+mod message;
 mod native;
 mod python;
 

@@ -4,20 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Subject;
 use super::finding::{Finding, Problem, Severity};
-use crate::requirements::{Dependency, Name, Specifiers, Version};
+use crate::requirements::{Dependency, Name, Specifiers, Version, same_version};
 use crate::runtime::Runtime;
 use crate::tree::{Content, Distribution, Node, RelPath};
 
 /// What a distribution requires that is not in the prefix.
 pub(super) fn requirements(subject: &Subject<'_>) -> Vec<Finding> {
-    let there: BTreeMap<&str, &str> = subject
-        .described
-        .iter()
-        .map(|one| {
-            let Distribution { name, version } = &one.distribution;
-            (name.as_str(), version.as_str())
-        })
-        .collect();
+    let installed = subject.runtime.iter().flat_map(|it| &it.python.installed);
+    let installed = installed.map(|one| (one.name.as_str(), one.version.as_str()));
+    let described = subject.described.iter().map(|one| {
+        let Distribution { name, version } = &one.distribution;
+        (name.as_str(), version.as_str())
+    });
+    // What the prefix brings is found first.
+    let there: BTreeMap<&str, &str> = installed.chain(described).collect();
     let severity = if subject.no_deps {
         Severity::Warning
     } else {
@@ -58,10 +58,9 @@ pub(super) fn audit(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> {
     let python = &runtime.python;
     let version = python.full_version.as_ref().unwrap_or(&python.version);
     let has = |name: &str| {
-        subject
-            .described
-            .iter()
-            .any(|one| one.distribution.name == name)
+        let mut described = subject.described.iter();
+        described.any(|one| one.distribution.name == name)
+            || python.installed.iter().any(|one| one.name == name)
     };
     let mut findings = Vec::new();
     for one in subject.described {
@@ -85,20 +84,13 @@ pub(super) fn audit(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> {
         for imported in &one.imported {
             let module = imported.module.as_str();
             let there = match module {
-                "setuptools" => has("setuptools"),
-                // setuptools 82 has none any more; whether it does is told by its files.
-                "pkg_resources" => {
-                    let sites = [&subject.layout.purelib, &subject.layout.platlib];
-                    sites.iter().any(|site| {
-                        let path = site.join("pkg_resources/__init__.py");
-                        path.is_ok_and(|path| subject.tree.get(&path).is_some())
-                    })
-                }
                 // What setuptools puts in its place.
                 "distutils" if has("setuptools") => true,
+                // setuptools 82 brings no `pkg_resources` any more: what counts are files.
                 _ => {
                     python.modules.contains(module)
                         || python.builtin.contains(module)
+                        || python.installed_modules.contains(module)
                         || is_brought(subject, module)
                 }
             };
@@ -122,6 +114,31 @@ pub(super) fn audit(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> {
     }
     findings.extend(suffixes(subject, runtime));
     findings.extend(shadows(subject, runtime));
+    findings.extend(already_there(subject, runtime));
+    findings
+}
+
+/// Distributions that lie in the folder of the runtime into which the prefix brings them: what is copied
+/// there removes nothing of the old version.
+fn already_there(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> {
+    let dest = subject.layout.dest.trim_end_matches('/');
+    let sites = [&subject.layout.purelib, &subject.layout.platlib];
+    let sites = sites.map(|site| runtime.facts.real(&format!("{dest}/{site}")));
+    let mut findings = Vec::new();
+    for one in subject.described {
+        let Distribution { name, version } = &one.distribution;
+        let mut installed = runtime.python.installed.iter();
+        let there = installed.find(|there| {
+            there.name == *name && sites.contains(&runtime.facts.real(&there.folder))
+        });
+        if let Some(there) = there.filter(|there| !same_version(&there.version, version)) {
+            let problem = Problem::AlreadyThere {
+                version: there.version.clone(),
+                folder: there.folder.clone(),
+            };
+            findings.push(Finding::new(Severity::Warning, problem).of(Some(&one.distribution)));
+        }
+    }
     findings
 }
 

@@ -114,13 +114,11 @@ pub fn name_packages(
         return Ok(());
     }
     for finding in findings {
-        if let Problem::MissingLibrary {
-            library, package, ..
-        } = &mut finding.problem
+        if let Problem::MissingLibrary { library, .. } = &finding.problem
             && let Some(owned) = answer.libraries.get(library)
-            && owned.package.is_some()
+            && let Some(package) = &owned.package
         {
-            package.clone_from(&owned.package);
+            finding.is_in(package);
         }
     }
     Ok(())

@@ -25,7 +25,7 @@ mod root;
 pub use libraries::package;
 pub use loader::{Family, Libc, Loader};
 pub use packages::{Database, Os, Packages};
-pub use python::Python;
+pub use python::{Installed, Python};
 
 pub(crate) use root::Resolver;
 

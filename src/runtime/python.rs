@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::loader;
 use super::root::Root;
 use crate::code::{Elf, is_standard};
+use crate::requirements::Name;
 
 /// A `CPython`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,13 +35,41 @@ pub struct Python {
     pub site_packages: Vec<String>,
     /// The folder of its standard library.
     pub stdlib: String,
-    /// The top-level modules of its standard library, without those that are built in.
+    /// The top-level modules of its standard library that can be imported, without those that are built in.
     pub modules: BTreeSet<String>,
     /// Those that are built in.
     pub builtin: BTreeSet<String>,
+    /// The distributions that lie in its site folders.
+    pub installed: Vec<Installed>,
+    /// The top-level modules there.
+    pub installed_modules: BTreeSet<String>,
     /// What its program asks of the dynamic loader.
     pub elf: Elf,
 }
+
+/// A distribution that the runtime has already.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Installed {
+    /// Its name, normalised.
+    pub name: String,
+    /// Its version, as the name of its metadata folder has it.
+    pub version: String,
+    /// The site folder that it lies in.
+    pub folder: String,
+}
+
+/// Modules of the standard library that are nothing without another one, which some builds and packages
+/// leave out.
+const PARTS: [(&str, &str); 8] = [
+    ("bz2", "_bz2"),
+    ("crypt", "_crypt"),
+    ("ctypes", "_ctypes"),
+    ("curses", "_curses"),
+    ("lzma", "_lzma"),
+    ("sqlite3", "_sqlite3"),
+    ("ssl", "_ssl"),
+    ("tkinter", "_tkinter"),
+];
 
 /// Modules that are built into every interpreter, under no name of their own.
 const ALWAYS: [&str; 7] = [
@@ -170,12 +199,18 @@ fn python(root: &Root, path: &str, environment: Option<&(String, String)>) -> Op
             (folder.clone(), found)
         }
     };
-    let modules = modules(root, &stdlib);
     let texts: Vec<Vec<u8>> = binaries
         .iter()
         .filter_map(|path| root.bytes(path, MAX_BINARY))
         .collect();
-    let builtin = texts.iter().flat_map(|bytes| builtin(bytes)).collect();
+    let builtin: BTreeSet<String> = texts.iter().flat_map(|bytes| builtin(bytes)).collect();
+    let mut modules = modules(root, &stdlib);
+    for (module, part) in PARTS {
+        if !modules.contains(part) && !builtin.contains(part) {
+            modules.remove(module);
+        }
+    }
+    let (installed, installed_modules) = installed(root, &site_packages);
     Some(Python {
         executable: path.to_owned(),
         names: vec![path.to_owned()],
@@ -188,6 +223,8 @@ fn python(root: &Root, path: &str, environment: Option<&(String, String)>) -> Op
         stdlib,
         modules,
         builtin,
+        installed,
+        installed_modules,
         elf,
     })
 }
@@ -357,8 +394,13 @@ fn modules(root: &Root, stdlib: &str) -> BTreeSet<String> {
             Some((stem, "py" | "pyc")) => drop(modules.insert(stem.to_owned())),
             Some(_) => {}
             None => {
-                let package = format!("{stdlib}/{name}/__init__.py");
-                if root.is_file(&package) || root.is_file(&format!("{package}c")) {
+                // Debian leaves nothing of distutils but the version.
+                let part = match name.as_str() {
+                    "distutils" => "core",
+                    _ => "__init__",
+                };
+                let part = format!("{stdlib}/{name}/{part}.py");
+                if root.is_file(&part) || root.is_file(&format!("{part}c")) {
                     modules.insert(name);
                 }
             }
@@ -372,6 +414,35 @@ fn modules(root: &Root, stdlib: &str) -> BTreeSet<String> {
         }
     }
     modules
+}
+
+/// The distributions and the top-level modules in the site folders, by the names of what lies there.
+///
+/// <https://packaging.python.org/en/latest/specifications/recording-installed-packages/>
+fn installed(root: &Root, sites: &[String]) -> (Vec<Installed>, BTreeSet<String>) {
+    let (mut installed, mut modules) = (Vec::new(), BTreeSet::new());
+    for site in sites {
+        for entry in root.names(site) {
+            let metadata = entry
+                .strip_suffix(".dist-info")
+                .or_else(|| entry.strip_suffix(".egg-info"));
+            if let Some(metadata) = metadata {
+                let mut parts = metadata.split('-');
+                let (name, version) = (parts.next(), parts.next());
+                installed.push(Installed {
+                    name: Name::new(name.unwrap_or_default()).to_string(),
+                    version: version.unwrap_or_default().to_owned(),
+                    folder: site.clone(),
+                });
+                continue;
+            }
+            let (stem, ending) = entry.split_once('.').unwrap_or((&entry, ""));
+            if matches!(ending, "" | "py" | "so") || ending.ends_with(".so") {
+                modules.insert(stem.to_owned());
+            }
+        }
+    }
+    (installed, modules)
 }
 
 /// The modules that a binary has built in, by the names of the functions that begin them: the modules'

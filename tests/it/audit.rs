@@ -215,6 +215,7 @@ fn missing_library() {
         &[
             "demo 1.0 (for requirements.txt:1): ",
             "needs `libpq.so.5`, which the runtime lacks; its package `libpq5` has it",
+            "help: install `libpq5` in the runtime, or copy it: `--bundle-libs`",
             "put this line into the stage of the runtime",
             "apt-get install -y --no-install-recommends libpq5",
         ],
@@ -369,12 +370,82 @@ fn missing_module() {
 #[test]
 fn pkg_resources_without_setuptools() {
     let wheel = || WheelBuilder::new("demo", "1.0").file("demo.py", "import pkg_resources\n");
-    Case::new(vec![wheel()]).refused(
+    Case::new(vec![wheel()]).facts(with_installed(&[])).refused(
         "missing-module",
-        &["imports `pkg_resources`, which is not there, and neither is `setuptools`"],
+        &[
+            "imports `pkg_resources`, which is not there, and neither is `setuptools`",
+            "require `setuptools<82`, which brings it",
+        ],
     );
     let setuptools = WheelBuilder::new("setuptools", "80.0").file("pkg_resources/__init__.py", "");
-    Case::new(vec![wheel(), setuptools]).sound();
+    Case::new(vec![wheel(), setuptools])
+        .facts(with_installed(&[]))
+        .sound();
+    // Images of Python up to 3.11 bring it.
+    Case::new(vec![wheel()])
+        .facts(with_installed(&[("setuptools", "65.5.0", "pkg_resources")]))
+        .sound();
+}
+
+/// Facts about a runtime in which these distributions lie: name, version, module.
+fn with_installed(distributions: &[(&str, &str, &str)]) -> impl FnOnce(&mut Value) {
+    let site = facts()["pythons"][0]["site_packages"][0].clone();
+    let installed: Vec<Value> = distributions
+        .iter()
+        .map(|(name, version, _)| {
+            serde_json::json!({ "name": name, "version": version, "folder": site })
+        })
+        .collect();
+    let modules: Vec<Value> = distributions.iter().map(|one| one.2.into()).collect();
+    |facts| {
+        facts["pythons"][0]["installed"] = installed.into();
+        facts["pythons"][0]["installed_modules"] = modules.into();
+    }
+}
+
+/// What is copied over another version removes nothing of it; what the runtime has meets requirements.
+#[test]
+fn already_there() {
+    let case = Case::new(vec![demo()]).facts(with_installed(&[("demo", "0.9", "demo")]));
+    let found = case.told("already-there", "warning");
+    assert_eq!(found["version"], "0.9");
+    Case::new(vec![demo()])
+        .facts(with_installed(&[("demo", "1.0.0", "demo")]))
+        .sound();
+    let case = Case::new(vec![demo().requires("other>=2")])
+        .with(&["--no-deps"])
+        .facts(with_installed(&[("other", "2.1", "other")]));
+    case.sound();
+}
+
+/// `sqlite3` is nothing without the extension module that some builds of Python lack.
+#[test]
+fn modules_without_their_parts_are_missing() {
+    let sandbox = Sandbox::new();
+    let home = sandbox.work().join("root/usr/local");
+    let stdlib = home.join("lib/python3.11");
+    fs::create_dir_all(home.join("bin")).unwrap();
+    fs::create_dir_all(stdlib.join("lib-dynload")).unwrap();
+    fs::create_dir_all(stdlib.join("distutils")).unwrap();
+    fs::copy(python::python(), home.join("bin/python3.11")).unwrap();
+    for name in [
+        "os.py",
+        "ssl.py",
+        "bz2.py",
+        "distutils/__init__.py",
+        "lib-dynload/_bz2.so",
+    ] {
+        fs::write(stdlib.join(name), "").unwrap();
+    }
+    let modules = || -> Vec<String> {
+        let ran = sandbox.run(&["runtime", "root", "--format", "json"]).ok();
+        let facts: Value = serde_json::from_str(&ran.stdout).unwrap();
+        serde_json::from_value(facts["pythons"][0]["modules"].clone()).unwrap()
+    };
+    assert_eq!(modules(), ["_bz2", "bz2", "os"]);
+    fs::write(stdlib.join("lib-dynload/_ssl.so"), "").unwrap();
+    fs::write(stdlib.join("distutils/core.py"), "").unwrap();
+    assert_eq!(modules(), ["_bz2", "_ssl", "bz2", "distutils", "os", "ssl"]);
 }
 
 #[test]

@@ -439,6 +439,9 @@ impl Report {
             match finding.severity {
                 Severity::Error => {
                     text.push_str(&format!("  {}: {finding}\n", finding.problem.kind()));
+                    if let Some(remedy) = &finding.remedy {
+                        text.push_str(&format!("    {HINT}help{HINT:#}: {remedy}\n"));
+                    }
                 }
                 Severity::Warning => self.warning(&finding.to_string()),
                 Severity::Note => {}

@@ -1,5 +1,6 @@
 """What an interpreter says of itself, as prebuild must find it without running it."""
 
+import importlib
 import importlib.machinery
 import importlib.util
 import json
@@ -10,6 +11,19 @@ import site
 import sys
 import sysconfig
 
+
+def works(name):
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        return False
+    return True
+
+
+# What lies there and is nothing without a part that is left out.
+parts = {name: name for name in ("bz2", "crypt", "ctypes", "curses", "lzma", "sqlite3", "ssl", "tkinter")}
+parts["distutils"] = "distutils.core"
+broken = {name for name, part in parts.items() if importlib.util.find_spec(name) and not works(part)}
 stdlib = sysconfig.get_path("stdlib")
 folders = [stdlib, os.path.join(stdlib, "lib-dynload")]
 with open(os.path.join(os.path.dirname(__file__), "../../../src/code/stdlib.txt")) as file:
@@ -22,8 +36,8 @@ json.dump({
     "suffixes": importlib.machinery.EXTENSION_SUFFIXES,
     "site_packages": site.getsitepackages(),
     "stdlib": stdlib,
-    "modules": sorted({module.name for module in pkgutil.iter_modules(folders)}),
-    "lacks": sorted(name for name in standard if importlib.util.find_spec(name) is None),
+    "modules": sorted({module.name for module in pkgutil.iter_modules(folders)} - broken),
+    "lacks": sorted(name for name in standard if name in broken or importlib.util.find_spec(name) is None),
     "libc": os.confstr("CS_GNU_LIBC_VERSION"),
     "machine": platform.machine(),
 }, sys.stdout)
