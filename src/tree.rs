@@ -285,6 +285,24 @@ impl Tree {
             .take_while(move |path| path.as_str().starts_with(&start))
     }
 
+    /// The paths that lie in `folder` itself.
+    pub(crate) fn children(&self, folder: &RelPath) -> impl Iterator<Item = &RelPath> {
+        let start = format!("{folder}/");
+        let mut next = RelPath(start.as_str().into());
+        std::iter::from_fn(move || {
+            loop {
+                let (path, _) = self.0.range(&next..).next()?;
+                let name = path.as_str().strip_prefix(&start)?;
+                let Some((folder, _)) = name.split_once('/') else {
+                    next = RelPath(format!("{path}\0").into());
+                    return Some(path);
+                };
+                // What lies below it ends where `0` follows, the character behind `/`.
+                next = RelPath(format!("{start}{folder}0").into());
+            }
+        })
+    }
+
     /// Everything, by path, to be taken apart.
     pub(crate) fn into_entries(self) -> impl Iterator<Item = (RelPath, Entry)> {
         self.0.into_iter()
@@ -361,5 +379,37 @@ mod tests {
         let refused = tree.insert(path("a/b/c"), file);
         assert_eq!(refused, Err(Occupied(path("a"))));
         assert_eq!(tree.len(), 1);
+    }
+
+    #[test]
+    fn children_are_those_that_lie_in_a_folder_itself() {
+        let mut tree = Tree::new();
+        for name in [
+            "s/a-1.dist-info/RECORD",
+            "s/a.py",
+            "s/a/b/c.py",
+            "s/a/d.py",
+            "s/a0.py",
+            "s/z",
+            "s-1/x",
+            "s0",
+        ] {
+            let file = Node::File {
+                content: Content::from(vec![]),
+                executable: false,
+            };
+            tree.insert(RelPath::new(name).unwrap(), file).unwrap();
+        }
+        let children = |folder| -> Vec<String> {
+            let folder = RelPath::new(folder).unwrap();
+            tree.children(&folder).map(ToString::to_string).collect()
+        };
+        assert_eq!(
+            children("s"),
+            ["s/a", "s/a-1.dist-info", "s/a.py", "s/a0.py", "s/z"]
+        );
+        assert_eq!(children("s/a"), ["s/a/b", "s/a/d.py"]);
+        assert_eq!(children("s/z"), [""; 0]);
+        assert_eq!(children("none"), [""; 0]);
     }
 }

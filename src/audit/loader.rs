@@ -6,7 +6,7 @@
 //! <https://man7.org/linux/man-pages/man8/ld.so.8.html>
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::code::{Code, Elf};
@@ -106,15 +106,15 @@ type Found<'w> = (String, &'w Elf, bool);
 pub(super) struct World<'w> {
     pub(super) runtime: &'w Runtime,
     /// The native code of the prefix by its path in the runtime.
-    pub(super) ours: BTreeMap<String, &'w Elf>,
+    pub(super) ours: HashMap<String, &'w Elf>,
     /// The links of the prefix, by their paths in the runtime.
-    pub(super) links: BTreeMap<String, String>,
+    pub(super) links: HashMap<String, String>,
     /// The native code of the prefix by its name, and by the name under which it is needed.
-    pub(super) names: BTreeMap<&'w str, &'w RelPath>,
+    pub(super) names: HashMap<&'w str, &'w RelPath>,
     pub(super) dest: &'w str,
     pub(super) sites: Vec<&'w RelPath>,
     /// What was found at the paths that were looked at: many files need the same libraries.
-    looked: RefCell<BTreeMap<String, Option<Found<'w>>>>,
+    looked: RefCell<HashMap<String, Option<Found<'w>>>>,
 }
 
 impl<'w> World<'w> {
@@ -125,8 +125,8 @@ impl<'w> World<'w> {
         native: &'w [Native<'_>],
     ) -> Self {
         let dest = layout.dest.trim_end_matches('/');
-        let mut ours = BTreeMap::new();
-        let mut names = BTreeMap::new();
+        let mut ours = HashMap::new();
+        let mut names = HashMap::new();
         for one in native {
             if let Some(Ok(elf)) = &one.code.elf {
                 ours.insert(format!("{dest}/{}", one.path), elf);

@@ -64,6 +64,7 @@ pub fn audit(subject: &Subject<'_>) -> Vec<Finding> {
         findings.extend(python::audit(subject, runtime));
         findings.extend(python::scripts(subject, runtime));
         let native = loader::find(subject.tree);
+        findings.extend(python::suffixes(subject, runtime, &native));
         findings.extend(native::audit(subject, runtime, &native));
     }
     let mut findings = together(findings);
@@ -331,22 +332,39 @@ fn dangling_links(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> {
     findings
 }
 
-/// Paths that differ only in case, each with the one before it. What lies below a folder that
-/// collides is not listed again.
+/// Paths that differ only in case, each with the first that it collides with. What lies below a folder
+/// that collides is not listed again.
 #[must_use]
 pub fn case_collisions(tree: &Tree) -> Vec<(RelPath, RelPath)> {
-    let mut seen: BTreeMap<String, &RelPath> = BTreeMap::new();
-    let mut collisions = Vec::new();
-    for (path, _) in tree.iter() {
-        let folded = path.as_str().to_lowercase();
-        if let Some(other) = seen.get(&folded) {
-            if other.parent() == path.parent() {
-                collisions.push(((*other).clone(), path.clone()));
-            }
-        } else {
-            seen.insert(folded, path);
+    // Of two that collide, one at least has a letter that is not small: most paths need no look.
+    let is_small = |c: char| c.is_ascii() && !c.is_ascii_uppercase();
+    let mut same: BTreeMap<RelPath, Vec<RelPath>> = BTreeMap::new();
+    for (path, _) in tree
+        .iter()
+        .filter(|(path, _)| !path.name().chars().all(is_small))
+    {
+        let name = path.name().to_lowercase();
+        let small = match path.parent() {
+            Some(parent) => parent.join(&name),
+            None => RelPath::new(&name),
+        };
+        // One that no path can be has no other.
+        if let Ok(small) = small {
+            same.entry(small).or_default().push(path.clone());
         }
     }
+    let mut collisions = Vec::new();
+    for (small, mut paths) in same {
+        // Capitals sort before small letters, so this is the last.
+        if tree.get(&small).is_some() && !paths.contains(&small) {
+            paths.push(small);
+        }
+        let mut paths = paths.into_iter();
+        if let Some(first) = paths.next() {
+            collisions.extend(paths.map(|path| (first.clone(), path)));
+        }
+    }
+    collisions.sort_by(|(_, a), (_, b)| a.cmp(b));
     collisions
 }
 
@@ -390,7 +408,7 @@ mod tests {
             "executable": "/usr/local/bin/python3.11", "names": ["/usr/local/bin/python3.11"],
             "version": "3.11", "full_version": null, "prefix": "/usr/local", "soabi": null,
             "suffixes": [".so"], "site_packages": ["/usr/local/lib"], "stdlib": "/usr/local/lib",
-            "modules": [], "builtin": [], "elf": elf,
+            "modules": [], "builtin": [], "installed": [], "installed_modules": [], "elf": elf,
         });
         let facts = serde_json::json!({
             "version": 1, "os": { "id": "", "version_id": "", "name": "" }, "machine": machine,

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Subject;
 use super::finding::{Finding, Problem, Severity};
+use super::loader::Native;
 use crate::requirements::{Dependency, Name, Specifiers, Version, same_version};
 use crate::runtime::Runtime;
-use crate::tree::{Content, Distribution, Node, RelPath};
+use crate::tree::{Content, Distribution, Entry, Node, RelPath};
 
 /// What a distribution requires that is not in the prefix.
 pub(super) fn requirements(subject: &Subject<'_>) -> Vec<Finding> {
@@ -112,7 +113,6 @@ pub(super) fn audit(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> {
             findings.push(finding);
         }
     }
-    findings.extend(suffixes(subject, runtime));
     findings.extend(shadows(subject, runtime));
     findings.extend(already_there(subject, runtime));
     findings
@@ -191,16 +191,22 @@ fn too_new<'a>(tags: &'a [String], version: &str) -> Option<&'a str> {
 }
 
 /// Extension modules that have the suffix of another Python, and none beside them that has the right one.
-fn suffixes(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> {
+pub(super) fn suffixes(
+    subject: &Subject<'_>,
+    runtime: &Runtime,
+    native: &[Native<'_>],
+) -> Vec<Finding> {
     let suffixes = &runtime.python.suffixes;
     let mut found: BTreeMap<(Option<&Distribution>, &str), Vec<&RelPath>> = BTreeMap::new();
-    for (path, entry) in subject.tree.iter() {
-        let name = path.name();
-        let Some((stem, ending)) = name.split_once('.') else {
+    for one in native
+        .iter()
+        .filter(|one| one.path.as_str().ends_with(".so"))
+    {
+        let path = one.path;
+        let Some((stem, ending)) = path.name().split_once('.') else {
             continue;
         };
-        let is_module = ending.ends_with(".so") && ending.starts_with("cpython-");
-        let is_module = is_module || ending == "abi3.so";
+        let is_module = ending.starts_with("cpython-") || ending == "abi3.so";
         if !is_module || suffixes.iter().any(|suffix| suffix[1..] == *ending) {
             continue;
         }
@@ -213,8 +219,7 @@ fn suffixes(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> {
         if suffixes.iter().any(|suffix| beside(suffix).is_some()) {
             continue;
         }
-        let owner = entry.owners.first().map(|owner| &**owner);
-        found.entry((owner, ending)).or_default().push(path);
+        found.entry((one.owner, ending)).or_default().push(path);
     }
     let findings = found.into_iter().map(|((owner, ending), paths)| {
         let problem = Problem::NotImported {
@@ -236,25 +241,18 @@ fn shadows(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> {
     let mut sites = vec![&subject.layout.purelib, &subject.layout.platlib];
     sites.dedup();
     for site in sites {
-        for path in subject.tree.below(site) {
-            let below = path.below(site).unwrap_or_default();
-            let module = match below.strip_suffix("/__init__.py") {
-                Some(package) => Some(package),
-                None => below.strip_suffix(".py"),
-            };
-            let Some(module) = module.filter(|module| !module.contains('/')) else {
-                continue;
-            };
-            let python = &runtime.python;
-            if python.modules.contains(module) || python.builtin.contains(module) {
-                let owners = subject.tree.get(path).map(|entry| &entry.owners);
-                let owner = owners
-                    .and_then(|owners| owners.first())
-                    .map(|owner| &**owner);
-                let problem = Problem::ShadowsStandard {
-                    module: module.to_owned(),
+        let standard = runtime.python.modules.union(&runtime.python.builtin);
+        for module in standard {
+            let names = [format!("{module}.py"), format!("{module}/__init__.py")];
+            for path in names.iter().filter_map(|name| site.join(name).ok()) {
+                let Some(entry) = subject.tree.get(&path) else {
+                    continue;
                 };
-                findings.push(Finding::new(Severity::Warning, problem).at(path).of(owner));
+                let owner = entry.owners.first().map(|owner| &**owner);
+                let problem = Problem::ShadowsStandard {
+                    module: module.clone(),
+                };
+                findings.push(Finding::new(Severity::Warning, problem).at(&path).of(owner));
             }
         }
     }
@@ -267,16 +265,21 @@ fn shadows(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> {
 pub(super) fn path_files(subject: &Subject<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let sites: BTreeSet<&RelPath> = [&subject.layout.purelib, &subject.layout.platlib].into();
-    for (path, entry) in subject.tree.iter() {
-        let Node::File { content, .. } = &entry.node else {
+    let files = sites.into_iter().flat_map(|site| {
+        let children = subject.tree.children(site);
+        children.map(move |path| (site, path))
+    });
+    for (site, path) in files.filter(|(_, path)| path.as_str().ends_with(".pth")) {
+        let Some(Entry {
+            node: Node::File { content, .. },
+            owners,
+        }) = subject.tree.get(path)
+        else {
             continue;
         };
-        if !path.name().ends_with(".pth") || content.size() > MAX_PATH_FILE {
+        if content.size() > MAX_PATH_FILE {
             continue;
         }
-        let Some(site) = path.parent().filter(|parent| sites.contains(parent)) else {
-            continue;
-        };
         for line in read(content).lines() {
             let line = line.trim_end();
             let is_code = line.starts_with("import ") || line.starts_with("import\t");
@@ -305,7 +308,7 @@ pub(super) fn path_files(subject: &Subject<'_>) -> Vec<Finding> {
             } else {
                 Severity::Warning
             };
-            let owner = entry.owners.first().map(|owner| &**owner);
+            let owner = owners.first().map(|owner| &**owner);
             let problem = Problem::PathFile { folder };
             findings.push(Finding::new(severity, problem).at(path).of(owner));
         }
@@ -325,13 +328,17 @@ fn read(content: &Content) -> String {
 pub(super) fn scripts(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> {
     let mut findings = Vec::new();
     let dest = subject.layout.dest.trim_end_matches('/');
-    for (path, entry) in subject.tree.iter() {
-        let Node::File { content, .. } = &entry.node else {
+    let Ok(bin) = RelPath::new("bin") else {
+        return findings;
+    };
+    for path in subject.tree.below(&bin) {
+        let Some(Entry {
+            node: Node::File { content, .. },
+            owners,
+        }) = subject.tree.get(path)
+        else {
             continue;
         };
-        if !path.as_str().starts_with("bin/") {
-            continue;
-        }
         let Some(interpreter) = interpreter(content) else {
             continue;
         };
@@ -359,7 +366,7 @@ pub(super) fn scripts(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> 
             missing = (!found).then_some(name);
         }
         if let Some(program) = missing {
-            let owner = entry.owners.first().map(|owner| &**owner);
+            let owner = owners.first().map(|owner| &**owner);
             let problem = Problem::MissingInterpreter {
                 interpreter: program.to_owned(),
             };

@@ -22,17 +22,20 @@
 //!
 //! [os-release]: https://www.freedesktop.org/software/systemd/man/latest/os-release.html
 
+use std::sync::LazyLock;
+
 /// The table's text. Sorted, so that a line has one place; a test says so.
 const TABLE: &str = include_str!("libraries.tsv");
 
 /// Looks up the package that has the library `soname` in the distribution with these os-release
-/// values: `libpq.so.5`, `debian` and `12` give `libpq5`.
+/// values: `libpq.so.5`, `debian` and `12` give `libpq5`. What is needed by the name of a file, such as
+/// `libgomp.so.1.0.0`, is looked up as the library that it is of.
 ///
 /// `version_id` is empty where the distribution gives none. A derivative has an `id` of its own and
 /// its packages may have other names, so nothing is known of it.
 #[must_use]
 pub fn package(soname: &str, id: &str, version_id: &str) -> Option<&'static str> {
-    let row = rows().find(|row| row.soname == soname)?;
+    let row = row(soname)?;
     let named = |version: Option<&str>| {
         row.entries()
             .find(|entry| entry.id == id && entry.version == version)
@@ -41,10 +44,8 @@ pub fn package(soname: &str, id: &str, version_id: &str) -> Option<&'static str>
     named(Some(version_id)).or_else(|| named(None))
 }
 
-struct Row {
-    soname: &'static str,
-    entries: &'static str,
-}
+/// Where a library is: the cells of its line.
+struct Row(&'static str);
 
 struct Entry {
     id: &'static str,
@@ -52,16 +53,30 @@ struct Entry {
     package: &'static str,
 }
 
-fn rows() -> impl Iterator<Item = Row> {
-    TABLE.lines().filter_map(|line| {
-        let (soname, entries) = line.split_once('\t')?;
-        Some(Row { soname, entries })
-    })
+fn row(soname: &str) -> Option<Row> {
+    static LINES: LazyLock<Vec<&str>> = LazyLock::new(|| TABLE.lines().collect());
+    let mut name = soname;
+    loop {
+        let found = LINES.binary_search_by(|line| {
+            let (there, _) = line.split_once('\t').unwrap_or((line, ""));
+            there.cmp(name)
+        });
+        if let Ok(at) = found {
+            let (_, cells) = LINES[at].split_once('\t')?;
+            return Some(Row(cells));
+        }
+        // `.so` itself is another file's name: that of what linkers look for.
+        let (shorter, number) = name.rsplit_once('.')?;
+        if !shorter.contains(".so.") || number.parse::<u32>().is_err() {
+            return None;
+        }
+        name = shorter;
+    }
 }
 
 impl Row {
     fn entries(&self) -> impl Iterator<Item = Entry> + use<> {
-        self.entries.split(' ').filter_map(|cell| {
+        self.0.split(' ').filter_map(|cell| {
             let (key, package) = cell.split_once('=')?;
             let (id, version) = match key.split_once('-') {
                 Some((id, version)) => (id, Some(version)),
@@ -80,9 +95,16 @@ impl Row {
 mod tests {
     use super::*;
 
+    fn rows() -> impl Iterator<Item = (&'static str, Row)> {
+        TABLE.lines().filter_map(|line| {
+            let (soname, cells) = line.split_once('\t')?;
+            Some((soname, Row(cells)))
+        })
+    }
+
     #[test]
     fn the_table_is_sorted_and_has_nothing_twice() {
-        let sonames: Vec<_> = rows().map(|row| row.soname).collect();
+        let sonames: Vec<_> = rows().map(|(soname, _)| soname).collect();
         assert_eq!(sonames.len(), TABLE.lines().count());
         for pair in sonames.windows(2) {
             assert!(pair[0] < pair[1], "`{}` before `{}`", pair[0], pair[1]);
@@ -123,12 +145,12 @@ mod tests {
 
     #[test]
     fn a_key_without_a_version_has_a_release_left() {
-        for row in rows() {
+        for (soname, row) in rows() {
             let keys: Vec<_> = row.entries().map(|e| (e.id, e.version)).collect();
             for (id, releases) in [("debian", 3), ("ubuntu", 2)] {
                 let all = keys.iter().filter(|key| key.0 == id).count();
                 let bare = keys.contains(&(id, None));
-                assert!(!bare || all <= releases, "`{}`", row.soname);
+                assert!(!bare || all <= releases, "`{soname}`");
             }
         }
     }
@@ -146,6 +168,8 @@ mod tests {
             ("libssl.so.3", "debian", "", None),
             ("libssl.so.1.1", "debian", "11", Some("libssl1.1")),
             ("libjpeg.so.8", "ubuntu", "22.04", Some("libjpeg-turbo8")),
+            ("libgomp.so.1.0.0", "debian", "12", Some("libgomp1")),
+            ("libgomp.so.1.x", "debian", "12", None),
         ];
         for (soname, id, version, expected) in rows {
             assert_eq!(
