@@ -21,6 +21,13 @@ impl fmt::Display for Finding {
                 others => write!(f, " and {others} other files")?,
             }
             f.write_str(" ")?;
+        } else if self.distribution.is_none()
+            && matches!(
+                self.problem,
+                Problem::WrongMachine { .. } | Problem::WrongLibc { .. }
+            )
+        {
+            f.write_str("the builder ")?;
         }
         self.problem.fmt(f)
     }
@@ -163,13 +170,6 @@ impl Problem {
             Self::WrongPython { runtime, .. } => format!(
                 "build with that Python: `--python {runtime}`, or a builder's image that has it"
             ),
-            Self::WrongMachine { runtime, .. } => format!(
-                "take a builder of that machine, or for locked requirements none: `--python X.Y --platform` \
-                 for {runtime}"
-            ),
-            Self::WrongLibc { .. } => {
-                "take a builder with the C library of the runtime, or the other way round".to_owned()
-            }
             Self::NotSearched { .. } => {
                 "leave `--dest` out: it follows from the runtime".to_owned()
             }
@@ -195,8 +195,12 @@ impl Problem {
                  another version"
                     .to_owned()
             }
-            Self::NotImported { .. } | Self::OldPython { .. } | Self::RequiresPython { .. } => {
-                "pin a version that is for the runtime's Python, or take another runtime".to_owned()
+            Self::WrongMachine { .. }
+            | Self::WrongLibc { .. }
+            | Self::NotImported { .. }
+            | Self::OldPython { .. }
+            | Self::RequiresPython { .. } => {
+                "pin a version that has a file for the runtime, or take another runtime".to_owned()
             }
             Self::MissingModule { module, instead } => match (module.as_str(), instead) {
                 ("pkg_resources", _) => "require `setuptools<82`, which brings it".to_owned(),

@@ -101,16 +101,7 @@ fn together(findings: Vec<Finding>) -> Vec<Finding> {
 #[must_use]
 pub fn remedy(findings: &[Finding], runtime: &Runtime) -> Option<String> {
     let packages = packages(findings);
-    let names = packages.iter().cloned().collect::<Vec<_>>().join(" ");
-    if names.is_empty() {
-        return None;
-    }
-    Some(match runtime.facts.os.id.as_str() {
-        "alpine" => format!("RUN apk add --no-cache {names}"),
-        _ => format!(
-            "RUN apt-get update && apt-get install -y --no-install-recommends {names} && rm -rf /var/lib/apt/lists/*"
-        ),
-    })
+    (!packages.is_empty()).then(|| format!("RUN {}", runtime.facts.install(&packages)))
 }
 
 /// The packages that have what is missing, of errors that were not allowed too.

@@ -214,13 +214,7 @@ impl<'w> World<'w> {
         } else {
             at_best
         };
-        let package = crate::runtime::package(&library, &facts.os.id, &facts.os.version_id);
-        let package = match package {
-            Some(package) => Some(package.to_owned()),
-            // Its package manager knows libraries by their names.
-            None if facts.os.id == "alpine" => Some(format!("so:{library}")),
-            None => None,
-        };
+        let package = facts.package(&library);
         let problem = Problem::MissingLibrary {
             package,
             library,

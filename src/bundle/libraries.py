@@ -89,6 +89,26 @@ def apk(libraries):
     return owners
 
 
+def rpm(paths):
+    """The same of rpm's, by the files' paths."""
+    owners = {}
+    for library, path in paths.items():
+        try:
+            printed = subprocess.run(["rpm", "-qf", "--qf", "%{NAME}", os.path.realpath(path)],
+                                     stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        except OSError:
+            break
+        if printed.returncode == 0:
+            owners[library] = printed.stdout.decode("utf-8", "replace")
+    return owners
+
+
+def licence_of(package):
+    """Where the licence of a package is: Debian's place, and Fedora's."""
+    places = ("/usr/share/doc/%s/copyright" % package, "/usr/share/licenses/%s" % package)
+    return next((place for place in places if package and os.path.exists(place)), None)
+
+
 def main():
     question = json.load(sys.stdin)
     libraries, into = question["libraries"], question["into"]
@@ -97,15 +117,11 @@ def main():
     paths = {library: path for library, path in paths.items() if path}
     names = set(paths)
     names.update(os.path.basename(os.path.realpath(path)) for path in paths.values())
-    owners = dpkg(names) or apk(names)
+    owners = dpkg(names) or apk(names) or rpm(paths)
     answer = {}
     for library, path in sorted(paths.items()):
         package = owners.get(library) or owners.get(os.path.basename(os.path.realpath(path)))
-        licence = "/usr/share/doc/%s/copyright" % package
-        answer[library] = {
-            "package": package,
-            "licence": licence if os.path.isfile(licence) else None,
-        }
+        answer[library] = {"package": package, "licence": licence_of(package)}
         if into:
             os.makedirs(into, exist_ok=True)
             shutil.copyfile(path, os.path.join(into, library))

@@ -4,7 +4,7 @@
 use crate::audit::{Finding, Problem, Severity, Unfit};
 use crate::error::{Error, Result};
 use crate::interpreter::Interpreter;
-use crate::runtime::{Family, Runtime};
+use crate::runtime::{Facts, Family, Runtime};
 
 /// Leaves the interpreter the wheels that would run in the runtime; refuses one for which none would.
 pub(super) fn fit(
@@ -46,6 +46,12 @@ pub(super) fn fit(
     }
     let findings = findings.into_iter().map(|problem| {
         let mut finding = Finding::about(Severity::Error, problem);
+        if let Some(platform) = platform(facts, &machine) {
+            let version = &python.version;
+            finding.remedy = Some(format!(
+                "take a builder like the runtime; locked requirements need none: `--python {version} --platform {platform}`"
+            ));
+        }
         finding.allow(allowed);
         finding
     });
@@ -53,6 +59,17 @@ pub(super) fn fit(
         Some(unfit) => Err(Error::Unfit(Box::new(unfit))),
         None => Ok(()),
     }
+}
+
+/// The platform that a runtime is, as `--platform` names it.
+fn platform(facts: &Facts, machine: &str) -> Option<String> {
+    let libc = facts.libc.as_ref()?;
+    let kind = match libc.family {
+        Family::Glibc => "manylinux",
+        Family::Musl => "musllinux",
+    };
+    let (major, minor) = libc.version;
+    Some(format!("{kind}_{major}_{minor}_{machine}"))
 }
 
 /// Whether a wheel of this tag runs with a C library.

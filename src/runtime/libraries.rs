@@ -33,8 +33,7 @@ const TABLE: &str = include_str!("libraries.tsv");
 ///
 /// `version_id` is empty where the distribution gives none. A derivative has an `id` of its own and
 /// its packages may have other names, so nothing is known of it.
-#[must_use]
-pub fn package(soname: &str, id: &str, version_id: &str) -> Option<&'static str> {
+pub(super) fn package(soname: &str, id: &str, version_id: &str) -> Option<&'static str> {
     let row = row(soname)?;
     let named = |version: Option<&str>| {
         row.entries()

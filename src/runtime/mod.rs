@@ -22,7 +22,6 @@ mod packages;
 mod python;
 mod root;
 
-pub use libraries::package;
 pub use loader::{Family, Libc, Loader};
 pub use packages::{Database, Os, Packages};
 pub use python::{Installed, Python};
@@ -359,6 +358,41 @@ impl Facts {
             })
     }
 
+    /// The package of the runtime's distribution that has a library, as its package manager takes it.
+    #[must_use]
+    pub fn package(&self, soname: &str) -> Option<String> {
+        let known = libraries::package(soname, &self.os.id, &self.os.version_id);
+        let wide = self.machine.is_some_and(|machine| machine.wide);
+        known
+            .map(str::to_owned)
+            .or_else(|| self.packages.capability(soname, wide))
+    }
+
+    /// The command that installs packages, for a `RUN` of a Dockerfile.
+    #[must_use]
+    pub fn install(&self, packages: &BTreeSet<String>) -> String {
+        let names = packages.iter().map(|name| quoted(name));
+        let names = names.collect::<Vec<_>>().join(" ");
+        let has = |program| self.has_program(&format!("/usr/bin/{program}"));
+        match self.packages.database {
+            Some(Database::Apk) => format!("apk add --no-cache {names}"),
+            Some(Database::Rpm) if has("zypper") => {
+                format!(
+                    "zypper --non-interactive install --no-recommends {names} && zypper clean --all"
+                )
+            }
+            Some(Database::Rpm) => {
+                let programs = ["dnf", "microdnf", "yum"];
+                let program = programs.into_iter().find(|program| has(program));
+                let program = program.unwrap_or("dnf");
+                format!("{program} install -y {names} && {program} clean all")
+            }
+            Some(Database::Dpkg) | None => format!(
+                "apt-get update && apt-get install -y --no-install-recommends {names} && rm -rf /var/lib/apt/lists/*"
+            ),
+        }
+    }
+
     /// The library at `path`, if it is known.
     #[must_use]
     pub fn library(&self, path: &str) -> Option<(String, &Elf)> {
@@ -366,6 +400,15 @@ impl Facts {
         let elf = self.loader.libraries.get(&real)?;
         Some((real, elf))
     }
+}
+
+/// A word for a shell: quoted if it has anything that means something to it.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "+-._:".contains(c);
+    if word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// The files that can be run in the folders of `path` and in those where scripts look.

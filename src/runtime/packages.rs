@@ -1,9 +1,18 @@
 //! What the runtime's package database lists.
 //!
 //! Debian's is a text, in one file or, in distroless images, one for each package; Alpine's is a text
-//! too, in one of two places. rpm's is a database of its own kind: that it is there is all that is said.
+//! too, in one of two places. rpm's is an SQLite database with a header in each row; the databases of
+//! rpm before 4.16 are of other kinds, and that they are there is all that is said.
+//!
+//! <https://rpm-software-management.github.io/rpm/manual/format_header.html>
 
 use std::collections::BTreeMap;
+use std::path::Path;
+
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
+use rusqlite::config::DbConfig;
+use rusqlite::limits::Limit;
+use rusqlite::{Connection, OpenFlags};
 
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +39,7 @@ pub enum Database {
     Dpkg,
     /// Alpine's.
     Apk,
-    /// Fedora's and others'; it is not read.
+    /// Fedora's and others'.
     Rpm,
 }
 
@@ -71,6 +80,17 @@ impl Os {
 }
 
 impl Packages {
+    /// The name by which the package manager takes a library that it knows the package of, though nobody
+    /// here does.
+    pub(super) fn capability(&self, soname: &str, wide: bool) -> Option<String> {
+        match self.database? {
+            Database::Dpkg => None,
+            Database::Apk => Some(format!("so:{soname}")),
+            Database::Rpm if wide => Some(format!("{soname}()(64bit)")),
+            Database::Rpm => Some(soname.to_owned()),
+        }
+    }
+
     pub(super) fn read(root: &Root) -> Self {
         let mut texts: Vec<String> = root.text("/var/lib/dpkg/status").into_iter().collect();
         let folder = "/var/lib/dpkg/status.d";
@@ -90,15 +110,79 @@ impl Packages {
                 installed: apk(&text),
             };
         }
-        let rpm = ["/var/lib/rpm", "/usr/lib/sysimage/rpm"];
+        let folders = ["/var/lib/rpm", "/usr/lib/sysimage/rpm"];
+        let there = folders.iter().find(|folder| root.is_folder(folder));
+        let file = there.and_then(|folder| root.file(&format!("{folder}/rpmdb.sqlite")));
         Self {
-            database: rpm
-                .iter()
-                .any(|path| root.is_folder(path))
-                .then_some(Database::Rpm),
-            installed: BTreeMap::new(),
+            database: there.map(|_| Database::Rpm),
+            installed: file.and_then(|file| rpm(&file).ok()).unwrap_or_default(),
         }
     }
+}
+
+/// The most steps that SQLite may take, in thousands: a database may be made to deceive.
+const MAX_STEPS: u32 = 100_000;
+/// The longest row that is read, in bytes.
+const MAX_ROW: i32 = 64 << 20;
+
+/// The packages that rpm's database holds.
+fn rpm(file: &Path) -> rusqlite::Result<BTreeMap<String, String>> {
+    // What is in an image does not change, and nothing is written beside it.
+    let path = file.as_os_str().as_encoded_bytes();
+    let path = path.split(|byte| *byte == b'/').map(|part| {
+        let part = percent_encode(part, NON_ALPHANUMERIC);
+        part.to_string()
+    });
+    let url = format!("file:{}?immutable=1", path.collect::<Vec<_>>().join("/"));
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_URI
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut database = Connection::open_with_flags(url, flags)?;
+    database.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_ROW)?;
+    database.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    database.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    let mut left = MAX_STEPS;
+    database.progress_handler(
+        1000,
+        Some(move || {
+            left = left.saturating_sub(1);
+            left == 0
+        }),
+    )?;
+    let mut statement = database.prepare("SELECT blob FROM Packages")?;
+    let mut rows = statement.query([])?;
+    let mut installed = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let header = row.get_ref(0)?.as_blob().unwrap_or_default();
+        // The keys that packages are signed with are entered as packages too.
+        if let Some((name, version)) = header_of(header).filter(|(name, _)| name != "gpg-pubkey") {
+            installed.insert(name, version);
+        }
+    }
+    Ok(installed)
+}
+
+/// The name, and version and release, in a header: counts, an index of tags, and the data.
+fn header_of(header: &[u8]) -> Option<(String, String)> {
+    const ENTRY: usize = 16;
+    const STRING: u32 = 6;
+    let number = |at: usize| -> Option<u32> {
+        let bytes = header.get(at..at.checked_add(4)?)?;
+        Some(u32::from_be_bytes(bytes.try_into().ok()?))
+    };
+    let index = 8;
+    let count = usize::try_from(number(0)?).ok()?;
+    let data = header.get(count.checked_mul(ENTRY)?.checked_add(index)?..)?;
+    let text = |tag: u32| -> Option<&str> {
+        let mut entries = header[index..header.len() - data.len()].chunks_exact(ENTRY);
+        let at = entries.position(|entry| entry[..4] == tag.to_be_bytes())? * ENTRY + index;
+        let (kind, offset) = (number(at + 4)?, number(at + 8)?);
+        let rest = data.get(usize::try_from(offset).ok()?..)?;
+        let end = memchr::memchr(0, &rest[..rest.len().min(4096)])?;
+        str::from_utf8(&rest[..end]).ok().filter(|_| kind == STRING)
+    };
+    let (name, version, release) = (text(1000)?, text(1001)?, text(1002)?);
+    Some((name.to_owned(), format!("{version}-{release}")))
 }
 
 /// The packages that a `status` lists as installed.
@@ -145,5 +229,13 @@ mod tests {
         assert_eq!(found["musl"], "1.2.5-r0");
         let os = Os::parse("ID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME='Debian 12'\nID_LIKE=x\n");
         assert_eq!((os.id.as_str(), os.version_id.as_str()), ("debian", "12"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_header_makes_it_panic(count: u8, bytes: Vec<u8>) {
+            let _ = header_of(&[&[0, 0, 0, count % 8, 0, 0, 0, 0], &bytes[..]].concat());
+            let _ = header_of(&bytes);
+        }
     }
 }

@@ -125,10 +125,15 @@ impl Root {
 
     /// Opens the regular file at `path`.
     pub(super) fn open(&self, path: &str) -> Option<File> {
+        fs::open(&self.file(path)?).ok()
+    }
+
+    /// Where on this machine the regular file at `path` is.
+    pub(super) fn file(&self, path: &str) -> Option<PathBuf> {
         let at = self.at(&self.real(path)?);
         // Nobody waits for the other end of a pipe: what is no file was not found.
-        fs::metadata(&at).ok().filter(std::fs::Metadata::is_file)?;
-        fs::open(&at).ok()
+        let found = fs::metadata(&at).ok().filter(std::fs::Metadata::is_file);
+        found.map(|_| at)
     }
 
     /// The text at `path`, if there is a file of reasonable size.

@@ -233,6 +233,40 @@ fn missing_library() {
     assert_eq!(packages, "libpq5\n");
 }
 
+/// The line is one that the runtime's own package manager takes, whatever the name of a library is.
+#[test]
+fn missing_libraries_are_installed_as_the_runtime_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = |database: &str, id: &str, programs: &[&str], soname: &str| -> String {
+        let ext = lacking(folder.path(), soname, &[]);
+        let case = Case::new(vec![native(&[(&module("ext"), &ext)])]).facts(|facts| {
+            facts["os"] = serde_json::json!({ "id": id, "version_id": "1", "name": "" });
+            facts["packages"]["database"] = database.into();
+            facts["programs"]
+                .as_array_mut()
+                .unwrap()
+                .extend(programs.iter().map(|name| (*name).into()));
+        });
+        let ran = case.run(&[]);
+        assert_eq!(ran.code, Some(4), "{}", ran.stderr);
+        let line = ran.stderr.lines().find(|line| line.starts_with("RUN "));
+        line.unwrap_or_default().to_owned()
+    };
+    assert_eq!(
+        said("apk", "alpine", &[], "liblacked.so.1"),
+        "RUN apk add --no-cache so:liblacked.so.1"
+    );
+    assert_eq!(
+        said("rpm", "fedora", &["/usr/bin/microdnf"], "liblacked.so.1"),
+        "RUN microdnf install -y 'liblacked.so.1()(64bit)' && microdnf clean all"
+    );
+    assert_eq!(
+        said("rpm", "sles", &["/usr/bin/zypper"], "lib;'x.so.1"),
+        r"RUN zypper --non-interactive install --no-recommends 'lib;'\''x.so.1()(64bit)' && zypper clean --all"
+    );
+    assert_eq!(said("dpkg", "debian", &[], "liblacked.so.1"), "");
+}
+
 #[test]
 fn missing_version() {
     let folder = tempfile::tempdir().unwrap();

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::python;
-use crate::support::sandbox::Sandbox;
+use crate::support::sandbox::{Sandbox, names};
 use crate::support::wheel::WheelBuilder;
 
 fn look(source: Source) -> Runtime {
@@ -151,6 +151,86 @@ fn a_root_may_hold_anything() {
     );
     assert!(!ran.stdout.contains("passwd\": {"), "{}", ran.stdout);
     assert_eq!(sandbox.left(), [""; 0]);
+}
+
+/// rpm's database is read as rpm reads it.
+#[test]
+#[ignore = "needs rpm"]
+fn engine_packages_are_those_that_rpm_lists() {
+    let sandbox = Sandbox::new();
+    let root = sandbox.work().join("root");
+    put_python(&root, "usr", "3.11");
+    let run = |program: &str, args: &[&str]| -> String {
+        let output = Command::new(program).args(args).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{program} {args:?}: {error}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let top = sandbox.work().join("rpm").display().to_string();
+    let define = format!("_topdir {top}");
+    for (name, version) in [("demo-libs", "1.2"), ("other", "2.0~rc1")] {
+        let spec = format!(
+            "Name: {name}\nVersion: {version}\nRelease: 3\nSummary: x\nLicense: MIT\nBuildArch: noarch\n\
+             Provides: libdemo.so.1()(64bit)\n%description\nx\n%files\n"
+        );
+        let spec = sandbox.write("demo.spec", spec).display().to_string();
+        run("rpmbuild", &["--quiet", "--define", &define, "-bb", &spec]);
+    }
+    let folder = format!("{top}/RPMS/noarch");
+    let packages: Vec<String> = names(Path::new(&folder))
+        .into_iter()
+        .map(|name| format!("{folder}/{name}"))
+        .collect();
+    let place = root.display().to_string();
+    let place = [
+        "--root",
+        &place,
+        "--dbpath",
+        "/usr/lib/sysimage/rpm",
+        "--nodeps",
+    ];
+    let install: Vec<&str> = place
+        .iter()
+        .copied()
+        .chain(["-i", "--justdb", "--nosignature"])
+        .chain(packages.iter().map(String::as_str))
+        .collect();
+    run("rpm", &install);
+    let list = [
+        &place[..4],
+        &["-qa", "--qf", "%{NAME} %{VERSION}-%{RELEASE}\n"],
+    ];
+    let mut said: Vec<String> = run("rpm", &list.concat())
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    said.sort();
+    let look = || -> Value {
+        let ran = sandbox
+            .run(&["runtime", "root", "--format", "json", "--no-cache"])
+            .ok();
+        let facts: Value = serde_json::from_str(&ran.stdout).unwrap();
+        facts["packages"].clone()
+    };
+    let packages = look();
+    assert_eq!(packages["database"], "rpm");
+    let found: Vec<String> = packages["installed"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(name, version)| format!("{name} {}", version.as_str().unwrap()))
+        .collect();
+    assert_eq!(found, said);
+    assert_eq!(found, ["demo-libs 1.2-3", "other 2.0~rc1-3"]);
+    // A database that deceives: what never ends is ended, what is damaged holds nothing.
+    let file = root.join("usr/lib/sysimage/rpm/rpmdb.sqlite");
+    fs::remove_file(&file).unwrap();
+    let endless = "CREATE VIEW Packages AS WITH RECURSIVE n(blob) AS (SELECT x'00' UNION ALL SELECT blob FROM n) \
+                   SELECT blob FROM n;";
+    run("sqlite3", &[file.to_str().unwrap(), endless]);
+    assert_eq!(look()["installed"], serde_json::json!({}));
+    fs::write(&file, "SQLite format 3\0and nothing of the kind").unwrap();
+    assert_eq!(look()["installed"], serde_json::json!({}));
 }
 
 #[test]

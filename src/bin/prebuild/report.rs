@@ -332,16 +332,16 @@ impl Report {
             line("  prefix", python.prefix.clone());
             line("  sites", python.site_packages.join(" "));
             line("  suffixes", python.suffixes.join(" "));
+            let installed = python.installed.iter();
+            let installed = installed.map(|one| format!("{} {}", one.name, one.version));
+            line("  with", installed.collect::<Vec<_>>().join(", "));
         }
         line("loader", facts.loader.folders.join(" "));
         line("libraries", facts.loader.libraries.len().to_string());
         line(
             "packages",
             match facts.packages.database {
-                Some(_) if !facts.packages.installed.is_empty() => {
-                    facts.packages.installed.len().to_string()
-                }
-                Some(database) => format!("{database:?} is not read").to_lowercase(),
+                Some(_) => facts.packages.installed.len().to_string(),
                 None => "no database".to_owned(),
             },
         );
