@@ -126,7 +126,9 @@ impl Error {
             ) => Kind::Request,
             Self::Index(error) | Self::Pip(pip::Error::Index(error)) => index_kind(error),
             Self::Resolve(resolve::Error::Unavailable { source, .. }) => index_kind(source),
-            Self::Unfit(_) | Self::Findings(_) => Kind::Unfit,
+            Self::Unfit(_) | Self::Findings(_) | Self::Verify(verify::Error::Elsewhere { .. }) => {
+                Kind::Unfit
+            }
             Self::Interpreter(_) | Self::Verify(verify::Error::FactsOnly) => Kind::Setup,
             Self::Pip(error) => match error {
                 pip::Error::Runner(error) => runner_kind(error),
@@ -180,6 +182,9 @@ impl Error {
             Self::Verify(error) => match error {
                 verify::Error::Runner(error) => runner_hint(error),
                 verify::Error::Runtime(error) => error.hint().map(str::to_owned),
+                verify::Error::Elsewhere { .. } => {
+                    Some("build it for this runtime: `prebuild … --runtime`".to_owned())
+                }
                 verify::Error::FactsOnly => {
                     Some("name the image or the root folder itself".to_owned())
                 }
@@ -224,6 +229,7 @@ impl Error {
     pub fn tail(&self) -> &[String] {
         match self {
             Self::Pip(pip::Error::Runner(runner::Error::Failed { tail, .. }))
+            | Self::Verify(verify::Error::Runner(runner::Error::Failed { tail, .. }))
             | Self::Runner(runner::Error::Failed { tail, .. }) => tail,
             Self::Pip(error) => error.tail(),
             _ => &[],
@@ -255,6 +261,7 @@ fn runner_kind(error: &runner::Error) -> Kind {
         | runner::Error::EngineDown { .. }
         | runner::Error::NoImage { .. }
         | runner::Error::Closed { .. }
+        | runner::Error::NotEntered { .. }
         | runner::Error::NoPython { .. } => Kind::Setup,
         _ => Kind::Build,
     }
@@ -273,6 +280,10 @@ fn runner_hint(error: &runner::Error) -> Option<String> {
         }
         runner::Error::Closed { .. } => {
             "in a Dockerfile, mount it with `,rw`: what is written there is dropped".to_owned()
+        }
+        runner::Error::NotEntered { .. } => {
+            "only root may enter a folder, and only on a machine of its kind; an engine can run an image of it"
+                .to_owned()
         }
         runner::Error::NoPython { .. } => {
             "name an interpreter with `--python X.Y` or `--python PATH`".to_owned()

@@ -302,6 +302,14 @@ pub enum Error {
         /// Why, and why no overlay helps.
         reason: String,
     },
+    /// A root folder in which nothing can be run.
+    #[error("nothing can be run in `{}`: {reason}", root.display())]
+    NotEntered {
+        /// The folder.
+        root: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// A folder could not become a tree.
     #[error("cannot take `{inside}` out of the builder")]
     Read {
@@ -314,4 +322,15 @@ pub enum Error {
     /// The file system of this machine.
     #[error(transparent)]
     Fs(#[from] fs::Error),
+}
+
+impl Error {
+    /// Why a command failed, on one line: the last that it wrote.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Failed { tail, .. } if !tail.is_empty() => tail[tail.len() - 1].clone(),
+            error => error.to_string(),
+        }
+    }
 }

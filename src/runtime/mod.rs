@@ -253,7 +253,7 @@ impl Facts {
         let root = Root::new(folder);
         let path = circumstances.path.as_deref().unwrap_or(python::PATH);
         let path: Vec<String> = path.split(':').map(str::to_owned).collect();
-        let pythons = python::find(&root, &path, named);
+        let mut pythons = python::find(&root, &path, named);
         let mut beside = BTreeSet::new();
         for python in &pythons {
             beside.insert(format!("{}/lib", python.prefix.trim_end_matches('/')));
@@ -262,6 +262,9 @@ impl Facts {
             }
         }
         let found = loader::read(&root, &beside);
+        for python in &mut pythons {
+            python.leave_out(&root, &found.loader);
+        }
         let facts = Self {
             version: VERSION,
             os: Os::read(&root),

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::loader;
+use super::loader::{self, Loader};
 use super::root::Root;
 use crate::code::{Elf, is_standard};
 use crate::requirements::Name;
@@ -162,6 +162,39 @@ fn entry<'a>(config: &'a str, key: &str) -> Option<&'a str> {
     })
 }
 
+impl Python {
+    /// Leaves out the modules of the standard library that cannot be imported: extension modules whose
+    /// libraries are not there (slim images have `_tkinter` and no Tk), and what is nothing without them.
+    pub(super) fn leave_out(&mut self, root: &Root, loader: &Loader) {
+        let folder = format!("{}/lib-dynload", self.stdlib);
+        for name in root.names(&folder) {
+            let Some(elf) = loader::elf(root, &format!("{folder}/{name}")) else {
+                continue;
+            };
+            let search = elf.rpath.iter().chain(&elf.runpath);
+            let search = search.map(|one| one.replace("$ORIGIN", &folder));
+            let search: Vec<String> = search.collect();
+            let is_there = |needed: &String| {
+                self.elf.needed.contains(needed)
+                    || loader.cache.contains_key(needed)
+                    || search
+                        .iter()
+                        .chain(&loader.folders)
+                        .any(|folder| root.is_file(&format!("{folder}/{needed}")))
+            };
+            if !elf.needed.iter().all(is_there) {
+                let (stem, _) = name.split_once('.').unwrap_or((&name, ""));
+                self.modules.remove(stem);
+            }
+        }
+        for (module, part) in PARTS {
+            if !self.modules.contains(part) && !self.builtin.contains(part) {
+                self.modules.remove(module);
+            }
+        }
+    }
+}
+
 /// What can be known of the interpreter at `path`.
 fn python(root: &Root, path: &str, environment: Option<&(String, String)>) -> Option<Python> {
     let real = root.real(path)?;
@@ -203,13 +236,8 @@ fn python(root: &Root, path: &str, environment: Option<&(String, String)>) -> Op
         .iter()
         .filter_map(|path| root.bytes(path, MAX_BINARY))
         .collect();
-    let builtin: BTreeSet<String> = texts.iter().flat_map(|bytes| builtin(bytes)).collect();
-    let mut modules = modules(root, &stdlib);
-    for (module, part) in PARTS {
-        if !modules.contains(part) && !builtin.contains(part) {
-            modules.remove(module);
-        }
-    }
+    let builtin = texts.iter().flat_map(|bytes| builtin(bytes)).collect();
+    let modules = modules(root, &stdlib);
     let (installed, installed_modules) = installed(root, &site_packages);
     Some(Python {
         executable: path.to_owned(),

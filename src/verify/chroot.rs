@@ -47,10 +47,12 @@ impl Runner for Chroot {
                 reason,
             };
             let overlay = Overlay::mount(self, cancel);
-            let overlay = overlay.map_err(|overlay| closed(format!("{error}; {overlay}")))?;
+            let overlay = overlay
+                .map_err(|overlay| closed(format!("{error}; no overlay: {}", overlay.reason())))?;
             session.place.root.clone_from(&overlay.merged);
             session.overlay = Some(overlay);
         }
+        session.enter()?;
         Ok(Box::new(session))
     }
 }
@@ -75,6 +77,18 @@ enum Undo {
 }
 
 impl ChrootSession {
+    /// Sees whether its Python runs at all.
+    fn enter(&mut self) -> Result<(), Error> {
+        let exec = Exec::new(&self.place.python).args(["-I", "-B", "-c", ""]);
+        match self.run(&exec, b"", &mut |_, _| {}) {
+            Err(error @ Error::Failed { .. }) => Err(Error::NotEntered {
+                root: self.place.root.clone(),
+                reason: error.reason(),
+            }),
+            entered => entered,
+        }
+    }
+
     /// Writes a tree below a folder of the root; what is there already is moved aside.
     fn write(&mut self, inside: &str, tree: &Tree) -> Result<(), fs::Error> {
         let resolver = Resolver::new(&self.place.root);

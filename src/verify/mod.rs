@@ -109,6 +109,8 @@ pub fn verify(
     let runtime = claim.runtime.look(cache, cancel)?;
     observe(&Event::Runtime(&runtime.to_string()));
     let layout = Layout::new(claim.dest.as_deref(), &runtime.python, None)?;
+    let brought = Brought::new(tree, layout)?;
+    let layout = &brought.layout;
     let dest = layout.dest.trim_matches('/').to_owned();
     let place = place(claim, &runtime)?;
     let mut session = place.open(cancel)?;
@@ -116,17 +118,14 @@ pub fn verify(
     // On this machine, the prefix lies in a folder that its interpreter does not search.
     let is_added = session.inherits();
     let inside = if is_added { "prebuild/prefix" } else { &dest };
-    session.put(inside, &tree)?;
-    let sites: Vec<String> = sites(&layout)
-        .map(|site| session.locate(&format!("{inside}/{site}")))
-        .collect();
+    session.put(inside, &brought.tree)?;
     let asking = Asking {
         claim,
-        metadata: metadata(&tree, &layout),
+        brought: &brought,
         is_added,
         only: None,
     };
-    let answer = asking.ask(session.as_mut(), &sites)?;
+    let answer = asking.ask(session.as_mut(), inside)?;
     drop(session);
     let count = |kind| {
         answer
@@ -144,15 +143,7 @@ pub fn verify(
     let (by_design, not_compared) = if failed.is_empty() {
         (Vec::new(), None)
     } else {
-        match compare(
-            claim,
-            builder,
-            &tree,
-            &layout,
-            &answer.version,
-            &failed,
-            cancel,
-        ) {
+        match compare(claim, builder, &brought, &answer.version, &failed, cancel) {
             Ok(there) => (there, None),
             Err(Error::Runner(runner::Error::Cancelled)) => {
                 return Err(runner::Error::Cancelled.into());
@@ -214,28 +205,52 @@ fn place(claim: &Claim, runtime: &Runtime) -> Result<Box<dyn Runner>, Error> {
     })
 }
 
-/// The site folders, each once.
-fn sites(layout: &Layout) -> impl Iterator<Item = String> {
-    let sites: BTreeSet<String> = [&layout.purelib, &layout.platlib]
-        .map(ToString::to_string)
-        .into();
-    sites.into_iter()
+/// What an artifact brings, and where that will lie.
+struct Brought {
+    tree: Tree,
+    layout: Layout,
+    /// The metadata folders of its distributions, by their names.
+    metadata: Vec<String>,
 }
 
-/// The metadata folders of an artifact, by their names.
-fn metadata(tree: &Tree, layout: &Layout) -> Vec<String> {
-    let is_site = |path: &RelPath| *path == layout.purelib || *path == layout.platlib;
-    let folders = tree.iter().map(|(path, _)| path).filter(|path| {
-        path.name().ends_with(".dist-info") && path.parent().is_some_and(|site| is_site(&site))
-    });
-    folders.map(|path| path.name().to_owned()).collect()
+impl Brought {
+    fn new(tree: Tree, layout: Layout) -> Result<Self, Error> {
+        let is_site = |path: &RelPath| *path == layout.purelib || *path == layout.platlib;
+        let (mut metadata, mut elsewhere) = (Vec::new(), BTreeSet::new());
+        for (path, _) in tree.iter() {
+            if !path.name().ends_with(".dist-info") {
+                continue;
+            }
+            match path.parent() {
+                Some(site) if is_site(&site) => metadata.push(path.name().to_owned()),
+                Some(site) => drop(elsewhere.insert(site.to_string())),
+                None => {}
+            }
+        }
+        match elsewhere.pop_first() {
+            // Beside others, it is what they bring for their own use.
+            Some(there) if metadata.is_empty() => Err(Error::Elsewhere {
+                there,
+                site: layout.platlib.to_string(),
+            }),
+            _ => Ok(Self {
+                tree,
+                layout,
+                metadata,
+            }),
+        }
+    }
+
+    /// The site folders, each once.
+    fn sites(&self) -> impl Iterator<Item = &RelPath> {
+        BTreeSet::from([&self.layout.purelib, &self.layout.platlib]).into_iter()
+    }
 }
 
 /// What an interpreter is to import.
 struct Asking<'a> {
     claim: &'a Claim,
-    /// Of the distributions with these metadata folders.
-    metadata: Vec<String>,
+    brought: &'a Brought,
     /// Whether it does not search their folders by itself.
     is_added: bool,
     /// Nothing but these.
@@ -243,13 +258,17 @@ struct Asking<'a> {
 }
 
 impl Asking<'_> {
-    fn ask(&self, session: &mut dyn Session, sites: &[String]) -> Result<Answer, Error> {
+    /// Asks about a prefix that lies in the folder `inside` of the session.
+    fn ask(&self, session: &mut dyn Session, inside: &str) -> Result<Answer, Error> {
+        let sites = self.brought.sites();
+        let sites = sites.map(|site| session.locate(&format!("{inside}/{site}")));
+        let sites: Vec<String> = sites.collect();
         session.put("prebuild-verify", &Tree::of_file("imports.py", SCRIPT))?;
         let pair = |check: &Check| (check.kind, check.name.clone());
         let only: Option<Vec<_>> = self.only.map(|checks| checks.iter().map(pair).collect());
         let question = serde_json::json!({
             "sites": sites,
-            "metadata": self.metadata,
+            "metadata": self.brought.metadata,
             "add": self.is_added,
             "only": only,
             "jobs": self.claim.jobs,
@@ -268,23 +287,20 @@ impl Asking<'_> {
 fn compare(
     claim: &Claim,
     builder: &dyn Runner,
-    tree: &Tree,
-    layout: &Layout,
+    brought: &Brought,
     version: &str,
     failed: &[Check],
     cancel: &Cancel,
 ) -> Result<Vec<Check>, Error> {
     let mut session = builder.open(cancel)?;
-    session.put("prebuild/prefix", tree)?;
-    let sites = sites(layout).map(|site| session.locate(&format!("prebuild/prefix/{site}")));
-    let sites: Vec<String> = sites.collect();
+    session.put("prebuild/prefix", &brought.tree)?;
     let asking = Asking {
         claim,
-        metadata: metadata(tree, layout),
+        brought,
         is_added: true,
         only: Some(failed),
     };
-    let answer = asking.ask(session.as_mut(), &sites)?;
+    let answer = asking.ask(session.as_mut(), "prebuild/prefix")?;
     if answer.version != version {
         return Err(Error::OtherPython {
             builder: answer.version,
@@ -324,6 +340,14 @@ pub enum Error {
         builder: String,
         /// The runtime's.
         runtime: String,
+    },
+    /// Its distributions lie where the runtime's Python does not look.
+    #[error("its distributions lie in `{there}`, and the runtime's Python looks in `{site}`")]
+    Elsewhere {
+        /// Where they lie in the artifact.
+        there: String,
+        /// Where it looks.
+        site: String,
     },
     /// The interpreter's answer is none.
     #[error("the runtime's Python does not answer")]

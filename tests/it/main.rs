@@ -28,6 +28,7 @@ mod readers;
 mod refused;
 mod relink;
 mod requirements;
+mod roots;
 mod runtime;
 mod support;
 mod targets;

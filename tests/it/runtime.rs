@@ -15,7 +15,10 @@ use crate::support::python;
 use crate::support::sandbox::{Sandbox, names};
 use crate::support::wheel::WheelBuilder;
 
-fn look(source: Source) -> Runtime {
+/// The modules that some standard library has.
+pub(crate) const STANDARD: &str = include_str!("../../src/code/stdlib.txt");
+
+pub(crate) fn look(source: Source) -> Runtime {
     let scratch = TempDir::new().unwrap();
     let place = Place::temporary(scratch.path());
     let cancel = Cancel::new();
@@ -33,16 +36,16 @@ fn said(interpreter: &Path) -> Value {
         interpreter,
         "runtime_facts.py",
         Path::new("/"),
-        String::new(),
+        STANDARD.to_owned(),
     );
     serde_json::from_str(&text).unwrap()
 }
 
 /// The same of what was found.
-fn found(runtime: &Runtime) -> Value {
+pub(crate) fn found(runtime: &Runtime) -> Value {
     let python = &runtime.python;
     let libc = runtime.facts.libc.as_ref().unwrap();
-    let lacks: Vec<&str> = include_str!("../../src/code/stdlib.txt")
+    let lacks: Vec<&str> = STANDARD
         .lines()
         .filter(|name| !python.modules.contains(*name) && !python.builtin.contains(*name))
         .collect();

@@ -70,5 +70,5 @@ fn output(path: &Path, environment: &Environment) -> anyhow::Result<Output> {
     }
     Ok(name
         .parse()
-        .map_err(|error| Wrong(format!("{}: {error}", path.display())))?)
+        .map_err(|error: prebuild::pack::ParseOutputError| Wrong(error.to_string()))?)
 }

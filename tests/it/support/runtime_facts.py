@@ -1,4 +1,7 @@
-"""What an interpreter says of itself, as prebuild must find it without running it."""
+"""What an interpreter says of itself, as prebuild must find it without running it.
+
+Standard input: the names of the modules that some standard library has.
+"""
 
 import importlib
 import importlib.machinery
@@ -26,8 +29,9 @@ parts["distutils"] = "distutils.core"
 broken = {name for name, part in parts.items() if importlib.util.find_spec(name) and not works(part)}
 stdlib = sysconfig.get_path("stdlib")
 folders = [stdlib, os.path.join(stdlib, "lib-dynload")]
-with open(os.path.join(os.path.dirname(__file__), "../../../src/code/stdlib.txt")) as file:
-    standard = file.read().split()
+# What lies there and wants libraries that do not.
+broken |= {module.name for module in pkgutil.iter_modules(folders[1:]) if not works(module.name)}
+standard = sys.stdin.read().split()
 json.dump({
     "version": "%d.%d" % sys.version_info[:2],
     "full_version": platform.python_version(),

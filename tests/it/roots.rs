@@ -1,0 +1,193 @@
+//! Root folders: what an engine exports of an image, and so without `/dev` and `/proc`. They are looked at,
+//! and entered by `chroot`. These need Docker with the images that `.ci/world.sh` makes, and root:
+//! `cargo test -- --ignored engine`.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use prebuild::runtime::Source;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::engine::engine;
+use crate::runtime::{STANDARD, found, look};
+use crate::support::sandbox::{Sandbox, names};
+
+const SMALL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/locks/small.txt");
+
+/// The root of an image, with nothing in `/dev` and `/proc`.
+fn root(image: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let id = engine("docker", &["create", image, "true"], b"");
+    let mut export = Command::new("docker")
+        .args(["export", id.trim()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let unpacked = Command::new("tar")
+        .args(["-xf", "-", "-C"])
+        .arg(folder.path())
+        .stdin(export.stdout.take().unwrap())
+        .status();
+    assert!(export.wait().unwrap().success() && unpacked.unwrap().success());
+    engine("docker", &["rm", id.trim()], b"");
+    for name in ["dev", "proc"] {
+        fs::remove_dir_all(folder.path().join(name)).unwrap();
+        fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    folder
+}
+
+/// What the interpreter in a root says of itself.
+fn said(root: &Path, python: &str) -> Value {
+    let script = include_str!("support/runtime_facts.py");
+    let mut child = Command::new("chroot")
+        .arg(root)
+        .args([python, "-c", script])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    std::io::Write::write_all(&mut stdin, STANDARD.as_bytes()).unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// A root folder that is mounted read-only for as long as the value is there.
+struct ReadOnly(PathBuf);
+
+impl ReadOnly {
+    fn of(root: &Path, at: &Path) -> Self {
+        fs::create_dir(at).unwrap();
+        for options in ["bind", "remount,ro,bind"] {
+            let mount = Command::new("mount")
+                .args(["-o", options])
+                .args([root, at])
+                .status();
+            assert!(mount.unwrap().success());
+        }
+        Self(at.to_path_buf())
+    }
+}
+
+impl Drop for ReadOnly {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+/// All paths of a folder.
+fn paths(folder: &Path) -> BTreeSet<String> {
+    let found = Command::new("find").arg(folder).output().unwrap();
+    let found = String::from_utf8(found.stdout).unwrap();
+    found.lines().map(str::to_owned).collect()
+}
+
+/// Facts are those that the interpreter inside tells, of an official image and of Debian's own Python.
+#[test]
+#[ignore = "needs a container engine"]
+fn engine_roots_are_what_their_python_says() {
+    for (image, python) in [
+        ("python:3.11-slim", "/usr/local/bin/python3"),
+        ("debian-python:bookworm", "/usr/bin/python3"),
+    ] {
+        let root = root(image);
+        let runtime = look(Source::Root(root.path().to_path_buf()));
+        let (said, found) = (said(root.path(), python), found(&runtime));
+        for (name, value) in said.as_object().unwrap() {
+            assert_eq!(value, &found[name], "{name} of {image}");
+        }
+        assert_eq!(runtime.facts.os.id, "debian");
+        assert!(runtime.facts.packages.installed.contains_key("libc6"));
+        let installed = &runtime.python.installed;
+        assert!(
+            installed.iter().any(|one| one.name == "setuptools"),
+            "{image}"
+        );
+    }
+}
+
+/// A root is left as it was: written to and cleaned up, or covered where it cannot be written to.
+#[test]
+#[ignore = "needs a container engine"]
+fn engine_roots_are_verified_in() {
+    let sandbox = Sandbox::new();
+    let root = root("python:3.11-slim");
+    let before = paths(root.path());
+    let at = root.path().display().to_string();
+    let build = [SMALL, "--python", "3.11", "--runtime", &at, "-o", "a.tar"];
+    sandbox.run(&build).ok();
+    let verify = |at: &str| sandbox.run(&["verify", "a.tar", "--runtime", at]);
+    let ran = verify(&at).ok();
+    let good = "5 modules and 2 scripts in";
+    assert!(ran.stdout.contains(good), "{}", ran.stdout);
+    let after = paths(root.path());
+    let changed: Vec<_> = after.symmetric_difference(&before).collect();
+    assert_eq!(changed, [""; 0]);
+    let closed = ReadOnly::of(root.path(), &sandbox.work().join("closed"));
+    let ran = verify(&closed.0.display().to_string()).ok();
+    assert!(ran.stdout.contains(good), "{}", ran.stdout);
+    assert_eq!(sandbox.left(), [""; 0]);
+    // What is damaged there is told, and the builder, which has the same Python, can do it.
+    let stdlib = root.path().join("usr/local/lib/python3.11");
+    fs::remove_file(stdlib.join("mimetypes.py")).unwrap();
+    let verify = ["verify", "a.tar", "--runtime", &at, "--python", "3.11"];
+    let ran = sandbox.run(&verify);
+    assert_eq!(ran.code, Some(4), "{}", ran.stderr);
+    let broken =
+        "broken: requests: module requests: ModuleNotFoundError: No module named 'mimetypes'";
+    assert!(ran.stderr.contains(broken), "{}", ran.stderr);
+    // Nothing runs whose loader is not there.
+    fs::remove_dir_all(root.path().join("lib64")).unwrap_or_else(|_| {
+        fs::remove_file(root.path().join("lib64")).unwrap();
+    });
+    sandbox.run(&verify).fails(
+        3,
+        &["nothing can be run in", "an engine can run an image of it"],
+    );
+    assert_eq!(sandbox.left(), [""; 0]);
+    assert!(
+        !names(root.path())
+            .iter()
+            .any(|name| name.starts_with(".prebuild"))
+    );
+}
+
+/// Of an image without a shell, all is known; and what lies elsewhere than it looks proves nothing.
+#[test]
+#[ignore = "needs a container engine"]
+fn engine_roots_need_no_shell() {
+    let sandbox = Sandbox::new();
+    let root = root("python:3.11-slim");
+    for name in ["sh", "bash", "dash", "env"] {
+        fs::remove_file(root.path().join("usr/bin").join(name)).unwrap();
+    }
+    let at = root.path().display().to_string();
+    let build = [SMALL, "--python", "3.11", "--runtime", &at, "-o", "a.tar"];
+    sandbox.run(&build).ok();
+    let verify = ["verify", "a.tar", "--runtime", &at];
+    sandbox.run(&verify).ok();
+    let other = root.path().join("usr/local");
+    fs::rename(other.join("lib/python3.11"), other.join("lib/python3.12")).unwrap();
+    for name in ["python3.11", "python3", "python"] {
+        fs::rename(
+            other.join("bin").join(name),
+            other.join("bin").join(name.replace("11", "12")),
+        )
+        .unwrap();
+    }
+    let _ = fs::remove_file(other.join("bin/python3"));
+    std::os::unix::fs::symlink("python3.12", other.join("bin/python3")).unwrap();
+    sandbox.run(&verify).fails(
+        4,
+        &[
+            "lie in `lib/python3.11/site-packages`, and the runtime's Python looks in `lib/python3.12/site-packages`",
+            "build it for this runtime",
+        ],
+    );
+}
