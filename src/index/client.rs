@@ -285,11 +285,21 @@ impl<'a> Client<'a> {
         if let Some(known) = self.known().get(&Origin::of(url)) {
             return known.clone();
         }
-        let netrc = self.netrc.get_or_init(|| {
+        self.netrc().get(url.host_str()?).cloned()
+    }
+
+    fn netrc(&self) -> &Netrc {
+        self.netrc.get_or_init(|| {
             let path = self.network.netrc.as_deref();
             path.map(Netrc::read).unwrap_or_default()
-        });
-        netrc.get(url.host_str()?).cloned()
+        })
+    }
+
+    /// All passwords that hosts may have been told, or pip in our place.
+    pub(super) fn passwords(&self) -> Vec<String> {
+        let known = self.known();
+        let told = known.values().flatten().chain(self.netrc().all());
+        told.map(|one| one.password.clone()).collect()
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, BTreeMap<Origin, Option<Credentials>>> {

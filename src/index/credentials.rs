@@ -64,6 +64,10 @@ impl Netrc {
         machine.or_else(|| self.0.get(&None))
     }
 
+    pub(super) fn all(&self) -> impl Iterator<Item = &Credentials> {
+        self.0.values()
+    }
+
     fn parse(text: &str) -> Self {
         let mut machines = BTreeMap::new();
         let mut current: Option<(Option<String>, Credentials)> = None;

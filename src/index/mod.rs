@@ -167,6 +167,11 @@ impl<'a> Index<'a> {
         })
     }
 
+    /// The passwords that are known besides those in URLs: of a `.netrc`, and a keyring's.
+    pub(crate) fn passwords(&self) -> Vec<String> {
+        self.client.passwords()
+    }
+
     /// Takes note of the credentials in a URL, for all that is on its host.
     pub fn learn(&self, url: &str) {
         if let Ok(url) = parse(url) {

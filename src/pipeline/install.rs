@@ -11,10 +11,10 @@ use crate::cache::Why;
 use crate::error::Result;
 use crate::event::{Cancel, Event, Stage};
 use crate::index::{self, Wanted};
-use crate::install::{self, Installed, Installer, Placed};
+use crate::install::{self, Described, Installed, Installer, Placed};
 use crate::layout::Layout;
 use crate::pip::{self, Driver};
-use crate::plan::{DecidedBy, Form, Item};
+use crate::plan::{Asked, DecidedBy, Form, Item, Source};
 use crate::requirements::{Name, same_version};
 use crate::resolve;
 use crate::runner::{self, Session};
@@ -360,12 +360,44 @@ impl Building<'_> {
         let root = session.locate(pip::prefix());
         let prefix = session.get(pip::prefix())?;
         let interpreter = self.deciding.interpreter;
+        let installed = install::install_prefix(prefix, &root, interpreter, self.layout)?;
+        let items = self.items(driver, &installed.described)?;
         Ok(Made {
-            installed: install::install_prefix(prefix, &root, interpreter, self.layout)?,
+            installed,
             installer: Installer::Pip,
             built: outcome.built,
-            items: Vec::new(),
+            items,
         })
+    }
+
+    /// What pip installed, as far as it tells who wants what.
+    fn items(&self, driver: &Driver<'_>, described: &[Described]) -> Result<Vec<Item>> {
+        let (requirements, markers) = (
+            self.deciding.requirements,
+            &self.deciding.interpreter.markers,
+        );
+        let asked = Asked::new(requirements, driver.is_on("no-deps"), markers)?;
+        let items = described.iter().map(|one| {
+            let name = Name::new(&one.distribution.name);
+            let extras = asked.extras(&name);
+            Item {
+                version: one.distribution.version.clone(),
+                requested: extras.is_some(),
+                extras: extras.unwrap_or_default(),
+                name,
+                source: Source::Index,
+                form: Form::Wheel,
+                url: String::new(),
+                filename: String::new(),
+                hashes: Vec::new(),
+                size: None,
+                direct_url: None,
+                requires: one.requires.clone(),
+                requires_python: one.requires_python.clone(),
+                required_by: Vec::new(),
+            }
+        });
+        Ok(items.collect())
     }
 
     /// Says that what is kept at `path` is damaged; whether that is news.

@@ -3,22 +3,23 @@
 use std::collections::BTreeSet;
 
 use crate::artifact::Artifact;
-use crate::audit::{Finding, Severity, Subject, Unfit, audit};
-use crate::bundle::{self, Bundled};
-use crate::error::{Error, Kind, Result};
+use crate::audit::{Finding, Severity};
+use crate::bundle::Bundled;
+use crate::error::{Kind, Result};
 use crate::event::{Cancel, Event, Observer, Stage};
 use crate::index::Index;
 use crate::layout::Layout;
 use crate::lock::Recorded;
 use crate::pack::{self, Packed};
 use crate::pip::{self, Access, Driver};
-use crate::plan::{self, Circumstances, Plan};
+use crate::plan::{Circumstances, Plan};
 use crate::requirements::{Input, What};
 use crate::resolve::Rules;
-use crate::runner::{Runner, Session};
+use crate::runner::Runner;
 use crate::tree::Node;
 use crate::wheel::Store;
 
+mod auditing;
 mod decide;
 mod fit;
 mod fresh;
@@ -30,6 +31,7 @@ mod watch;
 
 pub use request::{LockUse, Request};
 
+use auditing::Auditing;
 use decide::{Deciding, Decision};
 use fresh::Written;
 use install::{Building, Made, Prepared};
@@ -165,8 +167,9 @@ pub fn build(
         }
         let mut made = building.install(prepared, builder.as_deref_mut(), &mut watch)?;
         watch.stage(Stage::Audit, "");
-        let session = builder.as_deref_mut();
-        let (findings, bundled) = audited(&opened, request, &layout, &mut made, session)?;
+        let index = building.deciding.index.as_ref().ok();
+        let auditing = Auditing::new(&opened, request, &layout, index.map(|(index, _)| index));
+        let (findings, bundled) = auditing.audited(&mut made, builder.as_deref_mut())?;
         let names: Vec<_> = request
             .outputs
             .iter()
@@ -190,14 +193,7 @@ pub fn build(
     };
     // What is needed of it is in the artifacts now.
     drop(builder);
-    for finding in &written.findings {
-        let text = finding.to_string();
-        observe(&if finding.severity == Severity::Note {
-            Event::Note(&text)
-        } else {
-            Event::Warning(&text)
-        });
-    }
+    tell(&written.findings, observe);
     for warning in cache.warnings() {
         watch.warn(&warning);
     }
@@ -220,6 +216,18 @@ pub fn build(
         inputs: opened.requirements.files().to_vec(),
         seconds: watch.finish(),
     })
+}
+
+/// Tells what was found and stopped nothing.
+fn tell(findings: &[Finding], observe: &Observer<'_>) {
+    for finding in findings {
+        let text = finding.to_string();
+        observe(&if finding.severity == Severity::Note {
+            Event::Note(&text)
+        } else {
+            Event::Warning(&text)
+        });
+    }
 }
 
 /// What was written of what was made.
@@ -266,78 +274,4 @@ fn index<'a>(
         }
     }
     Ok(Ok((index, access.rules.clone())))
-}
-
-/// What the audit finds, once the libraries are there that are to be bundled. Errors end the build.
-fn audited(
-    opened: &Opened,
-    request: &Request,
-    layout: &Layout,
-    made: &mut Made,
-    session: Option<&mut (dyn Session + 'static)>,
-) -> Result<(Vec<Finding>, Vec<Bundled>)> {
-    for one in &mut made.installed.described {
-        one.built_here |= made.built.contains(&one.distribution.name);
-    }
-    let mut findings = findings(opened, request, layout, made)?;
-    let Some(runtime) = &opened.runtime else {
-        let is_error = |finding: &Finding| finding.severity == Severity::Error;
-        if findings.iter().any(is_error) {
-            return Err(Error::Findings(findings));
-        }
-        return Ok((findings, Vec::new()));
-    };
-    let mut bundled = Vec::new();
-    if let Some(session) = session {
-        if request.bundle_libs {
-            let installed = &mut made.installed;
-            bundled = bundle::bundle(session, installed, layout, runtime, &findings)?;
-            if !bundled.is_empty() {
-                findings = self::findings(opened, request, layout, made)?;
-            }
-        }
-        bundle::name_packages(session, runtime, &mut findings)?;
-    }
-    match Unfit::of(findings.clone(), runtime) {
-        Some(unfit) => Err(Error::Unfit(Box::new(unfit))),
-        None => Ok((findings, bundled)),
-    }
-}
-
-/// What the audit finds, and who wants what it is about.
-fn findings(
-    opened: &Opened,
-    request: &Request,
-    layout: &Layout,
-    made: &mut Made,
-) -> Result<Vec<Finding>> {
-    let secrets = secrets::of(opened, request);
-    let mut findings = audit(&Subject {
-        tree: &made.installed.tree,
-        layout,
-        equal: &made.installed.equal,
-        described: &made.installed.described,
-        markers: &opened.interpreter.markers,
-        no_deps: opened.settings(request)?.is_on("no-deps"),
-        runtime: opened.runtime.as_ref(),
-        secrets: &secrets,
-        allowed: &request.allow,
-    });
-    if findings
-        .iter()
-        .any(|finding| finding.distribution.is_some())
-    {
-        let markers = &opened.interpreter.markers;
-        plan::required_by(&mut made.items, &opened.requirements, markers)?;
-        for finding in &mut findings {
-            let name = finding.distribution.as_ref().map(|one| one.name.as_str());
-            let item = made
-                .items
-                .iter()
-                .find(|item| Some(item.name.as_str()) == name);
-            let by = item.into_iter().flat_map(|item| &item.required_by);
-            finding.required_by = by.map(ToString::to_string).collect();
-        }
-    }
-    Ok(findings)
 }

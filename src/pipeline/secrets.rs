@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use super::Request;
 use super::open::Opened;
+use crate::index::Index;
 use crate::requirements::{FindLinks, What, credentials};
 
-/// All of them: in variables, in pip's configuration, and in requirements.
-pub(super) fn of(opened: &Opened, request: &Request) -> Vec<String> {
+/// All of them: in variables, in pip's configuration, in requirements, and what the index was told besides.
+pub(super) fn of(opened: &Opened, request: &Request, index: Option<&Index<'_>>) -> Vec<String> {
     let interpreter = &opened.interpreter;
     let mut texts: Vec<&str> = Vec::new();
     for env in [&request.pip.env, &request.pip.set, &interpreter.environment] {
@@ -33,6 +34,7 @@ pub(super) fn of(opened: &Opened, request: &Request) -> Vec<String> {
             texts.push(url.expanded());
         }
     }
-    let secrets: BTreeSet<String> = texts.into_iter().flat_map(credentials).collect();
+    let mut secrets: BTreeSet<String> = texts.into_iter().flat_map(credentials).collect();
+    secrets.extend(index.map(Index::passwords).unwrap_or_default());
     secrets.into_iter().collect()
 }

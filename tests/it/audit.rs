@@ -379,16 +379,20 @@ fn missing_module() {
         let modules = facts["pythons"][0]["modules"].as_array_mut().unwrap();
         modules.retain(|name| name != "imp");
     };
-    let wheel = WheelBuilder::new("demo", "1.0")
-        .file("demo/__init__.py", "from . import a\n")
-        .file("demo/a.py", "\"\"\"\nimport nis\n\"\"\"\nimport imp\n")
-        .requires("other");
-    let other = WheelBuilder::new("other", "1.0").file("other.py", "");
-    let case = Case::new(vec![wheel, other]).facts(without);
-    case.refused(
-        "missing-module",
-        &["demo/a.py` imports `imp`, which the runtime's standard library lacks"],
-    );
+    // The same, whoever installs.
+    for installer in ["wheel", "pip"] {
+        let wheel = WheelBuilder::new("demo", "1.0")
+            .file("demo/__init__.py", "from . import a\n")
+            .file("demo/a.py", "\"\"\"\nimport nis\n\"\"\"\nimport imp\n")
+            .requires("other");
+        let other = WheelBuilder::new("other", "1.0").file("other.py", "");
+        let case = Case::new(vec![wheel, other]).facts(without);
+        let said = "demo/a.py` imports `imp`, which the runtime's standard library lacks";
+        case.with(&["--installer", installer]).refused(
+            "missing-module",
+            &["demo 1.0 (for requirements.txt:1)", said],
+        );
+    }
     // What is never imported with the package, or need not be there, stops nothing.
     let wheel = demo().file("demo/late.py", "import imp\n");
     Case::new(vec![wheel])
@@ -543,6 +547,19 @@ fn secret() {
             "proj 1.0",
             "proj.py` holds credentials that this build used",
         ],
+    );
+    // A password that no variable names.
+    let case = Case::new(Vec::new());
+    let hook = "os.listdir = lambda _: ['s3cret-of-netrc']";
+    project(&case.sandbox.work().join("proj"), "proj", hook);
+    case.sandbox.write("requirements.txt", "./proj\n");
+    case.sandbox.write(
+        "../home/.netrc",
+        "machine index.example login user password s3cret-of-netrc\n",
+    );
+    case.refused(
+        "secret",
+        &["proj.py` holds credentials that this build used"],
     );
 }
 

@@ -95,7 +95,12 @@ pub(crate) struct Build {
     #[arg(long, value_name = "PATH", help_heading = "Output")]
     pub(crate) dest: Option<String>,
     /// Copy libraries that the runtime lacks from the builder, under names of their own
-    #[arg(long, requires = "runtime", help_heading = "Runtime")]
+    #[arg(
+        long,
+        requires = "runtime",
+        conflicts_with = "platform",
+        help_heading = "Runtime"
+    )]
     pub(crate) bundle_libs: bool,
     /// Write the packages that the runtime lacks here, one a line; the file is empty if it lacks none
     #[arg(
