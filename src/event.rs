@@ -133,3 +133,10 @@ impl Cancel {
         Arc::clone(&self.0)
     }
 }
+
+/// A count with what is counted: `1 wheel`, `2 wheels`.
+#[must_use]
+pub fn counted(count: usize, what: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{ending}")
+}

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::event::counted;
 use crate::install::Described;
 use crate::layout::Layout;
 use crate::runtime::{Runtime, normal};
@@ -150,10 +151,7 @@ fn count(findings: &[Finding]) -> String {
     let errors = findings
         .iter()
         .filter(|finding| finding.severity == Severity::Error);
-    match errors.count() {
-        1 => "1 error".to_owned(),
-        count => format!("{count} errors"),
-    }
+    counted(errors.count(), "error")
 }
 
 fn owner(entry: &Entry) -> Option<&Distribution> {

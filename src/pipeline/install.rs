@@ -9,7 +9,7 @@ use super::decide::{Deciding, Decision};
 use super::watch::Watch;
 use crate::cache::Why;
 use crate::error::Result;
-use crate::event::{Cancel, Event, Stage};
+use crate::event::{Cancel, Event, Stage, counted};
 use crate::index::{self, Wanted};
 use crate::install::{self, Described, Installed, Installer, Placed};
 use crate::layout::Layout;
@@ -61,7 +61,7 @@ impl Building<'_> {
         let decision = self.deciding.decide(session.as_deref_mut(), true, watch)?;
         match decision {
             Decision::Items(items, by) => {
-                watch.stage(Stage::Install, &format!("{} wheels", items.len()));
+                watch.stage(Stage::Install, &counted(items.len(), "wheel"));
                 self.wheels(items, by, session)
             }
             Decision::LeftToPip => {

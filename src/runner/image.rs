@@ -89,15 +89,17 @@ impl Image {
 impl Container {
     /// What the engine says of the image.
     fn inspect(&self, cancel: &Cancel) -> Result<Said, Error> {
-        let format = "{{json .}}";
-        let exec = self
-            .client()
-            .args(["image", "inspect", "--format", format, &self.image]);
+        // Without a format, which not every Podman applies to one image, both print a list.
+        let exec = self.client().args(["image", "inspect", &self.image]);
         let text = process::capture(&exec, cancel)?;
-        serde_json::from_str(&text).map_err(|source| Error::Io {
-            command: exec.to_string(),
-            source: source.into(),
-        })
+        let said: Result<[Said; 1], _> = serde_json::from_str(&text);
+        match said {
+            Ok([said]) => Ok(said),
+            Err(source) => Err(Error::Io {
+                command: exec.to_string(),
+                source: source.into(),
+            }),
+        }
     }
 }
 

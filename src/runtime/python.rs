@@ -236,7 +236,13 @@ fn python(root: &Root, path: &str, environment: Option<&(String, String)>) -> Op
         .iter()
         .filter_map(|path| root.bytes(path, MAX_BINARY))
         .collect();
-    let builtin = texts.iter().flat_map(|bytes| builtin(bytes)).collect();
+    let mut builtin: BTreeSet<String> = texts.iter().flat_map(|bytes| builtin(bytes)).collect();
+    // A program that has none, and no library that would, is no Python, whatever lies beside it.
+    let is_library = |name: &String| name.starts_with("libpython");
+    if builtin.is_empty() && !elf.needed.iter().any(is_library) {
+        return None;
+    }
+    builtin.extend(ALWAYS.map(str::to_owned));
     let modules = modules(root, &stdlib);
     let (installed, installed_modules) = installed(root, &site_packages);
     Some(Python {
@@ -456,12 +462,14 @@ fn installed(root: &Root, sites: &[String]) -> (Vec<Installed>, BTreeSet<String>
                 .or_else(|| entry.strip_suffix(".egg-info"));
             if let Some(metadata) = metadata {
                 let mut parts = metadata.split('-');
-                let (name, version) = (parts.next(), parts.next());
-                installed.push(Installed {
-                    name: Name::new(name.unwrap_or_default()).to_string(),
-                    version: version.unwrap_or_default().to_owned(),
-                    folder: site.clone(),
-                });
+                // One whose name has no version does not say which it is.
+                if let (Some(name), Some(version)) = (parts.next(), parts.next()) {
+                    installed.push(Installed {
+                        name: Name::new(name).to_string(),
+                        version: version.to_owned(),
+                        folder: site.clone(),
+                    });
+                }
                 continue;
             }
             let (stem, ending) = entry.split_once('.').unwrap_or((&entry, ""));
@@ -477,7 +485,7 @@ fn installed(root: &Root, sites: &[String]) -> (Vec<Installed>, BTreeSet<String>
 /// own names prove nothing, `sys.stdlib_module_names` has them all.
 fn builtin(bytes: &[u8]) -> BTreeSet<String> {
     let start = b"\0PyInit_";
-    let mut found: BTreeSet<String> = ALWAYS.map(str::to_owned).into();
+    let mut found = BTreeSet::new();
     for at in memchr::memmem::find_iter(bytes, start) {
         let name = bytes[at + start.len()..].iter().take(64);
         let name: Vec<u8> = name.take_while(|byte| **byte != 0).copied().collect();

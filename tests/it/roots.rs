@@ -112,6 +112,26 @@ fn engine_roots_are_what_their_python_says() {
     }
 }
 
+/// Every engine tells the same of an image, and of its root the same is found.
+#[test]
+#[ignore = "needs container engines"]
+fn engine_roots_are_what_engines_have() {
+    let sandbox = Sandbox::new();
+    let image = "python:3.11-slim";
+    let facts = |args: &[&str]| -> Value {
+        let args = [&["runtime", "--format", "json", "--no-cache"], args].concat();
+        serde_json::from_str(&sandbox.run(&args).ok().stdout).unwrap()
+    };
+    let docker = facts(&[image, "--builder", "docker"]);
+    assert_eq!(docker, facts(&[image, "--builder", "podman"]));
+    let root = root(image);
+    let folder = facts(&[root.path().to_str().unwrap()]);
+    for name in ["os", "machine", "libc", "pythons", "loader", "packages"] {
+        assert_eq!(docker[name], folder[name], "{name}");
+    }
+    assert_eq!(sandbox.left(), [""; 0]);
+}
+
 /// A root is left as it was: written to and cleaned up, or covered where it cannot be written to.
 #[test]
 #[ignore = "needs a container engine"]
@@ -172,6 +192,25 @@ fn engine_roots_need_no_shell() {
     sandbox.run(&build).ok();
     let verify = ["verify", "a.tar", "--runtime", &at];
     sandbox.run(&verify).ok();
+    // Distroless images have a file for each package instead of one list.
+    let dpkg = root.path().join("var/lib/dpkg");
+    let packages = || {
+        let runtime = look(Source::Root(root.path().to_path_buf()));
+        runtime.facts.packages.installed.into_keys()
+    };
+    let before: Vec<String> = packages().collect();
+    fs::create_dir(dpkg.join("status.d")).unwrap();
+    let status = fs::read_to_string(dpkg.join("status")).unwrap();
+    for (number, paragraph) in status.split("\n\n").enumerate() {
+        let lines = paragraph
+            .lines()
+            .filter(|line| !line.starts_with("Status:"));
+        let text = lines.collect::<Vec<_>>().join("\n");
+        fs::write(dpkg.join(format!("status.d/{number}")), text).unwrap();
+        fs::write(dpkg.join(format!("status.d/{number}.md5sums")), "x").unwrap();
+    }
+    fs::remove_file(dpkg.join("status")).unwrap();
+    assert_eq!(packages().collect::<Vec<_>>(), before);
     let other = root.path().join("usr/local");
     fs::rename(other.join("lib/python3.11"), other.join("lib/python3.12")).unwrap();
     for name in ["python3.11", "python3", "python"] {

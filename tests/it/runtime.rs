@@ -236,6 +236,15 @@ fn engine_packages_are_those_that_rpm_lists() {
     assert_eq!(look()["installed"], serde_json::json!({}));
 }
 
+/// What lies beside a standard library need not be a Python.
+#[test]
+fn a_program_that_is_no_python_is_none() {
+    let sandbox = Sandbox::new();
+    sandbox
+        .run(&["runtime", "/usr/bin/true"])
+        .fails(2, &["there is no Python `/usr/bin/true`"]);
+}
+
 #[test]
 fn one_python_of_several_must_be_named() {
     let sandbox = Sandbox::new();

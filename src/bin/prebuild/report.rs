@@ -13,7 +13,7 @@ use prebuild::artifact::Artifact;
 use prebuild::audit::Severity;
 use prebuild::cache::{Freed, Sizes, Verified};
 use prebuild::error::{Error, Kind};
-use prebuild::event::Event;
+use prebuild::event::{Event, counted};
 use prebuild::lock::{self, Recorded};
 use prebuild::plan::{Form, Item, Plan, Planned};
 use prebuild::requirements::What;
@@ -128,8 +128,7 @@ impl Report {
             Event::Note(text) => self.stage("note", text),
             Event::Waiting(what) => self.stage("wait", what),
             Event::Warning(text) => self.warning(text),
-            Event::Fetching(1) => self.stage("fetch", "1 wheel"),
-            Event::Fetching(count) => self.stage("fetch", &format!("{count} wheels")),
+            Event::Fetching(count) => self.stage("fetch", &counted(*count, "wheel")),
             Event::Fetched { done, total } | Event::Packed { done, total } => {
                 if self.bar.length() != Some(*total) {
                     self.bar.set_length(*total);
@@ -168,9 +167,9 @@ impl Report {
         self.stage(
             "done",
             &format!(
-                "{} distributions, {} files, {} of them native libraries, {} in, {} out",
-                artifact.distributions.len(),
-                artifact.files,
+                "{}, {}, {} of them native, {} in, {} out",
+                counted(artifact.distributions.len(), "distribution"),
+                counted(artifact.files, "file"),
                 artifact.native,
                 HumanBytes(artifact.size),
                 outputs.join(", "),
@@ -279,9 +278,9 @@ impl Report {
         match self.format {
             Format::Json => print_json(verified)?,
             _ => print_lines([format!(
-                "{} modules and {} scripts in {}: {} broken, {} not importable by design",
-                verified.modules,
-                verified.scripts,
+                "{} and {} in {}: {} broken, {} not importable by design",
+                counted(verified.modules, "module"),
+                counted(verified.scripts, "script"),
                 verified.runtime,
                 verified.broken.len(),
                 verified.by_design.len()
@@ -354,7 +353,10 @@ impl Report {
     pub(crate) fn locked(&self, path: &Path, count: usize, is_new: bool) -> io::Result<()> {
         self.bar.finish_and_clear();
         let news = if is_new { "written" } else { "as it was" };
-        self.stage("locked", &format!("{count} distributions, {news}"));
+        self.stage(
+            "locked",
+            &format!("{}, {news}", counted(count, "distribution")),
+        );
         match self.format {
             Format::Json => print_json(&serde_json::json!({ "version": 1, "lock": path })),
             _ => print_lines([path.display().to_string()]),
