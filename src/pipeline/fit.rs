@@ -46,7 +46,8 @@ pub(super) fn fit(
     }
     let findings = findings.into_iter().map(|problem| {
         let mut finding = Finding::about(Severity::Error, problem);
-        if let Some(platform) = platform(facts, &machine) {
+        let is_wrong_place = !matches!(finding.problem, Problem::WrongPython { .. });
+        if let Some(platform) = platform(facts, &machine).filter(|_| is_wrong_place) {
             let version = &python.version;
             finding.remedy = Some(format!(
                 "take a builder like the runtime; locked requirements need none: `--python {version} --platform {platform}`"

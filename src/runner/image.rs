@@ -156,11 +156,18 @@ impl OpenImage {
             unpacked
         });
         match (unpacked, ended) {
-            (Some(Err(source)), ended) if ended.is_ok() || !matches!(source, ReadError::Io(_)) => {
-                Err(Error::Read {
-                    inside: "/".to_owned(),
-                    source,
-                })
+            // Where the stream broke off, the engine says why.
+            (Some(Err(error)), ended)
+                if ended.is_ok()
+                    || !matches!(
+                        error,
+                        Error::Read {
+                            source: ReadError::Io(_),
+                            ..
+                        }
+                    ) =>
+            {
+                Err(error)
             }
             (_, Err(error)) => Err(error),
             _ => Ok(folder),
@@ -186,8 +193,15 @@ const MAX_BYTES: u64 = 64 << 30;
 
 /// Writes the files of a tar stream into a folder of our own. Names are checked, and nothing is written
 /// through a link: what does not fit is not there.
-fn unpack(stream: impl Read, folder: &Path) -> Result<(), ReadError> {
-    let broken = |source| ReadError::Io(fs::Error::new("read the stream of", "/", source));
+fn unpack(stream: impl Read, folder: &Path) -> Result<(), Error> {
+    let unreadable = |source| Error::Read {
+        inside: "/".to_owned(),
+        source,
+    };
+    let broken = |source| {
+        let error = fs::Error::new("read the stream of", "/", source);
+        unreadable(ReadError::Io(error))
+    };
     let mut links = BTreeSet::new();
     let (mut count, mut bytes) = (0, 0);
     let mut archive = Archive::new(stream);
@@ -196,7 +210,7 @@ fn unpack(stream: impl Read, folder: &Path) -> Result<(), ReadError> {
         count += 1;
         bytes += entry.size();
         if count > MAX_ENTRIES || bytes > MAX_BYTES {
-            return Err(ReadError::TooMany { limit: MAX_ENTRIES });
+            return Err(unreadable(ReadError::TooMany { limit: MAX_ENTRIES }));
         }
         let Some(path) = name(&entry.path_bytes()) else {
             continue;

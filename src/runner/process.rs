@@ -8,6 +8,7 @@
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,6 +24,8 @@ const TICK: Duration = Duration::from_millis(50);
 const GRACE: Duration = Duration::from_secs(3);
 /// How long output is waited for when the process has ended: what it left behind may hold the pipe.
 const DRAIN: Duration = Duration::from_secs(1);
+/// How long a process may go on when nobody reads its output any more: some wait for ever then.
+const UNREAD: Duration = Duration::from_secs(10);
 /// The longest line that is handed over in one piece.
 const MAX_LINE: u64 = 1 << 20;
 /// How many last lines an error keeps.
@@ -132,6 +135,9 @@ fn supervise<'a, T: Send + 'a>(
         let sender = sender.clone();
         thread::spawn(move || forward(stderr, Stream::Stderr, &sender));
     }
+    let read: OnceLock<Instant> = OnceLock::new();
+    let is_over =
+        || cancel.is_cancelled() || read.get().is_some_and(|since| since.elapsed() > UNREAD);
     let (value, ended) = thread::scope(|scope| {
         // A process that ends without reading its input breaks the pipe; its exit code tells more.
         scope.spawn(move || stdin.map(feed));
@@ -142,11 +148,15 @@ fn supervise<'a, T: Send + 'a>(
             }
             (Output::Bytes(consume), Some(stdout)) => {
                 drop(sender);
-                consumer = Some(scope.spawn(move || consume(stdout)));
+                consumer = Some(scope.spawn(|| {
+                    let value = consume(stdout);
+                    let _ = read.set(Instant::now());
+                    value
+                }));
             }
             (_, None) => drop(sender),
         }
-        let ended = watch(&mut child, cancel, &lines, &mut |stream, text| {
+        let ended = watch(&mut child, &is_over, &lines, &mut |stream, text| {
             if tail.len() == TAIL {
                 tail.remove(0);
             }
@@ -194,10 +204,10 @@ fn spawn(exec: &Exec) -> Result<Child, Error> {
         })
 }
 
-/// Hands lines over until the process has ended and its pipes are closed; ends it on demand.
+/// Hands lines over until the process has ended and its pipes are closed; ends it when it is over.
 fn watch(
     child: &mut Child,
-    cancel: &Cancel,
+    is_over: &dyn Fn() -> bool,
     lines: &mpsc::Receiver<(Stream, String)>,
     on_line: &mut dyn FnMut(Stream, &str),
 ) -> io::Result<ExitStatus> {
@@ -209,7 +219,7 @@ fn watch(
             match lines.recv_timeout(TICK) {
                 Ok((stream, text)) => {
                     on_line(stream, &text);
-                    if asked.is_none() && !cancel.is_cancelled() {
+                    if asked.is_none() && !is_over() {
                         continue;
                     }
                 }
@@ -230,7 +240,7 @@ fn watch(
             signal(child, Signal::KILL);
             return Ok(status);
         }
-        if cancel.is_cancelled() && ended.is_none() {
+        if ended.is_none() && is_over() {
             match asked {
                 None => {
                     signal(child, Signal::TERM);
@@ -277,5 +287,25 @@ fn forward(pipe: impl Read, stream: Stream, lines: &Sender<(Stream, String)>) {
         if lines.send((stream, text.to_owned())).is_err() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One that waits for ever when its pipe is broken is ended.
+    #[test]
+    fn what_nobody_reads_is_ended() {
+        let script = "trap '' PIPE; while :; do echo x 2>/dev/null; done";
+        let mut exec = Exec::new("sh").args(["-c", script]);
+        exec.env
+            .insert("PATH".to_owned(), "/usr/bin:/bin".to_owned());
+        let (value, ended) = consume(&exec, &Cancel::new(), |mut stdout| {
+            let mut start = [0; 2];
+            stdout.read_exact(&mut start).map(|()| start)
+        });
+        assert_eq!(value.unwrap().unwrap(), *b"x\n");
+        assert!(matches!(ended, Err(Error::Failed { .. })), "{ended:?}");
     }
 }
