@@ -8,16 +8,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::event::counted;
 use crate::install::Described;
 use crate::layout::Layout;
-use crate::runtime::{Runtime, normal};
+use crate::runtime::Runtime;
 use crate::target::MarkerEnvironment;
-use crate::tree::{Content, Distribution, Entry, Node, RelPath, Tree};
+use crate::tree::{RelPath, Tree};
 
+mod files;
 mod finding;
 mod loader;
 mod message;
 mod native;
 mod python;
 
+pub use files::case_collisions;
 pub use finding::{Finding, Problem, Severity};
 pub use loader::{Dependencies, dependencies};
 
@@ -47,21 +49,25 @@ pub struct Subject<'a> {
 /// Looks at a tree as a whole. The findings that matter most come first.
 #[must_use]
 pub fn audit(subject: &Subject<'_>) -> Vec<Finding> {
-    let mut findings = conflicts(subject);
-    findings.extend(case_collisions(subject.tree).into_iter().map(|(a, b)| {
-        let owner = subject.tree.get(&b).and_then(|entry| entry.owners.first());
-        let problem = Problem::CaseCollision { other: a };
-        Finding::new(Severity::Warning, problem)
-            .at(&b)
-            .of(owner.map(|owner| &**owner))
-    }));
-    findings.extend(built_here(subject));
-    findings.extend(secrets(subject));
+    let mut findings = files::conflicts(subject);
+    findings.extend(
+        files::case_collisions(subject.tree)
+            .into_iter()
+            .map(|(a, b)| {
+                let owner = subject.tree.get(&b).and_then(|entry| entry.owners.first());
+                let problem = Problem::CaseCollision { other: a };
+                Finding::new(Severity::Warning, problem)
+                    .at(&b)
+                    .of(owner.map(|owner| &**owner))
+            }),
+    );
+    findings.extend(files::built_here(subject));
+    findings.extend(files::secrets(subject));
     findings.extend(python::requirements(subject));
     findings.extend(python::path_files(subject));
     if let Some(runtime) = subject.runtime {
-        findings.extend(not_searched(subject, runtime));
-        findings.extend(dangling_links(subject, runtime));
+        findings.extend(files::not_searched(subject, runtime));
+        findings.extend(files::dangling_links(subject, runtime));
         findings.extend(python::audit(subject, runtime));
         findings.extend(python::scripts(subject, runtime));
         let native = loader::find(subject.tree);
@@ -152,354 +158,4 @@ fn count(findings: &[Finding]) -> String {
         .iter()
         .filter(|finding| finding.severity == Severity::Error);
     counted(errors.count(), "error")
-}
-
-fn owner(entry: &Entry) -> Option<&Distribution> {
-    entry.owners.first().map(|owner| &**owner)
-}
-
-fn conflicts(subject: &Subject<'_>) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for (path, entry) in subject.tree.iter() {
-        if entry.owners.len() < 2 || matches!(entry.node, Node::Dir) {
-            continue;
-        }
-        let mut distributions: Vec<_> =
-            entry.owners.iter().map(|owner| (**owner).clone()).collect();
-        distributions.sort();
-        let equal = subject.equal.contains(path);
-        let severity = if equal {
-            Severity::Note
-        } else {
-            Severity::Warning
-        };
-        let problem = Problem::Conflict {
-            distributions,
-            equal,
-        };
-        findings.push(Finding::new(severity, problem).at(path));
-    }
-    findings
-}
-
-/// What a compiler made here, and what of it names folders of the builder.
-fn built_here(subject: &Subject<'_>) -> Vec<Finding> {
-    let built: BTreeSet<&Distribution> = subject
-        .described
-        .iter()
-        .filter(|one| one.built_here)
-        .map(|one| &one.distribution)
-        .collect();
-    let mut findings = Vec::new();
-    if !built.is_empty() {
-        let problem = Problem::BuiltHere {
-            distributions: built.iter().map(|one| one.name.clone()).collect(),
-        };
-        findings.push(Finding::new(Severity::Warning, problem));
-    }
-    for (path, entry) in subject.tree.iter() {
-        let Node::File { content, .. } = &entry.node else {
-            continue;
-        };
-        let Some(code) = content.code() else { continue };
-        // A search path may name a folder of the builder's that is no build folder.
-        let folder = code.build_folder.clone().or_else(|| {
-            let elf = code.elf.as_ref()?.as_ref().ok()?;
-            let dest = subject.layout.dest.trim_end_matches('/');
-            let mut folders = elf.rpath.iter().chain(&elf.runpath);
-            let foreign = |folder: &&String| folder.starts_with('/') && !folder.starts_with(dest);
-            folders.find(foreign).cloned()
-        });
-        if let Some(folder) = folder
-            && let Some(owner) = owner(entry).filter(|owner| built.contains(owner))
-        {
-            let problem = Problem::BuildFolder { folder };
-            findings.push(
-                Finding::new(Severity::Warning, problem)
-                    .at(path)
-                    .of(Some(owner)),
-            );
-        }
-    }
-    findings
-}
-
-/// Credentials in what this build made: what came from elsewhere with its hash cannot hold them.
-fn secrets(subject: &Subject<'_>) -> Vec<Finding> {
-    // What is short is found anywhere.
-    let secrets: Vec<_> = subject
-        .secrets
-        .iter()
-        .filter(|secret| secret.len() >= 6)
-        .collect();
-    if secrets.is_empty() {
-        return Vec::new();
-    }
-    let finders: Vec<_> = secrets
-        .iter()
-        .map(|secret| memchr::memmem::Finder::new(secret.as_bytes()))
-        .collect();
-    let made = |distribution: &Distribution| {
-        let mut described = subject.described.iter();
-        described.any(|one| one.built_here && one.distribution == *distribution)
-    };
-    let mut findings = Vec::new();
-    for (path, entry) in subject.tree.iter() {
-        let Node::File { content, .. } = &entry.node else {
-            continue;
-        };
-        if matches!(content, Content::Member(_)) && !entry.owners.iter().any(|owner| made(owner)) {
-            continue;
-        }
-        let Ok(bytes) = content.read() else { continue };
-        if finders.iter().any(|finder| finder.find(&bytes).is_some()) {
-            let finding = Finding::new(Severity::Error, Problem::Secret);
-            findings.push(finding.at(path).of(owner(entry)));
-        }
-    }
-    findings
-}
-
-/// Whether the runtime's Python looks where distributions lie.
-fn not_searched(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> {
-    let dest = subject.layout.dest.trim_end_matches('/');
-    let searched = &runtime.python.site_packages;
-    let sites: BTreeSet<&RelPath> = [&subject.layout.purelib, &subject.layout.platlib].into();
-    let findings = sites.into_iter().filter_map(|site| {
-        subject.tree.get(site)?;
-        let folder = format!("{dest}/{site}");
-        let real = runtime.facts.real(&folder);
-        if searched
-            .iter()
-            .any(|one| *one == folder || runtime.facts.real(one) == real)
-        {
-            return None;
-        }
-        let problem = Problem::NotSearched {
-            folder,
-            searched: searched.clone(),
-        };
-        Some(Finding::new(Severity::Error, problem))
-    });
-    findings.collect()
-}
-
-/// Links to what is neither in the prefix nor in the runtime, as far as that is known.
-fn dangling_links(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> {
-    let dest = subject.layout.dest.trim_end_matches('/');
-    let mut findings = Vec::new();
-    for (path, entry) in subject.tree.iter() {
-        let Node::Symlink { target } = &entry.node else {
-            continue;
-        };
-        let folder = path
-            .parent()
-            .map_or_else(String::new, |parent| format!("/{parent}"));
-        let to = if target.starts_with('/') {
-            normal(target)
-        } else {
-            normal(&format!("{dest}{folder}/{target}"))
-        };
-        let inside = to
-            .strip_prefix(dest)
-            .map(|path| path.trim_start_matches('/'));
-        let inside = inside.and_then(|inside| RelPath::new(inside).ok());
-        let is_there = inside.is_some_and(|inside| subject.tree.get(&inside).is_some())
-            || runtime.facts.has_program(&to)
-            || runtime.facts.library(&to).is_some();
-        if !is_there {
-            let problem = Problem::DanglingLink {
-                target: target.clone(),
-            };
-            findings.push(
-                Finding::new(Severity::Warning, problem)
-                    .at(path)
-                    .of(owner(entry)),
-            );
-        }
-    }
-    findings
-}
-
-/// Paths that differ only in case, each with the first that it collides with. What lies below a folder
-/// that collides is not listed again.
-#[must_use]
-pub fn case_collisions(tree: &Tree) -> Vec<(RelPath, RelPath)> {
-    // Of two that collide, one at least has a letter that is not small: most paths need no look.
-    let is_small = |c: char| c.is_ascii() && !c.is_ascii_uppercase();
-    let mut same: BTreeMap<RelPath, Vec<RelPath>> = BTreeMap::new();
-    for (path, _) in tree
-        .iter()
-        .filter(|(path, _)| !path.name().chars().all(is_small))
-    {
-        let name = path.name().to_lowercase();
-        let small = match path.parent() {
-            Some(parent) => parent.join(&name),
-            None => RelPath::new(&name),
-        };
-        // One that no path can be has no other.
-        if let Ok(small) = small {
-            same.entry(small).or_default().push(path.clone());
-        }
-    }
-    let mut collisions = Vec::new();
-    for (small, mut paths) in same {
-        // Capitals sort before small letters, so this is the last.
-        if tree.get(&small).is_some() && !paths.contains(&small) {
-            paths.push(small);
-        }
-        let mut paths = paths.into_iter();
-        if let Some(first) = paths.next() {
-            collisions.extend(paths.map(|path| (first.clone(), path)));
-        }
-    }
-    collisions.sort_by(|(_, a), (_, b)| a.cmp(b));
-    collisions
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::tree::Entry;
-
-    fn file(owners: &[&str]) -> Entry {
-        Entry {
-            node: Node::File {
-                content: Vec::new().into(),
-                executable: false,
-            },
-            owners: owners
-                .iter()
-                .map(|name| {
-                    Arc::new(Distribution {
-                        name: (*name).to_owned(),
-                        version: "1".to_owned(),
-                    })
-                })
-                .collect(),
-        }
-    }
-
-    fn path(path: &str) -> RelPath {
-        RelPath::new(path).unwrap()
-    }
-
-    /// A runtime of which nothing is known but its interpreter.
-    fn runtime() -> Runtime {
-        let machine = serde_json::json!({ "code": 62, "wide": true, "big_endian": false });
-        let elf = serde_json::json!({
-            "machine": machine, "loadable": true, "interpreter": null, "soname": null, "needed": [],
-            "rpath": [], "runpath": [], "versions": [], "defines": [],
-        });
-        let python = serde_json::json!({
-            "executable": "/usr/local/bin/python3.11", "names": ["/usr/local/bin/python3.11"],
-            "version": "3.11", "full_version": null, "prefix": "/usr/local", "soabi": null,
-            "suffixes": [".so"], "site_packages": ["/usr/local/lib"], "stdlib": "/usr/local/lib",
-            "modules": [], "builtin": [], "installed": [], "installed_modules": [], "elf": elf,
-        });
-        let facts = serde_json::json!({
-            "version": 1, "os": { "id": "", "version_id": "", "name": "" }, "machine": machine,
-            "libc": null, "pythons": [python],
-            "loader": { "folders": [], "cache": {}, "libraries": {} },
-            "packages": { "database": null, "installed": {} }, "path": ["/usr/bin"],
-            "programs": ["/usr/bin/perl"], "user": null, "links": {},
-        });
-        Runtime {
-            name: "test".to_owned(),
-            python: serde_json::from_value(facts["pythons"][0].clone()).unwrap(),
-            facts: serde_json::from_value(facts).unwrap(),
-        }
-    }
-
-    fn layout() -> Layout {
-        Layout {
-            dest: "/usr/local".to_owned(),
-            purelib: path("lib"),
-            platlib: path("lib"),
-            script_python: "/usr/local/bin/python3".to_owned(),
-        }
-    }
-
-    fn subject<'a>(tree: &'a Tree, layout: &'a Layout) -> Subject<'a> {
-        static MARKERS: std::sync::LazyLock<MarkerEnvironment> =
-            std::sync::LazyLock::new(MarkerEnvironment::default);
-        static EQUAL: BTreeSet<RelPath> = BTreeSet::new();
-        Subject {
-            tree,
-            layout,
-            equal: &EQUAL,
-            described: &[],
-            markers: &MARKERS,
-            no_deps: false,
-            runtime: None,
-            secrets: &[],
-            allowed: &[],
-        }
-    }
-
-    /// H37.
-    #[test]
-    fn links_that_lead_nowhere_are_found() {
-        let mut tree = Tree::new();
-        for (name, target) in [
-            ("bin/perl", "/usr/bin/perl"),
-            ("bin/python", "/usr/local/bin/python3.11"),
-            ("bin/gone", "/builder/tool"),
-            ("lib/up", "../share/there"),
-            ("lib/nowhere", "../share/not-there"),
-        ] {
-            let node = Node::Symlink {
-                target: target.to_owned(),
-            };
-            tree.insert(path(name), node).unwrap();
-        }
-        tree.insert_entry(path("share/there"), file(&[])).unwrap();
-        let (layout, runtime) = (layout(), runtime());
-        let subject = Subject {
-            runtime: Some(&runtime),
-            ..subject(&tree, &layout)
-        };
-        let shown: Vec<_> = audit(&subject).iter().map(ToString::to_string).collect();
-        assert_eq!(
-            shown,
-            [
-                "`bin/gone` leads to `/builder/tool`, which is not there",
-                "`lib/nowhere` leads to `../share/not-there`, which is not there",
-            ]
-        );
-    }
-
-    /// H38 and H39.
-    #[test]
-    fn collisions_and_conflicts_are_found() {
-        let mut tree = Tree::new();
-        for (name, owners) in [
-            ("a/Foo.py", &["x"][..]),
-            ("a/foo.py", &["x"]),
-            ("B/one", &["x"]),
-            ("b/one", &["x"]),
-            ("c", &["y", "x"]),
-            ("d", &["y", "x"]),
-        ] {
-            tree.insert_entry(path(name), file(owners)).unwrap();
-        }
-        let layout = layout();
-        let equal = BTreeSet::from([path("d")]);
-        let subject = Subject {
-            equal: &equal,
-            ..subject(&tree, &layout)
-        };
-        let shown: Vec<_> = audit(&subject).iter().map(ToString::to_string).collect();
-        assert_eq!(
-            shown,
-            [
-                "`c` is brought by x 1 and y 1: one has overwritten the other",
-                "x 1: `a/foo.py` differs from `a/Foo.py` only in case: not every file system holds both",
-                "`b` differs from `B` only in case: not every file system holds both",
-                "`d` is brought by x 1 and y 1: the files are equal",
-            ]
-        );
-    }
 }

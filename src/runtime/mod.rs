@@ -5,29 +5,33 @@
 //! this machine; or from a file that holds what was found before.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::cache::{Bucket, Cache, Lookup};
+use crate::cache::Cache;
 use crate::code::{Elf, Machine};
 use crate::digest::Digest;
 use crate::fs;
-use crate::runner::{self, Image};
+use crate::runner::Image;
 
+mod error;
+mod kept;
 mod libraries;
 mod loader;
 mod packages;
 mod python;
 mod root;
+mod stdlib;
 
+pub use error::Error;
 pub use loader::{Family, Libc, Loader};
 pub use packages::{Database, Os, Packages};
 pub use python::{Installed, Python};
 
 pub(crate) use root::Resolver;
 
+use kept::{keep, known};
 use root::Root;
 
 /// The version of the document.
@@ -374,26 +378,8 @@ impl Facts {
     /// The command that installs packages, for a `RUN` of a Dockerfile.
     #[must_use]
     pub fn install(&self, packages: &BTreeSet<String>) -> String {
-        let names = packages.iter().map(|name| quoted(name));
-        let names = names.collect::<Vec<_>>().join(" ");
-        let has = |program| self.has_program(&format!("/usr/bin/{program}"));
-        match self.packages.database {
-            Some(Database::Apk) => format!("apk add --no-cache {names}"),
-            Some(Database::Rpm) if has("zypper") => {
-                format!(
-                    "zypper --non-interactive install --no-recommends {names} && zypper clean --all"
-                )
-            }
-            Some(Database::Rpm) => {
-                let programs = ["dnf", "microdnf", "yum"];
-                let program = programs.into_iter().find(|program| has(program));
-                let program = program.unwrap_or("dnf");
-                format!("{program} install -y {names} && {program} clean all")
-            }
-            Some(Database::Dpkg) | None => format!(
-                "apt-get update && apt-get install -y --no-install-recommends {names} && rm -rf /var/lib/apt/lists/*"
-            ),
-        }
+        let has = |program: &str| self.has_program(&format!("/usr/bin/{program}"));
+        self.packages.install(packages, has)
     }
 
     /// The library at `path`, if it is known.
@@ -403,15 +389,6 @@ impl Facts {
         let elf = self.loader.libraries.get(&real)?;
         Some((real, elf))
     }
-}
-
-/// A word for a shell: quoted if it has anything that means something to it.
-fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "+-._:".contains(c);
-    if word.chars().all(is_plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// The files that can be run in the folders of `path` and in those where scripts look.
@@ -443,113 +420,4 @@ pub fn normal(path: &str) -> String {
         }
     }
     format!("/{}", parts.join("/"))
-}
-
-const FACTS: &str = "facts.json";
-const STATE: &str = "state.json";
-
-/// What was looked at, and its state then.
-type State = Vec<(PathBuf, Option<fs::Stamp>)>;
-
-/// What was found before, if nothing that was looked at has changed since.
-fn known(cache: &Cache, key: &Digest) -> Option<Facts> {
-    let Lookup::Hit(entry) = cache.lookup(Bucket::Runtimes, key) else {
-        return None;
-    };
-    let read = |name| fs::read(&entry.path(name)?).ok();
-    let state: State = serde_json::from_slice(&read(STATE)?).ok()?;
-    let same =
-        |(path, stamp): &(PathBuf, Option<fs::Stamp>)| fs::Stamp::of_link(path).ok() == *stamp;
-    if !state.iter().all(same) {
-        cache.evict(Bucket::Runtimes, key);
-        return None;
-    }
-    serde_json::from_slice(&read(FACTS)?).ok()
-}
-
-/// Keeps what was found. What cannot be kept is looked at again.
-fn keep(cache: &Cache, key: &Digest, facts: &Facts, seen: &BTreeSet<PathBuf>) {
-    let state: State = seen
-        .iter()
-        .map(|path| (path.clone(), fs::Stamp::of_link(path).ok()))
-        .collect();
-    let kept = cache.insert(Bucket::Runtimes, key, |folder| -> io::Result<()> {
-        let path = folder.join(FACTS);
-        fs::write_new(&path, &serde_json::to_vec(facts)?).map_err(io::Error::other)?;
-        let now = fs::Stamp::of_link(&path).map_err(io::Error::other)?;
-        let mut stamps = state.iter().filter_map(|(_, stamp)| stamp.as_ref());
-        if !stamps.all(|stamp| stamp.has_settled(&now)) {
-            return Err(io::Error::other("it may still be changing"));
-        }
-        fs::write_new(&folder.join(STATE), &serde_json::to_vec(&state)?).map_err(io::Error::other)
-    });
-    drop(kept);
-}
-
-/// Why nothing can be said of a runtime.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// No interpreter at all.
-    #[error("there is no Python in the runtime `{0}`")]
-    NoPythons(String),
-    /// Not the one that was asked for.
-    #[error("there is no Python `{python}` in the runtime `{runtime}`")]
-    NoPython {
-        /// The runtime.
-        runtime: String,
-        /// What was asked for.
-        python: String,
-    },
-    /// Several, and none on the `PATH`.
-    #[error("the runtime `{runtime}` has several Pythons, and none on its PATH: {}", pythons.join(", "))]
-    Ambiguous {
-        /// The runtime.
-        runtime: String,
-        /// Their paths.
-        pythons: Vec<String>,
-    },
-    /// No facts.
-    #[error("`{}` holds no facts about a runtime", path.display())]
-    Json {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        #[source]
-        source: serde_json::Error,
-    },
-    /// Facts of another time.
-    #[error("`{}` holds facts of version {version}, and {VERSION} is known", path.display())]
-    Version {
-        /// The file.
-        path: PathBuf,
-        /// Its version.
-        version: u32,
-    },
-    /// The engine.
-    #[error(transparent)]
-    Runner(#[from] runner::Error),
-    /// The file system of this machine.
-    #[error(transparent)]
-    Fs(#[from] fs::Error),
-}
-
-impl Error {
-    /// What the user can do, where we know.
-    #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::NoPythons(_) => {
-                Some("`--runtime` takes the image or root folder that the artifact will be used in")
-            }
-            Self::NoPython { .. } | Self::Ambiguous { .. } => Some(
-                "name one of its interpreters with `--runtime-python X.Y` or `--runtime-python PATH`; \
-                 `prebuild runtime` shows them",
-            ),
-            Self::Json { .. } | Self::Version { .. } => {
-                Some("`prebuild runtime IMAGE|ROOT --format json` writes such a file")
-            }
-            _ => None,
-        }
-    }
 }

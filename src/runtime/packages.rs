@@ -6,7 +6,7 @@
 //!
 //! <https://rpm-software-management.github.io/rpm/manual/format_header.html>
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
@@ -91,6 +91,33 @@ impl Packages {
         }
     }
 
+    /// The command that installs packages; `has` tells of the programs in `/usr/bin`.
+    pub(super) fn install(
+        &self,
+        packages: &BTreeSet<String>,
+        has: impl Fn(&str) -> bool,
+    ) -> String {
+        let names = packages.iter().map(|name| quoted(name));
+        let names = names.collect::<Vec<_>>().join(" ");
+        match self.database {
+            Some(Database::Apk) => format!("apk add --no-cache {names}"),
+            Some(Database::Rpm) if has("zypper") => {
+                format!(
+                    "zypper --non-interactive install --no-recommends {names} && zypper clean --all"
+                )
+            }
+            Some(Database::Rpm) => {
+                let programs = ["dnf", "microdnf", "yum"];
+                let program = programs.into_iter().find(|program| has(program));
+                let program = program.unwrap_or("dnf");
+                format!("{program} install -y {names} && {program} clean all")
+            }
+            Some(Database::Dpkg) | None => format!(
+                "apt-get update && apt-get install -y --no-install-recommends {names} && rm -rf /var/lib/apt/lists/*"
+            ),
+        }
+    }
+
     pub(super) fn read(root: &Root) -> Self {
         let mut texts: Vec<String> = root.text("/var/lib/dpkg/status").into_iter().collect();
         let folder = "/var/lib/dpkg/status.d";
@@ -118,6 +145,15 @@ impl Packages {
             installed: file.and_then(|file| rpm(&file).ok()).unwrap_or_default(),
         }
     }
+}
+
+/// A word for a shell: quoted if it has anything that means something to it.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "+-._:".contains(c);
+    if word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// The most steps that SQLite may take, in thousands: a database may be made to deceive.

@@ -9,9 +9,9 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::loader::{self, Loader};
 use super::root::Root;
-use crate::code::{Elf, is_standard};
+use super::{loader, stdlib};
+use crate::code::Elf;
 use crate::requirements::Name;
 
 /// A `CPython`.
@@ -57,30 +57,6 @@ pub struct Installed {
     /// The site folder that it lies in.
     pub folder: String,
 }
-
-/// Modules of the standard library that are nothing without another one, which some builds and packages
-/// leave out.
-const PARTS: [(&str, &str); 8] = [
-    ("bz2", "_bz2"),
-    ("crypt", "_crypt"),
-    ("ctypes", "_ctypes"),
-    ("curses", "_curses"),
-    ("lzma", "_lzma"),
-    ("sqlite3", "_sqlite3"),
-    ("ssl", "_ssl"),
-    ("tkinter", "_tkinter"),
-];
-
-/// Modules that are built into every interpreter, under no name of their own.
-const ALWAYS: [&str; 7] = [
-    "_frozen_importlib",
-    "_frozen_importlib_external",
-    "_imp",
-    "_warnings",
-    "builtins",
-    "marshal",
-    "sys",
-];
 
 /// The `PATH` of a container whose image says nothing.
 pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -162,39 +138,6 @@ fn entry<'a>(config: &'a str, key: &str) -> Option<&'a str> {
     })
 }
 
-impl Python {
-    /// Leaves out the modules of the standard library that cannot be imported: extension modules whose
-    /// libraries are not there (slim images have `_tkinter` and no Tk), and what is nothing without them.
-    pub(super) fn leave_out(&mut self, root: &Root, loader: &Loader) {
-        let folder = format!("{}/lib-dynload", self.stdlib);
-        for name in root.names(&folder) {
-            let Some(elf) = loader::elf(root, &format!("{folder}/{name}")) else {
-                continue;
-            };
-            let search = elf.rpath.iter().chain(&elf.runpath);
-            let search = search.map(|one| one.replace("$ORIGIN", &folder));
-            let search: Vec<String> = search.collect();
-            let is_there = |needed: &String| {
-                self.elf.needed.contains(needed)
-                    || loader.cache.contains_key(needed)
-                    || search
-                        .iter()
-                        .chain(&loader.folders)
-                        .any(|folder| root.is_file(&format!("{folder}/{needed}")))
-            };
-            if !elf.needed.iter().all(is_there) {
-                let (stem, _) = name.split_once('.').unwrap_or((&name, ""));
-                self.modules.remove(stem);
-            }
-        }
-        for (module, part) in PARTS {
-            if !self.modules.contains(part) && !self.builtin.contains(part) {
-                self.modules.remove(module);
-            }
-        }
-    }
-}
-
 /// What can be known of the interpreter at `path`.
 fn python(root: &Root, path: &str, environment: Option<&(String, String)>) -> Option<Python> {
     let real = root.real(path)?;
@@ -236,14 +179,17 @@ fn python(root: &Root, path: &str, environment: Option<&(String, String)>) -> Op
         .iter()
         .filter_map(|path| root.bytes(path, MAX_BINARY))
         .collect();
-    let mut builtin: BTreeSet<String> = texts.iter().flat_map(|bytes| builtin(bytes)).collect();
+    let mut builtin: BTreeSet<String> = texts
+        .iter()
+        .flat_map(|bytes| stdlib::builtin(bytes))
+        .collect();
     // A program that has none, and no library that would, is no Python, whatever lies beside it.
     let is_library = |name: &String| name.starts_with("libpython");
     if builtin.is_empty() && !elf.needed.iter().any(is_library) {
         return None;
     }
-    builtin.extend(ALWAYS.map(str::to_owned));
-    let modules = modules(root, &stdlib);
+    builtin.extend(stdlib::ALWAYS.map(str::to_owned));
+    let modules = stdlib::modules(root, &stdlib);
     let (installed, installed_modules) = installed(root, &site_packages);
     Some(Python {
         executable: path.to_owned(),
@@ -420,36 +366,6 @@ fn sites(rules: &str, prefix: &str, lib: &str, folder: &str, is_environment: boo
     of(prefix, "site-packages")
 }
 
-/// The top-level modules that lie in the folders of the standard library.
-fn modules(root: &Root, stdlib: &str) -> BTreeSet<String> {
-    let mut modules = BTreeSet::new();
-    for name in root.names(stdlib) {
-        match name.split_once('.') {
-            Some((stem, "py" | "pyc")) => drop(modules.insert(stem.to_owned())),
-            Some(_) => {}
-            None => {
-                // Debian leaves nothing of distutils but the version.
-                let part = match name.as_str() {
-                    "distutils" => "core",
-                    _ => "__init__",
-                };
-                let part = format!("{stdlib}/{name}/{part}.py");
-                if root.is_file(&part) || root.is_file(&format!("{part}c")) {
-                    modules.insert(name);
-                }
-            }
-        }
-    }
-    for name in root.names(&format!("{stdlib}/lib-dynload")) {
-        if let Some((stem, ending)) = name.split_once('.')
-            && (ending == "so" || ending.ends_with(".so"))
-        {
-            modules.insert(stem.to_owned());
-        }
-    }
-    modules
-}
-
 /// The distributions and the top-level modules in the site folders, by the names of what lies there.
 ///
 /// <https://packaging.python.org/en/latest/specifications/recording-installed-packages/>
@@ -479,23 +395,6 @@ fn installed(root: &Root, sites: &[String]) -> (Vec<Installed>, BTreeSet<String>
         }
     }
     (installed, modules)
-}
-
-/// The modules that a binary has built in, by the names of the functions that begin them: the modules'
-/// own names prove nothing, `sys.stdlib_module_names` has them all.
-fn builtin(bytes: &[u8]) -> BTreeSet<String> {
-    let start = b"\0PyInit_";
-    let mut found = BTreeSet::new();
-    for at in memchr::memmem::find_iter(bytes, start) {
-        let name = bytes[at + start.len()..].iter().take(64);
-        let name: Vec<u8> = name.take_while(|byte| **byte != 0).copied().collect();
-        if let Ok(name) = String::from_utf8(name)
-            && is_standard(&name)
-        {
-            found.insert(name);
-        }
-    }
-    found
 }
 
 /// The name that lasts, among those under which an interpreter was found, in the folder of the first.
