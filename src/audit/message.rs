@@ -21,13 +21,20 @@ impl fmt::Display for Finding {
                 others => write!(f, " and {others} other files")?,
             }
             f.write_str(" ")?;
-        } else if self.distribution.is_none()
-            && matches!(
-                self.problem,
-                Problem::WrongMachine { .. } | Problem::WrongLibc { .. }
-            )
-        {
-            f.write_str("the builder ")?;
+        } else if self.distribution.is_none() {
+            // It is about the builder.
+            match &self.problem {
+                Problem::WrongMachine { machine, runtime } => {
+                    return write!(f, "the builder is {machine}, and the runtime is {runtime}");
+                }
+                Problem::WrongLibc { library, runtime } => {
+                    return write!(
+                        f,
+                        "the builder has {library}, and the runtime has {runtime}"
+                    );
+                }
+                _ => {}
+            }
         }
         self.problem.fmt(f)
     }

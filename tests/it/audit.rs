@@ -288,6 +288,13 @@ fn missing_version() {
     });
     let said = format!("needs {version} of `libc.so.6`, and the runtime's goes up to GLIBC_2.29");
     case.refused("missing-version", &[&said]);
+    // musl has no versions, and looks at none.
+    let case = case.facts(|facts| facts["libc"]["family"] = "musl".into());
+    let findings = case.findings(&["--allow", "wrong-libc"]);
+    assert!(
+        !findings.iter().any(|one| one["kind"] == "missing-version"),
+        "{findings:?}"
+    );
 }
 
 #[test]

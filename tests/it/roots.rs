@@ -12,7 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::engine::engine;
-use crate::runtime::{STANDARD, found, look};
+use crate::runtime::{STANDARD, found, look, put_python};
 use crate::support::sandbox::{Sandbox, names};
 
 const SMALL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/locks/small.txt");
@@ -229,4 +229,50 @@ fn engine_roots_need_no_shell() {
             "build it for this runtime",
         ],
     );
+}
+
+/// musl's loader is its C library, and says so; Alpine's packages are listed in one of two places.
+#[test]
+#[ignore = "needs musl"]
+fn engine_roots_of_musl() {
+    let sandbox = Sandbox::new();
+    let root = sandbox.work().join("root");
+    put_python(&root, "usr/local", "3.11");
+    fs::create_dir_all(root.join("lib")).unwrap();
+    fs::copy(
+        "/lib/ld-musl-x86_64.so.1",
+        root.join("lib/ld-musl-x86_64.so.1"),
+    )
+    .unwrap();
+    let link = root.join("lib/libc.musl-x86_64.so.1");
+    std::os::unix::fs::symlink("ld-musl-x86_64.so.1", link).unwrap();
+    sandbox.write("root/etc/os-release", "ID=alpine\nVERSION_ID=3.20.3\n");
+    sandbox.write(
+        "root/etc/ld-musl-x86_64.path",
+        "/lib\n/usr/local/lib:/opt/lib\n",
+    );
+    fs::create_dir_all(root.join("opt/lib")).unwrap();
+    for place in ["lib/apk/db", "usr/lib/apk/db"] {
+        sandbox.write(
+            &format!("root/{place}/installed"),
+            "C:Q1\nP:musl\nV:1.2.5-r0\n\nP:zlib\nV:1.3.1-r1\n",
+        );
+        let runtime = look(Source::Root(root.clone()));
+        let facts = &runtime.facts;
+        let libc = facts.libc.as_ref().unwrap().to_string();
+        assert!(libc.starts_with("musl 1."), "{libc}");
+        assert_eq!(facts.loader.folders, ["/lib", "/usr/local/lib", "/opt/lib"]);
+        assert_eq!(facts.packages.installed["zlib"], "1.3.1-r1");
+        fs::remove_dir_all(root.join(place)).unwrap();
+    }
+    let at = root.display().to_string();
+    sandbox
+        .run(&[SMALL, "--python", "3.11", "--runtime", &at])
+        .fails(
+            4,
+            &[
+                "wrong-libc: the builder has glibc, and the runtime has musl 1.",
+                "--python 3.11 --platform musllinux_1_",
+            ],
+        );
 }

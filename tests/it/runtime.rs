@@ -100,7 +100,7 @@ fn facts_of_an_environment_are_its_own() {
 }
 
 /// A root with an interpreter, or what looks like one: nothing is run.
-fn put_python(root: &Path, prefix: &str, version: &str) {
+pub(crate) fn put_python(root: &Path, prefix: &str, version: &str) {
     let home = root.join(prefix);
     fs::create_dir_all(home.join("bin")).unwrap();
     fs::create_dir_all(home.join(format!("lib/python{version}"))).unwrap();
