@@ -1,19 +1,20 @@
 //! pip, as a command line. No other module knows a flag of pip's.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::digest::Digest;
 use crate::event::{Event, Observer};
-use crate::fs;
-use crate::index::{self, Strategy};
+use crate::index::Strategy;
 use crate::interpreter::{Interpreter, Pip};
 use crate::plan::{Asked, Form, Item, Source};
 use crate::requirements::{self, Location, Name, Requirements, hide_credentials};
 use crate::runner::{self, Exec, Session};
-use crate::tree::{Content, Entry, Node, ReadError, RelPath, Tree, UnsafePath};
+use crate::tree::{Entry, Node, RelPath, Tree};
 
 mod access;
+mod environment;
+mod error;
 pub mod explain;
 mod kept;
 pub mod packages;
@@ -22,6 +23,7 @@ mod report;
 mod settings;
 
 pub use access::Access;
+pub use error::{Error, Told};
 pub use kept::Kept;
 pub use report::{ReportError, Resolution};
 
@@ -37,9 +39,6 @@ const TEMP: &str = "prebuild/tmp";
 const LOG: &str = "prebuild/log";
 const REPORT: &str = "prebuild/report";
 const WHEELS: &str = "prebuild/wheels";
-
-/// What pip asks whether a wheel runs with the C library.
-const MANYLINUX: &str = include_str!("manylinux.py");
 
 /// The largest report that is read, in bytes: a thousand distributions with long metadata.
 const MAX_REPORT: u64 = 256 << 20;
@@ -409,172 +408,6 @@ impl<'a> Driver<'a> {
         }
         exec
     }
-
-    /// The variables that pip runs with. Files that the caller's settings name go into `tree`.
-    fn environment(
-        &self,
-        session: &dyn Session,
-        task: Task,
-        tree: &mut Tree,
-    ) -> Result<BTreeMap<String, String>, Error> {
-        let mut env: BTreeMap<String, String> = BTreeMap::new();
-        for name in &self.settings.unset {
-            env.insert(name.clone(), String::new());
-        }
-        let mut passed = BTreeMap::new();
-        for (name, (value, origin)) in &self.settings.pass {
-            let value = match name.as_str() {
-                // Rendered with the requirements.
-                "constraint" => continue,
-                "cert" | "client-cert" | "build-constraint" if self.brings(origin) => {
-                    self.bring(session, task, tree, name, Path::new(value))?
-                }
-                // Folders go along with the requirements.
-                "find-links" => {
-                    let urls = value
-                        .split_whitespace()
-                        .filter(|link| !self.is_folder(origin, link));
-                    let urls: Vec<_> = urls.collect();
-                    if urls.is_empty() {
-                        continue;
-                    }
-                    urls.join(" ")
-                }
-                // The caller's folder is not the container's.
-                "cache-dir" if self.brings(origin) => continue,
-                _ => value.clone(),
-            };
-            passed.insert(name.clone(), value);
-        }
-        if self.options.offline {
-            passed.insert("no-index".to_owned(), "1".to_owned());
-        }
-        env.extend(render::variables(&passed));
-        if !self.inherits {
-            for name in settings::NETWORK {
-                let Some(value) = self.options.env.get(name).filter(|value| !value.is_empty())
-                else {
-                    continue;
-                };
-                let value = if Path::new(value).is_absolute() {
-                    self.bring(session, task, tree, name, Path::new(value))?
-                } else {
-                    value.clone()
-                };
-                env.insert(name.to_owned(), value);
-            }
-        }
-        if let Some(cert) = &self.options.ca_cert {
-            let inside = self.bring(session, task, tree, "ca-cert", cert)?;
-            for name in ["PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"] {
-                env.insert(name.to_owned(), inside.clone());
-            }
-        }
-        env.extend(self.fixed(session));
-        env.extend(self.options.set.clone());
-        if let Some(glibc) = self.interpreter.glibc {
-            let folder = limit_glibc(session, task, tree, glibc)?;
-            let search = env.remove("PYTHONPATH").filter(|path| !path.is_empty());
-            let search = search.map_or_else(|| folder.clone(), |path| format!("{folder}:{path}"));
-            env.insert("PYTHONPATH".to_owned(), search);
-        }
-        Ok(env)
-    }
-
-    /// The folders of links that the caller's settings name and the builder does not see.
-    fn links(&self) -> Vec<String> {
-        match self.settings.pass.get("find-links") {
-            Some((value, origin)) => value
-                .split_whitespace()
-                .filter(|link| self.is_folder(origin, link))
-                .map(str::to_owned)
-                .collect(),
-            None => Vec::new(),
-        }
-    }
-
-    fn is_folder(&self, origin: &Origin, link: &str) -> bool {
-        self.brings(origin) && !link.contains("://")
-    }
-
-    /// Whether paths of this origin mean nothing in the builder.
-    fn brings(&self, origin: &Origin) -> bool {
-        !self.inherits && *origin == Origin::Caller
-    }
-
-    /// Takes a file of this machine along; returns its path in the builder.
-    #[expect(clippy::unused_self, reason = "reads as a sentence where it is called")]
-    fn bring(
-        &self,
-        session: &dyn Session,
-        task: Task,
-        tree: &mut Tree,
-        name: &str,
-        path: &Path,
-    ) -> Result<String, Error> {
-        let inside = format!("settings/{name}");
-        let node = Node::File {
-            content: Content::from(fs::read(path)?),
-            executable: false,
-        };
-        tree.insert(RelPath::new(&inside)?, node)
-            .map_err(|occupied| Error::Twice(occupied.0))?;
-        Ok(session.locate(&format!("{}/{inside}", task.work())))
-    }
-
-    /// What is the same for every build.
-    fn fixed(&self, session: &dyn Session) -> BTreeMap<String, String> {
-        let temp = session.locate(TEMP);
-        let mut env: BTreeMap<String, String> = [
-            ("PIP_CONFIG_FILE", "/dev/null"),
-            ("PIP_ROOT_USER_ACTION", "ignore"),
-            ("PIP_NO_WARN_CONFLICTS", "1"),
-            ("PYTHONHASHSEED", "0"),
-            ("PYTHONIOENCODING", "utf-8"),
-            ("LC_ALL", "C.UTF-8"),
-            ("TZ", "UTC"),
-        ]
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
-        env.insert(
-            "SOURCE_DATE_EPOCH".to_owned(),
-            self.options.epoch.to_string(),
-        );
-        if let Some(flag) = &self.interpreter.prefix_map {
-            // Flags in the environment replace the defaults of some build systems, the level of
-            // optimisation with them: so it is said again.
-            let level = &self.interpreter.optimisation;
-            for name in ["CFLAGS", "CXXFLAGS"] {
-                let given = match self.options.env.get(name).filter(|_| self.inherits) {
-                    Some(given) => given.clone(),
-                    None => level.clone(),
-                };
-                env.insert(name.to_owned(), format!("{given} {flag}={temp}=/build"));
-            }
-        }
-        env.insert("TMPDIR".to_owned(), temp);
-        env
-    }
-}
-
-/// Has pip take no wheel that asks for a newer glibc; returns the folder with what says so.
-///
-/// <https://peps.python.org/pep-0600/#package-installers>
-fn limit_glibc(
-    session: &dyn Session,
-    task: Task,
-    tree: &mut Tree,
-    (major, minor): (u32, u32),
-) -> Result<String, Error> {
-    let text = format!("{MANYLINUX}\nGLIBC = ({major}, {minor})\n");
-    let node = Node::File {
-        content: text.into_bytes().into(),
-        executable: false,
-    };
-    tree.insert(RelPath::new("glibc/_manylinux.py")?, node)
-        .map_err(|occupied| Error::Twice(occupied.0))?;
-    Ok(session.locate(&format!("{}/glibc", task.work())))
 }
 
 /// The prefix's path below the session's root.
@@ -642,147 +475,6 @@ fn place(lines: &[Option<Line>], cause: &Cause) -> Option<Location> {
         .or_else(|| by_name(cause.distribution.as_deref()))
         .or_else(|| by_name(wanted_by))
         .map(|line| line.at.clone())
-}
-
-/// A cause, and where the requirement was written.
-#[derive(Debug)]
-pub struct Told {
-    /// Where the requirement was written.
-    pub at: Option<Location>,
-    /// What happened.
-    pub cause: Cause,
-}
-
-/// pip did not deliver.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// The interpreter has no pip.
-    #[error("`{python}` has no pip")]
-    NoPip {
-        /// Which.
-        python: String,
-    },
-    /// Its pip does not run.
-    #[error("pip {version} of `{python}` does not run")]
-    Broken {
-        /// Which.
-        python: String,
-        /// Its version.
-        version: String,
-    },
-    /// pip failed.
-    #[error("{}", failure(causes, *ending))]
-    Failed {
-        /// What its output shows, the most telling first; empty if nothing is known.
-        causes: Vec<Told>,
-        /// How it ended.
-        ending: runner::Ending,
-        /// The last lines that it wrote.
-        tail: Vec<String>,
-    },
-    /// Something of this machine that the builder cannot see.
-    #[error("{distribution} lies at `{url}` of this machine, where the builder does not look")]
-    Outside {
-        /// Which.
-        distribution: Name,
-        /// Where.
-        url: String,
-    },
-    /// pip is too old to say what it would install.
-    #[error("pip {0} cannot say what it would install")]
-    CannotSay(String),
-    /// pip chose a distribution and did not deliver its wheel.
-    #[error("pip chose {distribution} and made no wheel of it")]
-    NoWheel {
-        /// Which.
-        distribution: String,
-    },
-    /// pip's report says nothing.
-    #[error(transparent)]
-    Report(#[from] ReportError),
-    /// A local project could not be read.
-    #[error("cannot take along `{}`", path.display())]
-    Source {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: ReadError,
-    },
-    /// Two things that would lie at one path in the builder.
-    #[error("`{0}` is there twice")]
-    Twice(RelPath),
-    /// A path that the builder cannot have.
-    #[error(transparent)]
-    Path(#[from] UnsafePath),
-    /// A setting that names no index.
-    #[error(transparent)]
-    Index(#[from] index::Error),
-    /// The file system of this machine.
-    #[error(transparent)]
-    Fs(#[from] fs::Error),
-    /// A marker that has no answer for this interpreter.
-    #[error(transparent)]
-    Requirements(#[from] requirements::Error),
-    /// The builder.
-    #[error(transparent)]
-    Runner(#[from] runner::Error),
-}
-
-impl Error {
-    /// What the user can do, where we know.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::NoPip { python } => Some(format!(
-                "`{python} -m ensurepip` installs it, or the package `python3-pip` of Debian and `py3-pip` of Alpine"
-            )),
-            Self::Broken { python, .. } => Some(format!(
-                "`{python} -m pip --version` shows why; `{python} -m ensurepip --upgrade` may mend it"
-            )),
-            Self::Outside { .. } => Some(
-                "build on this machine (`--builder local`), or name it in a requirements file, which takes it along"
-                    .to_owned(),
-            ),
-            Self::CannotSay(_) => Some("pip 23.0 and later can: upgrade the builder's".to_owned()),
-            Self::Index(error) => error.hint(),
-            Self::NoWheel { .. } => Some(
-                "the index may have changed meanwhile: try again, or with `--installer pip`"
-                    .to_owned(),
-            ),
-            Self::Failed { causes, .. } => causes.iter().find_map(|told| told.cause.hint()),
-            _ => None,
-        }
-    }
-
-    /// pip's last lines.
-    #[must_use]
-    pub fn tail(&self) -> &[String] {
-        match self {
-            Self::Failed { tail, .. } => tail,
-            _ => &[],
-        }
-    }
-}
-
-fn failure(causes: &[Told], ending: runner::Ending) -> String {
-    if causes.is_empty() {
-        return format!("pip failed ({ending})");
-    }
-    let causes: Vec<_> = causes
-        .iter()
-        .map(|told| match &told.at {
-            Some(at) => format!(
-                "{}:{}: {}",
-                at.file.display(),
-                at.line,
-                hide_credentials(&told.cause.message())
-            ),
-            None => hide_credentials(&told.cause.message()),
-        })
-        .collect();
-    causes.join("\n")
 }
 
 /// Whether this pip is that version or a later one.

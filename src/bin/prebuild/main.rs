@@ -10,6 +10,7 @@ use prebuild::event::Cancel;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 mod args;
+mod builder;
 mod cache;
 mod lock;
 mod report;

@@ -96,7 +96,7 @@ fn image(
         name: name.to_owned(),
         env: environment.variables().clone(),
         scratch: environment.scratch(),
-        process: settings::process(),
+        process: crate::builder::process(),
     })
 }
 

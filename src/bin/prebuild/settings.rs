@@ -17,11 +17,11 @@ use prebuild::lock;
 use prebuild::pack::DEFAULT_MTIME;
 use prebuild::pipeline::{LockUse, Request};
 use prebuild::requirements::{Input, Name};
-use prebuild::runner::{Container, Engine, Local, Runner};
-use prebuild::target::{Named, Platform, PythonVersion, Target};
+use prebuild::runner::Runner;
+use prebuild::target::{Named, Platform};
 use prebuild::wheel::Leniency;
 
-use crate::args::{self, Builder, BuilderArgs, CacheArgs, Common, Format, IndexStrategy, PipArgs};
+use crate::args::{self, CacheArgs, Common, Format, IndexStrategy, PipArgs};
 
 /// What this process was started with.
 pub(crate) struct Environment {
@@ -45,7 +45,7 @@ impl Environment {
         })
     }
 
-    fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.env
             .get(name)
             .map(String::as_str)
@@ -227,8 +227,8 @@ impl Settings {
             (None, Some(_)) => bail!(Wrong("--runtime-python is one of a --runtime".to_owned())),
             (None, None) => None,
         };
-        let targets = targets(&builder)?;
-        let runner = runner(builder, environment, cancel, &mut warnings)?;
+        let targets = crate::builder::targets(&builder)?;
+        let runner = crate::builder::runner(builder, environment, cancel, &mut warnings)?;
         Ok(Self {
             request,
             targets,
@@ -367,24 +367,6 @@ fn inputs(
     Ok(Inputs { requirements, lock })
 }
 
-/// The targets that are named, each with what its outputs are called after.
-fn targets(builder: &BuilderArgs) -> anyhow::Result<Vec<(Platform, Named)>> {
-    let Some(python) = builder
-        .python
-        .as_ref()
-        .filter(|_| !builder.platform.is_empty())
-    else {
-        return Ok(Vec::new());
-    };
-    let python: PythonVersion = python
-        .parse()
-        .map_err(|error| Wrong(format!("--python {python} with --platform: {error}")))?;
-    let platforms = builder.platform.iter();
-    Ok(platforms
-        .map(|platform| (*platform, Target::named(&python, platform)))
-        .collect())
-}
-
 /// The caller's environment with pip's options put in as pip's variables: pip takes both alike, and
 /// variables are seen by no one else.
 fn pip_variables(environment: &Environment, pip: PipArgs) -> BTreeMap<String, String> {
@@ -479,116 +461,4 @@ fn pip_config(environment: &Environment) -> Vec<(String, String)> {
         .into_iter()
         .filter_map(|path| read(&path).map(|text| (path, text)))
         .collect()
-}
-
-/// The builder that was asked for.
-pub(crate) fn runner(
-    args: BuilderArgs,
-    environment: &Environment,
-    cancel: &Cancel,
-    warnings: &mut Vec<String>,
-) -> anyhow::Result<Box<dyn Runner>> {
-    let BuilderArgs {
-        builder,
-        image,
-        python,
-        // Put into the request.
-        env: _,
-        ca_cert: _,
-        platform: _,
-        network,
-        engine_arg,
-    } = args;
-    let engine = match (builder, &image) {
-        (Builder::Local, Some(_)) => {
-            bail!(Wrong("--builder local has no use for --image".to_owned()))
-        }
-        (Builder::Docker | Builder::Podman, None) => {
-            bail!(Wrong("a container is made from an image: name one with --image, such as --image python:3.11".to_owned()))
-        }
-        (Builder::Local | Builder::Auto, None) => None,
-        (Builder::Docker, Some(_)) => Some(Engine::Docker),
-        (Builder::Podman, Some(_)) => Some(Engine::Podman),
-        (Builder::Auto, Some(image)) => {
-            let answers = |engine: &Engine| engine.ping(&environment.env, cancel).is_ok();
-            let engine = [Engine::Docker, Engine::Podman].into_iter().find(answers);
-            if engine.is_none() {
-                warnings.push(format!(
-                    "neither docker nor podman answers: building on this machine instead of in `{image}`"
-                ));
-            }
-            engine
-        }
-    };
-    let program = |python: Option<String>| match python {
-        None => "python3".to_owned(),
-        Some(version) if is_version(&version) => format!("python{version}"),
-        Some(path) => path,
-    };
-    if let (Some(engine), Some(image)) = (engine, image) {
-        return Ok(Box::new(Container {
-            engine,
-            image,
-            python: program(python),
-            network,
-            engine_args: engine_arg,
-            env: environment.env.clone(),
-            scratch: environment.scratch(),
-            process: process(),
-        }));
-    }
-    let python = match python {
-        Some(version) if is_version(&version) => {
-            pyenv(environment, &version).unwrap_or_else(|| program(Some(version)))
-        }
-        python => program(python),
-    };
-    let (scratch, env) = (environment.scratch(), environment.env.clone());
-    Ok(Box::new(Local::new(python, scratch, env)))
-}
-
-fn is_version(text: &str) -> bool {
-    text.split('.').count() == 2
-        && text
-            .split('.')
-            .all(|part| !part.is_empty() && part.chars().all(|c| c.is_ascii_digit()))
-}
-
-/// pyenv's interpreter of a version, where the one on the `PATH` is a shim of pyenv's: a shim starts
-/// only the versions that are switched on.
-fn pyenv(environment: &Environment, version: &str) -> Option<String> {
-    let search = environment.get("PATH")?;
-    let program = format!("python{version}");
-    let folder = search
-        .split(':')
-        .map(Path::new)
-        .find(|folder| folder.join(&program).is_file())?;
-    if !folder.ends_with("shims") {
-        return None;
-    }
-    let installed = folder.parent()?.join("versions");
-    let mut found: Vec<(u32, PathBuf)> = prebuild::fs::names(&installed)
-        .ok()?
-        .into_iter()
-        .filter_map(|name| {
-            let release = name.strip_prefix(&format!("{version}."))?.parse().ok()?;
-            Some((release, installed.join(&name).join("bin").join(&program)))
-        })
-        .filter(|(_, path)| path.is_file())
-        .collect();
-    found.sort();
-    found.pop()?.1.to_str().map(str::to_owned)
-}
-
-/// What stands for this process among all that use an engine.
-pub(crate) fn process() -> String {
-    format!("{}:{}", host(), std::process::id())
-}
-
-/// This machine's name, which parts its containers from those of others on one engine.
-fn host() -> String {
-    rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .replace([':', ' '], "-")
 }

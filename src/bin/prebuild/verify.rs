@@ -48,7 +48,7 @@ pub(crate) fn run(
             .unwrap_or_default(),
     };
     let place = settings::cache_place(cache, environment, &mut warnings);
-    let builder = settings::runner(builder, environment, cancel, &mut warnings)?;
+    let builder = crate::builder::runner(builder, environment, cancel, &mut warnings)?;
     for warning in &warnings {
         report.warning(warning);
     }

@@ -1,0 +1,150 @@
+//! Why pip did not deliver.
+
+use std::path::PathBuf;
+
+use super::ReportError;
+use super::explain::Cause;
+use crate::requirements::{self, Location, Name, hide_credentials};
+use crate::tree::{ReadError, RelPath, UnsafePath};
+use crate::{fs, index, runner};
+
+/// A cause, and where the requirement was written.
+#[derive(Debug)]
+pub struct Told {
+    /// Where the requirement was written.
+    pub at: Option<Location>,
+    /// What happened.
+    pub cause: Cause,
+}
+
+/// pip did not deliver.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The interpreter has no pip.
+    #[error("`{python}` has no pip")]
+    NoPip {
+        /// Which.
+        python: String,
+    },
+    /// Its pip does not run.
+    #[error("pip {version} of `{python}` does not run")]
+    Broken {
+        /// Which.
+        python: String,
+        /// Its version.
+        version: String,
+    },
+    /// pip failed.
+    #[error("{}", failure(causes, *ending))]
+    Failed {
+        /// What its output shows, the most telling first; empty if nothing is known.
+        causes: Vec<Told>,
+        /// How it ended.
+        ending: runner::Ending,
+        /// The last lines that it wrote.
+        tail: Vec<String>,
+    },
+    /// Something of this machine that the builder cannot see.
+    #[error("{distribution} lies at `{url}` of this machine, where the builder does not look")]
+    Outside {
+        /// Which.
+        distribution: Name,
+        /// Where.
+        url: String,
+    },
+    /// pip is too old to say what it would install.
+    #[error("pip {0} cannot say what it would install")]
+    CannotSay(String),
+    /// pip chose a distribution and did not deliver its wheel.
+    #[error("pip chose {distribution} and made no wheel of it")]
+    NoWheel {
+        /// Which.
+        distribution: String,
+    },
+    /// pip's report says nothing.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    /// A local project could not be read.
+    #[error("cannot take along `{}`", path.display())]
+    Source {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: ReadError,
+    },
+    /// Two things that would lie at one path in the builder.
+    #[error("`{0}` is there twice")]
+    Twice(RelPath),
+    /// A path that the builder cannot have.
+    #[error(transparent)]
+    Path(#[from] UnsafePath),
+    /// A setting that names no index.
+    #[error(transparent)]
+    Index(#[from] index::Error),
+    /// The file system of this machine.
+    #[error(transparent)]
+    Fs(#[from] fs::Error),
+    /// A marker that has no answer for this interpreter.
+    #[error(transparent)]
+    Requirements(#[from] requirements::Error),
+    /// The builder.
+    #[error(transparent)]
+    Runner(#[from] runner::Error),
+}
+
+impl Error {
+    /// What the user can do, where we know.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoPip { python } => Some(format!(
+                "`{python} -m ensurepip` installs it, or the package `python3-pip` of Debian and `py3-pip` of Alpine"
+            )),
+            Self::Broken { python, .. } => Some(format!(
+                "`{python} -m pip --version` shows why; `{python} -m ensurepip --upgrade` may mend it"
+            )),
+            Self::Outside { .. } => Some(
+                "build on this machine (`--builder local`), or name it in a requirements file, which takes it along"
+                    .to_owned(),
+            ),
+            Self::CannotSay(_) => Some("pip 23.0 and later can: upgrade the builder's".to_owned()),
+            Self::Index(error) => error.hint(),
+            Self::NoWheel { .. } => Some(
+                "the index may have changed meanwhile: try again, or with `--installer pip`"
+                    .to_owned(),
+            ),
+            Self::Failed { causes, .. } => causes.iter().find_map(|told| told.cause.hint()),
+            _ => None,
+        }
+    }
+
+    /// pip's last lines.
+    #[must_use]
+    pub fn tail(&self) -> &[String] {
+        match self {
+            Self::Failed { tail, .. } => tail,
+            _ => &[],
+        }
+    }
+}
+
+fn failure(causes: &[Told], ending: runner::Ending) -> String {
+    if causes.is_empty() {
+        return format!("pip failed ({ending})");
+    }
+    let causes: Vec<_> = causes
+        .iter()
+        .map(|told| match &told.at {
+            Some(at) => format!(
+                "{}:{}: {}",
+                at.file.display(),
+                at.line,
+                hide_credentials(&told.cause.message())
+            ),
+            None => hide_credentials(&told.cause.message()),
+        })
+        .collect();
+    causes.join("\n")
+}
