@@ -265,6 +265,12 @@ fn missing_libraries_are_installed_as_the_runtime_has_it() {
         r"RUN zypper --non-interactive install --no-recommends 'lib;'\''x.so.1()(64bit)' && zypper clean --all"
     );
     assert_eq!(said("dpkg", "debian", &[], "liblacked.so.1"), "");
+    // Nor does a terminal obey what a wheel brings.
+    let ext = lacking(folder.path(), "lib\u{1b}[2Jx.so.1", &[]);
+    let case = Case::new(vec![native(&[(&module("ext"), &ext)])]);
+    let ran = case.with(&["--color", "always"]).run(&[]);
+    let said = "needs `lib\u{fffd}[2Jx.so.1`";
+    assert!(ran.stderr.contains(said), "{:?}", ran.stderr);
 }
 
 #[test]

@@ -87,13 +87,13 @@ impl Report {
 
     fn stage(&self, name: &str, about: &str) {
         if !self.quiet && !about.is_empty() {
-            self.say(&format!("{STAGE}{name:>8}{STAGE:#}  {about}"));
+            self.say(&format!("{STAGE}{name:>8}{STAGE:#}  {}", plain(about)));
         }
     }
 
     pub(crate) fn warning(&self, text: &str) {
         if !self.quiet {
-            self.say(&format!("{WARNING}warning{WARNING:#}: {text}"));
+            self.say(&format!("{WARNING}warning{WARNING:#}: {}", plain(text)));
         }
     }
 
@@ -263,7 +263,7 @@ impl Report {
                     verify::Kind::Module => "module",
                     verify::Kind::Script => "script",
                 };
-                let error = check.error.as_deref().unwrap_or_default();
+                let error = plain(check.error.as_deref().unwrap_or_default());
                 self.say(&format!(
                     "{what}: {}: {kind} {}: {error}",
                     check.distribution, check.name
@@ -299,7 +299,7 @@ impl Report {
         let mut lines = Vec::new();
         let mut line = |name: &str, value: String| {
             if !value.is_empty() {
-                lines.push(format!("{name:<9} {value}"));
+                lines.push(format!("{name:<9} {}", plain(&value)));
             }
         };
         line("system", facts.os.name.clone());
@@ -427,7 +427,7 @@ impl Report {
             }
         }
         let mut text = String::new();
-        for line in error.to_string().lines() {
+        for line in plain(&error.to_string()).lines() {
             text.push_str(&format!("{ERROR}error{ERROR:#}: {line}\n"));
         }
         if let Some(excerpt) = ours.and_then(prebuild::error::Error::excerpt) {
@@ -435,13 +435,15 @@ impl Report {
             text.push('\n');
         }
         for cause in error.chain().skip(1) {
-            text.push_str(&format!("  caused by: {cause}\n"));
+            text.push_str(&format!("  caused by: {}\n", plain(&cause.to_string())));
         }
         for finding in ours.map(Error::findings).unwrap_or_default() {
             match finding.severity {
                 Severity::Error => {
-                    text.push_str(&format!("  {}: {finding}\n", finding.problem.kind()));
+                    let said = plain(&finding.to_string());
+                    text.push_str(&format!("  {}: {said}\n", finding.problem.kind()));
                     if let Some(remedy) = &finding.remedy {
+                        let remedy = plain(remedy);
                         text.push_str(&format!("    {HINT}help{HINT:#}: {remedy}\n"));
                     }
                 }
@@ -453,7 +455,8 @@ impl Report {
             && let Some(line) = &unfit.remedy
         {
             text.push_str(&format!(
-                "{HINT}hint{HINT:#}: put this line into the stage of the runtime\n{line}\n"
+                "{HINT}hint{HINT:#}: put this line into the stage of the runtime\n{}\n",
+                plain(line)
             ));
         }
         if let Some(hint) = ours.and_then(prebuild::error::Error::hint) {
@@ -477,6 +480,12 @@ impl Report {
         ));
         ExitCode::from(u8::try_from(128 + signal).unwrap_or(FAILED))
     }
+}
+
+/// A text without what a terminal would obey: names come from wheels, images and indexes.
+fn plain(text: &str) -> String {
+    let is_obeyed = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    text.replace(is_obeyed, "\u{fffd}")
 }
 
 fn spinner() -> ProgressStyle {
