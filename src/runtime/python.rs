@@ -9,8 +9,9 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::loader::{self, Loader};
 use super::root::Root;
-use super::{loader, stdlib};
+use super::stdlib;
 use crate::code::Elf;
 use crate::requirements::Name;
 
@@ -136,6 +137,21 @@ fn entry<'a>(config: &'a str, key: &str) -> Option<&'a str> {
         let (name, value) = line.split_once('=')?;
         (name.trim().eq_ignore_ascii_case(key)).then(|| value.trim())
     })
+}
+
+impl Python {
+    /// Leaves out the modules of the standard library that cannot be imported there.
+    pub(super) fn leave_out(&mut self, root: &Root, loader: &Loader) {
+        let (builtin, present) = (&self.builtin, &self.elf.needed);
+        stdlib::leave_out(
+            &mut self.modules,
+            builtin,
+            &self.stdlib,
+            present,
+            root,
+            loader,
+        );
+    }
 }
 
 /// What can be known of the interpreter at `path`.

@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 
 use super::loader::{self, Loader};
-use super::python::Python;
 use super::root::Root;
 use crate::code::is_standard;
 
@@ -32,35 +31,38 @@ pub(super) const ALWAYS: [&str; 7] = [
     "sys",
 ];
 
-impl Python {
-    /// Leaves out the modules of the standard library that cannot be imported: extension modules whose
-    /// libraries are not there (slim images have `_tkinter` and no Tk), and what is nothing without them.
-    pub(super) fn leave_out(&mut self, root: &Root, loader: &Loader) {
-        let folder = format!("{}/lib-dynload", self.stdlib);
-        for name in root.names(&folder) {
-            let Some(elf) = loader::elf(root, &format!("{folder}/{name}")) else {
-                continue;
-            };
-            let search = elf.rpath.iter().chain(&elf.runpath);
-            let search = search.map(|one| one.replace("$ORIGIN", &folder));
-            let search: Vec<String> = search.collect();
-            let is_there = |needed: &String| {
-                self.elf.needed.contains(needed)
-                    || loader.cache.contains_key(needed)
-                    || search
-                        .iter()
-                        .chain(&loader.folders)
-                        .any(|folder| root.is_file(&format!("{folder}/{needed}")))
-            };
-            if !elf.needed.iter().all(is_there) {
-                let (stem, _) = name.split_once('.').unwrap_or((&name, ""));
-                self.modules.remove(stem);
-            }
+/// Leaves out the modules that cannot be imported: extension modules whose libraries are not there (slim
+/// images have `_tkinter` and no Tk), and what is nothing without them. `present` are the libraries that the
+/// interpreter has itself.
+pub(super) fn leave_out(
+    modules: &mut BTreeSet<String>,
+    builtin: &BTreeSet<String>,
+    stdlib: &str,
+    present: &[String],
+    root: &Root,
+    loader: &Loader,
+) {
+    let folder = format!("{stdlib}/lib-dynload");
+    for name in root.names(&folder) {
+        let Some(elf) = loader::elf(root, &format!("{folder}/{name}")) else {
+            continue;
+        };
+        let search = elf.rpath.iter().chain(&elf.runpath);
+        let search: Vec<String> = search.map(|one| one.replace("$ORIGIN", &folder)).collect();
+        let is_there = |needed: &String| {
+            let mut folders = search.iter().chain(&loader.folders);
+            present.contains(needed)
+                || loader.cache.contains_key(needed)
+                || folders.any(|folder| root.is_file(&format!("{folder}/{needed}")))
+        };
+        if !elf.needed.iter().all(is_there) {
+            let (stem, _) = name.split_once('.').unwrap_or((&name, ""));
+            modules.remove(stem);
         }
-        for (module, part) in PARTS {
-            if !self.modules.contains(part) && !self.builtin.contains(part) {
-                self.modules.remove(module);
-            }
+    }
+    for (module, part) in PARTS {
+        if !modules.contains(part) && !builtin.contains(part) {
+            modules.remove(module);
         }
     }
 }

@@ -8,7 +8,7 @@ use prebuild::runner::{Container, Engine, Local, Runner};
 use prebuild::target::{Named, Platform, PythonVersion, Target};
 
 use crate::args::{Builder, BuilderArgs};
-use crate::settings::{Environment, Wrong};
+use crate::environment::{Environment, Wrong};
 
 /// The targets that are named, each with what its outputs are called after.
 pub(crate) fn targets(builder: &BuilderArgs) -> anyhow::Result<Vec<(Platform, Named)>> {

@@ -8,8 +8,9 @@ use prebuild::error::Error;
 use prebuild::event::{Cancel, Event};
 
 use crate::args::{Cache, CacheCommand};
+use crate::environment::{Environment, Wrong};
 use crate::report::Report;
-use crate::settings::{self, Environment, Wrong};
+use crate::settings;
 
 pub(crate) fn run(
     args: Cache,

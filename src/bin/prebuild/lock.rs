@@ -8,8 +8,9 @@ use prebuild::pipeline::{self, LockUse};
 use prebuild::requirements::Name;
 
 use crate::args::{Format, LockArgs};
+use crate::environment::{Environment, Wrong};
 use crate::report::Report;
-use crate::settings::{Environment, Settings, Wrong};
+use crate::settings::Settings;
 
 /// Locks the requirements.
 pub(crate) fn run(

@@ -12,6 +12,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 mod args;
 mod builder;
 mod cache;
+mod environment;
 mod lock;
 mod report;
 mod runtime;
@@ -19,8 +20,9 @@ mod settings;
 mod verify;
 
 use args::{Cli, Command};
+use environment::Environment;
 use report::Report;
-use settings::{Environment, Settings};
+use settings::Settings;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

@@ -21,7 +21,7 @@ use prebuild::runtime::Runtime;
 use prebuild::verify::{self, Proof};
 
 use crate::args::{Color, Format, Messages};
-use crate::settings::Wrong;
+use crate::environment::Wrong;
 
 /// The build failed: pip, an index, a wheel, the disk.
 const FAILED: u8 = 1;

@@ -11,8 +11,9 @@ use prebuild::runner::{Engine, Image};
 use prebuild::runtime::{Source, Wanted};
 
 use crate::args::{Builder, Look};
+use crate::environment::{Environment, Wrong};
 use crate::report::Report;
-use crate::settings::{self, Environment, Wrong};
+use crate::settings;
 
 pub(crate) fn run(
     args: Look,

@@ -22,55 +22,7 @@ use prebuild::target::{Named, Platform};
 use prebuild::wheel::Leniency;
 
 use crate::args::{self, CacheArgs, Common, Format, IndexStrategy, PipArgs};
-
-/// What this process was started with.
-pub(crate) struct Environment {
-    env: BTreeMap<String, String>,
-    cwd: PathBuf,
-}
-
-impl Environment {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that reads the environment"
-    )]
-    pub(crate) fn of_this_process() -> anyhow::Result<Self> {
-        Ok(Self {
-            env: std::env::vars_os()
-                .filter_map(|(name, value)| {
-                    Some((name.into_string().ok()?, value.into_string().ok()?))
-                })
-                .collect(),
-            cwd: std::env::current_dir().context("there is no working folder")?,
-        })
-    }
-
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.env
-            .get(name)
-            .map(String::as_str)
-            .filter(|value| !value.is_empty())
-    }
-
-    /// All variables.
-    pub(crate) fn variables(&self) -> &BTreeMap<String, String> {
-        &self.env
-    }
-
-    /// A path as it is meant here.
-    pub(crate) fn path(&self, path: &Path) -> PathBuf {
-        self.cwd.join(path)
-    }
-
-    pub(crate) fn scratch(&self) -> PathBuf {
-        PathBuf::from(self.get("TMPDIR").unwrap_or("/tmp"))
-    }
-}
-
-/// A request that cannot be meant; exit code 2.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Wrong(pub(crate) String);
+use crate::environment::{Environment, Wrong};
 
 /// A build, decided.
 pub(crate) struct Settings {
@@ -185,7 +137,7 @@ impl Settings {
         let paths: Vec<PathBuf> = requirements.into_iter().chain(requirement).collect();
         let names = |names: Vec<String>| names.iter().map(|name| Name::new(name)).collect();
         let inputs = inputs(paths, names(extra), names(group), locked)?;
-        let mut request = Request::new(inputs.requirements, &environment.cwd);
+        let mut request = Request::new(inputs.requirements, environment.cwd());
         request.lock = inputs.lock;
         request.constraints = constraint.into_iter().map(Input::Path).collect();
         request.clock = Some(clock);
@@ -278,7 +230,7 @@ pub(crate) fn cache_place(
 pub(crate) fn cache_folder(given: Option<PathBuf>, environment: &Environment) -> Option<PathBuf> {
     let named = environment.get("PREBUILD_CACHE_DIR").map(PathBuf::from);
     if let Some(folder) = given.or(named) {
-        return Some(environment.cwd.join(folder));
+        return Some(environment.path(&folder));
     }
     // One that is relative is to be ignored, says the specification.
     let absolute = |name| {
@@ -386,7 +338,7 @@ fn pip_variables(environment: &Environment, pip: PipArgs) -> BTreeMap<String, St
         index_strategy: _,
         offline: _,
     } = pip;
-    let mut env = environment.env.clone();
+    let mut env = environment.variables().clone();
     let mut set = |name: &str, value: String| {
         if !value.is_empty() {
             env.insert(name.to_owned(), value);
@@ -416,7 +368,7 @@ fn set_variables(
     for given in given {
         let (name, value) = match given.split_once('=') {
             Some((name, value)) => (name, value),
-            None => match environment.env.get(given) {
+            None => match environment.variables().get(given) {
                 Some(value) => (given.as_str(), value.as_str()),
                 None => bail!(Wrong(format!(
                     "--env {given}: there is no such variable here"

@@ -11,8 +11,9 @@ use prebuild::pack::Output;
 use prebuild::verify::{Claim, verify};
 
 use crate::args::VerifyArgs;
+use crate::environment::{Environment, Wrong};
 use crate::report::Report;
-use crate::settings::{self, Environment, Wrong};
+use crate::settings;
 
 pub(crate) fn run(
     args: VerifyArgs,

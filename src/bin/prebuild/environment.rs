@@ -1,0 +1,60 @@
+//! What this process was started with, and requests that cannot be meant.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+/// What this process was started with.
+pub(crate) struct Environment {
+    env: BTreeMap<String, String>,
+    cwd: PathBuf,
+}
+
+impl Environment {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the environment"
+    )]
+    pub(crate) fn of_this_process() -> anyhow::Result<Self> {
+        Ok(Self {
+            env: std::env::vars_os()
+                .filter_map(|(name, value)| {
+                    Some((name.into_string().ok()?, value.into_string().ok()?))
+                })
+                .collect(),
+            cwd: std::env::current_dir().context("there is no working folder")?,
+        })
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.env
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
+    }
+
+    /// All variables.
+    pub(crate) fn variables(&self) -> &BTreeMap<String, String> {
+        &self.env
+    }
+
+    /// The working folder.
+    pub(crate) fn cwd(&self) -> &Path {
+        &self.cwd
+    }
+
+    /// A path as it is meant here.
+    pub(crate) fn path(&self, path: &Path) -> PathBuf {
+        self.cwd.join(path)
+    }
+
+    pub(crate) fn scratch(&self) -> PathBuf {
+        PathBuf::from(self.get("TMPDIR").unwrap_or("/tmp"))
+    }
+}
+
+/// A request that cannot be meant; exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Wrong(pub(crate) String);
