@@ -73,6 +73,12 @@ impl Home<'_> {
 }
 
 impl Layout {
+    /// The folders of distributions, each once.
+    pub(crate) fn sites(&self) -> impl Iterator<Item = &RelPath> {
+        let platlib = (self.platlib != self.purelib).then_some(&self.platlib);
+        [&self.purelib].into_iter().chain(platlib)
+    }
+
     /// The layout for a prefix that will lie at `dest`; by default, where the runtime's Python searches.
     ///
     /// If the interpreter searches site folders under `dest`, those are used; else

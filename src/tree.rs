@@ -155,6 +155,14 @@ pub struct Entry {
     pub owners: Vec<Arc<Distribution>>,
 }
 
+impl Entry {
+    /// The distribution that brought it first.
+    #[must_use]
+    pub fn owner(&self) -> Option<&Distribution> {
+        self.owners.first().map(|owner| &**owner)
+    }
+}
+
 /// A set of nodes, by path. A node's parents are in it too, as folders.
 #[derive(Debug, Clone, Default)]
 pub struct Tree(BTreeMap<RelPath, Entry>);
@@ -276,26 +284,25 @@ impl Tree {
         self.0.iter()
     }
 
-    /// The paths below `folder`.
-    pub(crate) fn below(&self, folder: &RelPath) -> impl Iterator<Item = &RelPath> {
+    /// What lies below `folder`, by path.
+    pub(crate) fn below(&self, folder: &RelPath) -> impl Iterator<Item = (&RelPath, &Entry)> {
         let start = format!("{folder}/");
         self.0
             .range(RelPath(start.as_str().into())..)
-            .map(|(path, _)| path)
-            .take_while(move |path| path.as_str().starts_with(&start))
+            .take_while(move |(path, _)| path.as_str().starts_with(&start))
     }
 
-    /// The paths that lie in `folder` itself.
-    pub(crate) fn children(&self, folder: &RelPath) -> impl Iterator<Item = &RelPath> {
+    /// What lies in `folder` itself, by path.
+    pub(crate) fn children(&self, folder: &RelPath) -> impl Iterator<Item = (&RelPath, &Entry)> {
         let start = format!("{folder}/");
         let mut next = RelPath(start.as_str().into());
         std::iter::from_fn(move || {
             loop {
-                let (path, _) = self.0.range(&next..).next()?;
+                let (path, entry) = self.0.range(&next..).next()?;
                 let name = path.as_str().strip_prefix(&start)?;
                 let Some((folder, _)) = name.split_once('/') else {
                     next = RelPath(format!("{path}\0").into());
-                    return Some(path);
+                    return Some((path, entry));
                 };
                 // What lies below it ends where `0` follows, the character behind `/`.
                 next = RelPath(format!("{start}{folder}0").into());
@@ -402,7 +409,8 @@ mod tests {
         }
         let children = |folder| -> Vec<String> {
             let folder = RelPath::new(folder).unwrap();
-            tree.children(&folder).map(ToString::to_string).collect()
+            let children = tree.children(&folder);
+            children.map(|(path, _)| path.to_string()).collect()
         };
         assert_eq!(
             children("s"),

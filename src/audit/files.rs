@@ -62,7 +62,7 @@ pub(super) fn built_here(subject: &Subject<'_>) -> Vec<Finding> {
             folders.find(foreign).cloned()
         });
         if let Some(folder) = folder
-            && let Some(owner) = owner(entry).filter(|owner| built.contains(owner))
+            && let Some(owner) = entry.owner().filter(|owner| built.contains(owner))
         {
             let problem = Problem::BuildFolder { folder };
             findings.push(
@@ -105,7 +105,7 @@ pub(super) fn secrets(subject: &Subject<'_>) -> Vec<Finding> {
         let Ok(bytes) = content.read() else { continue };
         if finders.iter().any(|finder| finder.find(&bytes).is_some()) {
             let finding = Finding::new(Severity::Error, Problem::Secret);
-            findings.push(finding.at(path).of(owner(entry)));
+            findings.push(finding.at(path).of(entry.owner()));
         }
     }
     findings
@@ -115,8 +115,7 @@ pub(super) fn secrets(subject: &Subject<'_>) -> Vec<Finding> {
 pub(super) fn not_searched(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> {
     let dest = subject.layout.dest.trim_end_matches('/');
     let searched = &runtime.python.site_packages;
-    let sites: BTreeSet<&RelPath> = [&subject.layout.purelib, &subject.layout.platlib].into();
-    let findings = sites.into_iter().filter_map(|site| {
+    let findings = subject.layout.sites().filter_map(|site| {
         subject.tree.get(site)?;
         let folder = format!("{dest}/{site}");
         let real = runtime.facts.real(&folder);
@@ -165,11 +164,22 @@ pub(super) fn dangling_links(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Fi
             findings.push(
                 Finding::new(Severity::Warning, problem)
                     .at(path)
-                    .of(owner(entry)),
+                    .of(entry.owner()),
             );
         }
     }
     findings
+}
+
+/// Files that a file system which ignores case would not hold both of.
+pub(super) fn collisions(subject: &Subject<'_>) -> Vec<Finding> {
+    let collisions = case_collisions(subject.tree).into_iter();
+    let findings = collisions.map(|(other, path)| {
+        let owner = subject.tree.get(&path).and_then(Entry::owner);
+        let problem = Problem::CaseCollision { other };
+        Finding::new(Severity::Warning, problem).at(&path).of(owner)
+    });
+    findings.collect()
 }
 
 /// Paths that differ only in case, each with the first that it collides with. What lies below a folder
@@ -206,10 +216,6 @@ pub fn case_collisions(tree: &Tree) -> Vec<(RelPath, RelPath)> {
     }
     collisions.sort_by(|(_, a), (_, b)| a.cmp(b));
     collisions
-}
-
-fn owner(entry: &Entry) -> Option<&Distribution> {
-    entry.owners.first().map(|owner| &**owner)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crate::code::{Code, Elf};
 use crate::layout::Layout;
 use crate::runtime::{Family, Runtime, normal};
-use crate::tree::{Content, Distribution, Node, RelPath, Tree};
+use crate::tree::{Distribution, Node, RelPath, Tree};
 
 /// Native code of the prefix.
 pub(super) struct Native<'a> {
@@ -28,30 +28,15 @@ pub(super) fn find(tree: &Tree) -> Vec<Native<'_>> {
         let Node::File { content, .. } = &entry.node else {
             continue;
         };
-        let code = match (content, content.code()) {
-            (Content::Member(_), None) => None,
-            (_, Some(code)) => Some(Arc::clone(code)),
-            // What was made or changed here.
-            (content, None) => read(path, content).map(Arc::new),
-        };
-        if let Some(code) = code.filter(|code| code.elf.is_some()) {
+        if let Some(code) = content.native(path) {
             found.push(Native {
                 path,
-                owner: entry.owners.first().map(|owner| &**owner),
+                owner: entry.owner(),
                 code,
             });
         }
     }
     found
-}
-
-fn read(path: &RelPath, content: &Content) -> Option<Code> {
-    use std::io::Read as _;
-    let mut start = [0; 4];
-    content.open().ok()?.read_exact(&mut start).ok()?;
-    (start == *b"\x7fELF")
-        .then(|| content.read().ok())?
-        .map(|bytes| Code::of(path.as_str(), &bytes))
 }
 
 /// As many objects as one load root may come to.

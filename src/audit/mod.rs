@@ -50,17 +50,7 @@ pub struct Subject<'a> {
 #[must_use]
 pub fn audit(subject: &Subject<'_>) -> Vec<Finding> {
     let mut findings = files::conflicts(subject);
-    findings.extend(
-        files::case_collisions(subject.tree)
-            .into_iter()
-            .map(|(a, b)| {
-                let owner = subject.tree.get(&b).and_then(|entry| entry.owners.first());
-                let problem = Problem::CaseCollision { other: a };
-                Finding::new(Severity::Warning, problem)
-                    .at(&b)
-                    .of(owner.map(|owner| &**owner))
-            }),
-    );
+    findings.extend(files::collisions(subject));
     findings.extend(files::built_here(subject));
     findings.extend(files::secrets(subject));
     findings.extend(python::requirements(subject));

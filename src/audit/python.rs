@@ -92,7 +92,8 @@ pub(super) fn audit(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> {
                     python.modules.contains(module)
                         || python.builtin.contains(module)
                         || python.installed_modules.contains(module)
-                        || is_brought(subject, module)
+                        // Backports do.
+                        || brought(subject, module).next().is_some()
                 }
             };
             if there {
@@ -122,8 +123,9 @@ pub(super) fn audit(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> {
 /// there removes nothing of the old version.
 fn already_there(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> {
     let dest = subject.layout.dest.trim_end_matches('/');
-    let sites = [&subject.layout.purelib, &subject.layout.platlib];
+    let sites = subject.layout.sites();
     let sites = sites.map(|site| runtime.facts.real(&format!("{dest}/{site}")));
+    let sites: Vec<String> = sites.collect();
     let mut findings = Vec::new();
     for one in subject.described {
         let Distribution { name, version } = &one.distribution;
@@ -142,15 +144,17 @@ fn already_there(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> {
     findings
 }
 
-/// Whether a distribution brings the module: backports do.
-fn is_brought(subject: &Subject<'_>, module: &str) -> bool {
+/// The files that a top-level module of the prefix begins with.
+fn brought<'a>(
+    subject: &'a Subject<'_>,
+    module: &str,
+) -> impl Iterator<Item = (RelPath, &'a Entry)> {
     let names = [format!("{module}.py"), format!("{module}/__init__.py")];
-    let sites = [&subject.layout.purelib, &subject.layout.platlib];
-    sites.iter().any(|site| {
-        names.iter().any(|name| {
-            let path = site.join(name);
-            path.is_ok_and(|path| subject.tree.get(&path).is_some())
-        })
+    let sites = subject.layout.sites();
+    let paths = sites.flat_map(move |site| names.clone().map(|name| site.join(&name)));
+    paths.flatten().filter_map(|path| {
+        let entry = subject.tree.get(&path)?;
+        Some((path, entry))
     })
 }
 
@@ -238,22 +242,13 @@ pub(super) fn suffixes(
 /// Top-level modules that are called as ones of the runtime's standard library.
 fn shadows(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let mut sites = vec![&subject.layout.purelib, &subject.layout.platlib];
-    sites.dedup();
-    for site in sites {
-        let standard = runtime.python.modules.union(&runtime.python.builtin);
-        for module in standard {
-            let names = [format!("{module}.py"), format!("{module}/__init__.py")];
-            for path in names.iter().filter_map(|name| site.join(name).ok()) {
-                let Some(entry) = subject.tree.get(&path) else {
-                    continue;
-                };
-                let owner = entry.owners.first().map(|owner| &**owner);
-                let problem = Problem::ShadowsStandard {
-                    module: module.clone(),
-                };
-                findings.push(Finding::new(Severity::Warning, problem).at(&path).of(owner));
-            }
+    for module in runtime.python.modules.union(&runtime.python.builtin) {
+        for (path, entry) in brought(subject, module) {
+            let problem = Problem::ShadowsStandard {
+                module: module.clone(),
+            };
+            let finding = Finding::new(Severity::Warning, problem);
+            findings.push(finding.at(&path).of(entry.owner()));
         }
     }
     findings
@@ -264,17 +259,12 @@ fn shadows(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> {
 /// <https://docs.python.org/3/library/site.html>
 pub(super) fn path_files(subject: &Subject<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let sites: BTreeSet<&RelPath> = [&subject.layout.purelib, &subject.layout.platlib].into();
-    let files = sites.into_iter().flat_map(|site| {
+    let files = subject.layout.sites().flat_map(|site| {
         let children = subject.tree.children(site);
-        children.map(move |path| (site, path))
+        children.map(move |(path, entry)| (site, path, entry))
     });
-    for (site, path) in files.filter(|(_, path)| path.as_str().ends_with(".pth")) {
-        let Some(Entry {
-            node: Node::File { content, .. },
-            owners,
-        }) = subject.tree.get(path)
-        else {
+    for (site, path, entry) in files.filter(|(_, path, _)| path.as_str().ends_with(".pth")) {
+        let Node::File { content, .. } = &entry.node else {
             continue;
         };
         if content.size() > MAX_PATH_FILE {
@@ -308,9 +298,8 @@ pub(super) fn path_files(subject: &Subject<'_>) -> Vec<Finding> {
             } else {
                 Severity::Warning
             };
-            let owner = owners.first().map(|owner| &**owner);
             let problem = Problem::PathFile { folder };
-            findings.push(Finding::new(severity, problem).at(path).of(owner));
+            findings.push(Finding::new(severity, problem).at(path).of(entry.owner()));
         }
     }
     findings
@@ -331,12 +320,8 @@ pub(super) fn scripts(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> 
     let Ok(bin) = RelPath::new("bin") else {
         return findings;
     };
-    for path in subject.tree.below(&bin) {
-        let Some(Entry {
-            node: Node::File { content, .. },
-            owners,
-        }) = subject.tree.get(path)
-        else {
+    for (path, entry) in subject.tree.below(&bin) {
+        let Node::File { content, .. } = &entry.node else {
             continue;
         };
         let Some(interpreter) = interpreter(content) else {
@@ -366,7 +351,6 @@ pub(super) fn scripts(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> 
             missing = (!found).then_some(name);
         }
         if let Some(program) = missing {
-            let owner = owners.first().map(|owner| &**owner);
             let problem = Problem::MissingInterpreter {
                 interpreter: program.to_owned(),
             };
@@ -376,7 +360,7 @@ pub(super) fn scripts(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> 
             } else {
                 Severity::Warning
             };
-            findings.push(Finding::new(severity, problem).at(path).of(owner));
+            findings.push(Finding::new(severity, problem).at(path).of(entry.owner()));
         }
     }
     findings

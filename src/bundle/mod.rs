@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::audit::{Finding, Problem, Severity};
-use crate::code::{Code, Elf};
+use crate::code::Elf;
 use crate::digest::Digest;
 use crate::fs;
 use crate::install::{self, Installed, amend, relative};
@@ -288,11 +288,7 @@ fn changes(elf: &Elf, copied: &BTreeMap<String, Copied>, origin: &str) -> Option
 }
 
 fn elf(path: &RelPath, content: &Content) -> Option<Elf> {
-    match (content, content.code()) {
-        (_, Some(code)) => code.elf.clone()?.ok(),
-        (Content::Member(_), None) => None,
-        (content, None) => Code::of(path.as_str(), &content.read().ok()?).elf?.ok(),
-    }
+    content.native(path)?.elf.clone()?.ok()
 }
 
 /// Why libraries cannot be bundled.

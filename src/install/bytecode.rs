@@ -102,11 +102,6 @@ fn folder(index: usize, site: &RelPath, layout: &Layout) -> String {
     }
 }
 
-fn sites(layout: &Layout) -> impl Iterator<Item = &RelPath> {
-    let platlib = (layout.platlib != layout.purelib).then_some(&layout.platlib);
-    [&layout.purelib].into_iter().chain(platlib)
-}
-
 fn has_ending(path: &RelPath, ending: &str) -> bool {
     let found = path.name().rsplit_once('.');
     found.is_some_and(|(_, found)| found == ending)
@@ -124,7 +119,7 @@ fn add_sources(
         if !has_ending(path, "py") {
             continue;
         }
-        for site in sites(layout) {
+        for site in layout.sites() {
             if let Some(below) = path.below(site) {
                 let to = RelPath::new(&folder(index, site, layout))?.join(below)?;
                 sources
@@ -143,10 +138,10 @@ fn zip(made: &Tree, index: usize, layout: &Layout) -> Result<Vec<u8>, Error> {
         let source = std::io::Error::other(error);
         fs::Error::new("pack the bytecode into", "(in memory)", source)
     };
-    for site in sites(layout) {
+    for site in layout.sites() {
         let folder = RelPath::new(&folder(index, site, layout))?;
-        for path in made.below(&folder) {
-            let Some(Node::File { content, .. }) = made.get(path).map(|entry| &entry.node) else {
+        for (path, entry) in made.below(&folder) {
+            let Node::File { content, .. } = &entry.node else {
                 continue;
             };
             if let Some(below) = path.below(&folder)

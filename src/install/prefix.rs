@@ -240,7 +240,7 @@ fn own(tree: &mut Tree, infos: &[Info], relocation: &Relocation) {
                 paths.insert(path);
             }
         }
-        paths.extend(tree.below(&info.folder).cloned());
+        paths.extend(tree.below(&info.folder).map(|(path, _)| path.clone()));
         // Bytecode that pip did not write is listed nowhere; it goes with its source.
         let compiled: Vec<_> = paths.iter().flat_map(|path| bytecode(tree, path)).collect();
         paths.extend(compiled);
@@ -268,8 +268,8 @@ fn bytecode(tree: &Tree, source: &RelPath) -> Vec<RelPath> {
         return Vec::new();
     };
     tree.below(&cache)
-        .filter(|path| path.as_str().starts_with(&start))
-        .cloned()
+        .filter(|(path, _)| path.as_str().starts_with(&start))
+        .map(|(path, _)| path.clone())
         .collect()
 }
 

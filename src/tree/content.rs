@@ -11,6 +11,7 @@ use crate::code::Code;
 use crate::digest::Digest;
 use crate::fs;
 use crate::inflate::{Inflater, Tail};
+use crate::tree::RelPath;
 
 /// Where a file's bytes are. Opened only when they are read.
 #[derive(Debug, Clone)]
@@ -105,6 +106,24 @@ impl Content {
             Self::File { code, .. } => code.as_ref(),
             Self::Bytes(_) => None,
         }
+    }
+
+    /// The same of native code, which is read if it was not looked at; nothing if it is none.
+    pub(crate) fn native(&self, path: &RelPath) -> Option<Arc<Code>> {
+        let code = match (self, self.code()) {
+            (_, Some(code)) => Arc::clone(code),
+            // Whatever there is to say of a member was found when its archive was checked.
+            (Self::Member(_), None) => return None,
+            (_, None) => {
+                let mut start = [0; 4];
+                self.open().ok()?.read_exact(&mut start).ok()?;
+                if start != *b"\x7fELF" {
+                    return None;
+                }
+                Arc::new(Code::of(path.as_str(), &self.read().ok()?))
+            }
+        };
+        code.elf.is_some().then_some(code)
     }
 
     /// Opens the bytes for reading. The reader yields [`size`](Self::size) bytes or fails: a file

@@ -240,11 +240,6 @@ impl Brought {
             }),
         }
     }
-
-    /// The site folders, each once.
-    fn sites(&self) -> impl Iterator<Item = &RelPath> {
-        BTreeSet::from([&self.layout.purelib, &self.layout.platlib]).into_iter()
-    }
 }
 
 /// What an interpreter is to import.
@@ -260,7 +255,7 @@ struct Asking<'a> {
 impl Asking<'_> {
     /// Asks about a prefix that lies in the folder `inside` of the session.
     fn ask(&self, session: &mut dyn Session, inside: &str) -> Result<Answer, Error> {
-        let sites = self.brought.sites();
+        let sites = self.brought.layout.sites();
         let sites = sites.map(|site| session.locate(&format!("{inside}/{site}")));
         let sites: Vec<String> = sites.collect();
         session.put("prebuild-verify", &Tree::of_file("imports.py", SCRIPT))?;
