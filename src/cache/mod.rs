@@ -66,9 +66,11 @@ use crate::fs;
 mod entry;
 mod home;
 mod upkeep;
+mod watched;
 
 pub use entry::Entry;
 pub use upkeep::{Damaged, Freed, Limits, Part, Sizes, Verified, clean, prune, size, verify};
+pub(crate) use watched::Watched;
 
 use home::Home;
 

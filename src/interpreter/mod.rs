@@ -1,12 +1,11 @@
 //! What the builder's interpreter says of itself: one question, one process, one answer.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cache::{Bucket, Cache, Lookup};
+use crate::cache::{Bucket, Cache, Watched};
 use crate::digest::Digest;
 use crate::fs;
 use crate::requirements::hide_credentials;
@@ -102,15 +101,18 @@ impl Interpreter {
             let all = format!("{decides} {config:?} {env:?} {PROBE}");
             Digest::of(all.as_bytes())
         });
-        if let Some(key) = &key
-            && let Some(answer) = known(cache, key)
-            && let Ok(known) = read(&answer)
-        {
+        let kept = key.as_ref().map(|key| Watched {
+            cache,
+            bucket: Bucket::Interpreters,
+            key,
+            stamp: fs::Stamp::of,
+        });
+        if let Some(known) = kept.as_ref().and_then(Watched::known) {
             return Ok(known);
         }
         let answer = question(session, config, env)?;
         let interpreter: Self = read(&answer)?;
-        if let Some(key) = &key
+        if let Some(kept) = kept
             && !interpreter.tells_secrets()
         {
             // An image does not change.
@@ -119,7 +121,7 @@ impl Interpreter {
             } else {
                 &[]
             };
-            keep(cache, key, &answer, watched);
+            kept.keep(answer.as_bytes(), watched);
         }
         Ok(interpreter)
     }
@@ -213,48 +215,6 @@ fn question(
         },
         error => Error::Runner(error),
     })
-}
-
-const ANSWER: &str = "answer.json";
-const WATCHED: &str = "watched.json";
-
-/// What is watched, and what was there.
-type Watched = Vec<(PathBuf, Option<fs::Stamp>)>;
-
-/// The answer that was kept, if nothing that it depends on has changed since.
-fn known(cache: &Cache, key: &Digest) -> Option<String> {
-    let Lookup::Hit(entry) = cache.lookup(Bucket::Interpreters, key) else {
-        return None;
-    };
-    let read = |name| fs::read(&entry.path(name)?).ok();
-    let watched: Watched = serde_json::from_slice(&read(WATCHED)?).ok()?;
-    let same = |(path, stamp): &(PathBuf, Option<fs::Stamp>)| fs::Stamp::of(path).ok() == *stamp;
-    if !watched.iter().all(same) {
-        // The key is the same: what is there gives way to the new answer.
-        cache.evict(Bucket::Interpreters, key);
-        return None;
-    }
-    String::from_utf8(read(ANSWER)?).ok()
-}
-
-/// Keeps an answer. What cannot be kept is asked for again.
-fn keep(cache: &Cache, key: &Digest, answer: &str, watched: &[PathBuf]) {
-    let watched: Watched = watched
-        .iter()
-        .map(|path| (path.clone(), fs::Stamp::of(path).ok()))
-        .collect();
-    let kept = cache.insert(Bucket::Interpreters, key, |folder| -> io::Result<()> {
-        let path = folder.join(ANSWER);
-        fs::write_new(&path, answer.as_bytes()).map_err(io::Error::other)?;
-        let now = fs::Stamp::of(&path).map_err(io::Error::other)?;
-        let mut stamps = watched.iter().filter_map(|(_, stamp)| stamp.as_ref());
-        if !stamps.all(|stamp| stamp.has_settled(&now)) {
-            return Err(io::Error::other("it may still be changing"));
-        }
-        let watched = serde_json::to_vec(&watched)?;
-        fs::write_new(&folder.join(WATCHED), &watched).map_err(io::Error::other)
-    });
-    drop(kept);
 }
 
 const PROBE: &str = include_str!("probe.py");

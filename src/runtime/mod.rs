@@ -9,14 +9,13 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::cache::Cache;
+use crate::cache::{Bucket, Cache, Watched};
 use crate::code::{Elf, Machine};
 use crate::digest::Digest;
 use crate::fs;
 use crate::runner::Image;
 
 mod error;
-mod kept;
 mod libraries;
 mod loader;
 mod packages;
@@ -31,7 +30,6 @@ pub use python::{Installed, Python};
 
 pub(crate) use root::Resolver;
 
-use kept::{keep, known};
 use root::Root;
 
 /// The version of the document.
@@ -197,11 +195,12 @@ impl Facts {
             folder.display()
         );
         let key = Digest::of(key.as_bytes());
-        if let Some(known) = known(cache, &key) {
+        let kept = kept(cache, &key);
+        if let Some(known) = kept.known() {
             return Ok(known);
         }
         let (facts, seen) = Self::gather(&folder, circumstances, named);
-        keep(cache, &key, &facts, &seen);
+        kept.keep(&serde_json::to_vec(&facts).unwrap_or_default(), &seen);
         Ok(facts)
     }
 
@@ -219,7 +218,8 @@ impl Facts {
             opened.id()
         );
         let key = Digest::of(key.as_bytes());
-        if let Some(known) = known(cache, &key) {
+        let kept = kept(cache, &key);
+        if let Some(known) = kept.known() {
             return Ok(known);
         }
         let circumstances = Circumstances {
@@ -228,7 +228,7 @@ impl Facts {
         };
         let files = opened.unpack()?;
         let (facts, _) = Self::gather(files.path(), &circumstances, named);
-        keep(cache, &key, &facts, &BTreeSet::new());
+        kept.keep(&serde_json::to_vec(&facts).unwrap_or_default(), []);
         Ok(facts)
     }
 
@@ -388,6 +388,16 @@ impl Facts {
         let real = self.real(path);
         let elf = self.loader.libraries.get(&real)?;
         Some((real, elf))
+    }
+}
+
+/// Facts in the cache. What was looked at may be a link, which counts itself.
+fn kept<'a>(cache: &'a Cache, key: &'a Digest) -> Watched<'a> {
+    Watched {
+        cache,
+        bucket: Bucket::Runtimes,
+        key,
+        stamp: fs::Stamp::of_link,
     }
 }
 
