@@ -16,6 +16,7 @@ use tempfile::TempDir;
 
 use crate::support::mount::Mount;
 use crate::support::sandbox::{Sandbox, names};
+use crate::support::skip;
 
 /// A folder for a cache and what goes into no cache.
 struct Desk {
@@ -519,7 +520,7 @@ fn another_users_cache_is_read() {
     if !is_root() {
         reads_only(&desk);
     } else if !as_nobody(&desk) {
-        eprintln!("skipped: the test cannot be run as another user");
+        skip("the test cannot run as another user");
     }
     folders_and_files(0o755, 0o644);
 }

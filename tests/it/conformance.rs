@@ -27,6 +27,7 @@ use rayon::prelude::*;
 use tempfile::TempDir;
 
 use crate::support::python::python;
+use crate::support::skip;
 use crate::support::wheel::WheelBuilder;
 
 /// The judge, and where things lie for it.
@@ -484,7 +485,7 @@ fn real_wheels() {
     REAL.par_iter()
         .for_each(|requirement| match fetch(requirement) {
             Ok(wheel) => drop(agree(&[wheel], None, Leniency::Strict)),
-            Err(why) => eprintln!("skipped: {requirement} cannot be had: {why}"),
+            Err(why) => skip(&format!("cannot download {requirement}: {why}")),
         });
 }
 

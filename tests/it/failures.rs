@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::index::{self, Behaviour};
 use crate::support::sandbox::{Ran, Sandbox, names};
+use crate::support::skip;
 use crate::support::wheel::{WheelBuilder, project};
 
 /// Runs with one requirements file, and checks that nothing was written.
@@ -148,11 +149,8 @@ fn a_machine_that_is_not_set_up_is_exit_code_3() {
 }
 
 #[test]
-fn an_engine_that_does_not_run_is_exit_code_3() {
-    if Command::new("docker").arg("--version").output().is_err() {
-        eprintln!("skipped: there is no docker client here");
-        return;
-    }
+#[ignore = "needs a client of Docker"]
+fn engine_that_does_not_run_is_exit_code_3() {
     let sandbox = Sandbox::new().env("DOCKER_HOST", "unix:///nowhere/docker.sock");
     sandbox.write("requirements.txt", "x\n");
     let engine = [
@@ -339,8 +337,7 @@ fn a_full_disk_leaves_nothing() {
         .arg(&disk)
         .status();
     if !mounted.is_ok_and(|status| status.success()) {
-        eprintln!("skipped: this user cannot mount a file system");
-        return;
+        return skip("this user cannot mount a file system");
     }
     let results: Vec<Ran> = ["disk/a.tar.gz", "disk/a.tar.zst", "disk/a.zip", "disk/out/"]
         .map(|output| sandbox.offline(&["requirements.txt", "-o", output]))
@@ -387,8 +384,7 @@ fn odd_prefixes_are_refused() {
 fn a_file_that_cannot_be_read_is_refused() {
     let folder = std::path::Path::new("/sys/bus/platform");
     if !folder.join("drivers_probe").exists() {
-        eprintln!("skipped: this kernel has no such file");
-        return;
+        return skip("this kernel has no file that can only be written");
     }
     let error = prebuild::tree::Tree::read(folder).unwrap_err();
     assert!(

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::support::mount::Mount;
 use crate::support::sandbox::names;
+use crate::support::skip;
 
 /// A folder with a tree to pack in it and a target with `old/file` and `kept`.
 struct Desk(TempDir);
@@ -180,8 +181,7 @@ fn what_was_moved_out_is_moved_back() {
         done.is_ok_and(|done| done.status.success())
     };
     if !attribute("+i") {
-        eprintln!("skipped: no file can be made immutable here");
-        return;
+        return skip("no file can be made immutable here");
     }
     let refused = desk.pack(true).unwrap_err();
     assert!(attribute("-i"));

@@ -11,6 +11,8 @@ use object::elf::{self, DynamicTag, FileHeader64};
 use object::read::elf::{Dyn as _, FileHeader as _};
 use prebuild::relink::{Changes, Error, relink};
 
+use crate::support::skip;
+
 /// How many libraries of the machine are tried.
 const LIBRARIES: usize = 60;
 
@@ -125,7 +127,7 @@ fn libraries_of_this_machine_load_under_new_names() {
     }
     assert!(wrong.is_empty(), "of {tried}:\n{}", wrong.join("\n"));
     if tried < LIBRARIES / 2 {
-        eprintln!("skipped: there are no more than {tried} libraries here");
+        skip(&format!("there are only {tried} libraries here"));
     }
 }
 
@@ -225,8 +227,7 @@ fn programs_still_run() {
     match relink(&fs::read(&program).unwrap(), &changes) {
         Ok(relinked) => fs::write(&program, relinked).unwrap(),
         Err(Error::Static) => {
-            eprintln!("skipped: the programs here are linked statically");
-            return;
+            return skip("the programs here are linked statically");
         }
         Err(error) => panic!("{error}"),
     }

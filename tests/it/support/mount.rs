@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::skip;
+
 /// A mount, undone with the value.
 pub(crate) struct Mount(PathBuf);
 
 impl Mount {
-    /// A file system of `size` bytes, in memory; `None`, said aloud, where one may not mount.
+    /// A file system of `size` bytes, in memory; `None` where this user cannot mount: the test is [skipped](skip).
     pub(crate) fn tmpfs(at: &Path, size: u64) -> Option<Self> {
         let options = format!("size={size}");
         Self::new(&["-t", "tmpfs", "-o", &options, "tmpfs"], at)
@@ -32,7 +34,7 @@ impl Mount {
         if done.is_ok_and(|done| done.status.success()) {
             return Some(Self(at.to_path_buf()));
         }
-        eprintln!("skipped: one may not mount here");
+        skip("this user cannot mount a file system");
         None
     }
 }
