@@ -36,9 +36,9 @@ pub enum Error {
     /// A lock file cannot be used.
     #[error(transparent)]
     Lock(#[from] lock::Error),
-    /// The lock does not hold, and it had to.
-    #[error("the lock file `{}` cannot be used: {}", file.display(), why.join("; "))]
-    Stale {
+    /// The lock file is out of date, and it must not be.
+    #[error("the lock file `{}` is out of date: {}", file.display(), why.join("; "))]
+    OutOfDate {
         /// The lock file.
         file: PathBuf,
         /// What has changed.
@@ -116,7 +116,7 @@ impl Error {
             }
             Self::Requirements(_)
             | Self::Lock(_)
-            | Self::Stale { .. }
+            | Self::OutOfDate { .. }
             | Self::Layout(_)
             | Self::Resolve(
                 resolve::Error::Requirements(_)
@@ -175,7 +175,7 @@ impl Error {
             Self::Cache(error) => error.hint().map(str::to_owned),
             Self::Wheel(error) => error.hint().map(str::to_owned),
             Self::Lock(error) => error.hint().map(str::to_owned),
-            Self::Stale { .. } => Some("`prebuild lock` writes it anew".to_owned()),
+            Self::OutOfDate { .. } => Some("`prebuild lock` updates it".to_owned()),
             Self::Resolve(error) => error.hint(),
             Self::Index(error) => error.hint(),
             Self::Runtime(error) => error.hint().map(str::to_owned),

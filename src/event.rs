@@ -91,6 +91,8 @@ pub enum Event<'a> {
     Note(&'a str),
     /// Something that the user should know of and that stops nothing.
     Warning(&'a str),
+    /// Something that will be installed is not what the lock file has: shown whatever else is not.
+    Changed(&'a str),
     /// How far packing is, in bytes before compression.
     Packed {
         /// Bytes of contents written so far.

@@ -12,6 +12,7 @@ use crate::fs;
 use crate::interpreter::{Interpreter, unset_python_variables};
 use crate::layout::Layout;
 use crate::runner::{self, Exec, Session};
+use crate::target::MarkerEnvironment;
 use crate::tree::{Content, Node, RelPath, Tree};
 use crate::wheel::{Archive, Store};
 
@@ -78,17 +79,56 @@ pub fn compile_wheels(
 
 /// The digest of all that decides a wheel's bytecode.
 fn key(wheel: &Digest, interpreter: &Interpreter, layout: &Layout) -> Digest {
-    let markers = &interpreter.markers;
-    let text = format!(
-        "{wheel} {} {} {:?} {} {} {} {} {SCRIPT}",
-        markers.implementation_name,
-        markers.implementation_version,
-        interpreter.soabi,
-        interpreter.platform,
-        layout.dest,
-        layout.purelib,
-        layout.platlib,
+    let Interpreter {
+        markers,
+        soabi,
+        platform,
+        // Bytecode names the paths of the layout, and no path of the builder.
+        executable: _,
+        interpreters: _,
+        prefix: _,
+        site_packages: _,
+        // It is made from Python sources: no library is loaded, and nothing is built or downloaded.
+        libc: _,
+        glibc: _,
+        pip: _,
+        config: _,
+        caller_config: _,
+        broken_config: _,
+        environment: _,
+        prefix_map: _,
+        optimisation: _,
+        tags: _,
+        watched: _,
+    } = interpreter;
+    let Layout {
+        dest,
+        purelib,
+        platlib,
+        // Scripts have no bytecode.
+        script_python: _,
+    } = layout;
+    let MarkerEnvironment {
+        implementation_name,
+        implementation_version,
+        python_full_version,
+        // The machine and the kernel change no bytecode, and the other versions follow from those.
+        os_name: _,
+        platform_machine: _,
+        platform_python_implementation: _,
+        platform_release: _,
+        platform_system: _,
+        platform_version: _,
+        python_version: _,
+        sys_platform: _,
+    } = markers;
+    let python = (
+        implementation_name,
+        implementation_version,
+        python_full_version,
     );
+    let place = (dest, purelib, platlib);
+    let text = format!("{wheel} {python:?} {soabi:?} {platform} {place:?} {SCRIPT}");
     Digest::of(text.as_bytes())
 }
 
@@ -162,4 +202,61 @@ fn contents(archive: &Archive) -> Vec<(RelPath, Digest, Content)> {
     entries
         .map(|entry| (entry.path.clone(), entry.digest, archive.content(entry)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::target::Target;
+
+    type Change = fn(&mut Interpreter, &mut Layout);
+
+    #[test]
+    fn what_decides_bytecode_changes_its_key() {
+        let of = |change: Option<Change>| {
+            let (python, platform) = ("3.12".parse().unwrap(), "linux/arm64".parse().unwrap());
+            let mut interpreter = Interpreter::named(&Target::named(&python, &platform));
+            let mut layout = Layout {
+                dest: "/usr/local".to_owned(),
+                purelib: RelPath::new("lib").unwrap(),
+                platlib: RelPath::new("lib").unwrap(),
+                script_python: String::new(),
+            };
+            if let Some(change) = change {
+                change(&mut interpreter, &mut layout);
+            }
+            key(&Digest::of(b"wheel"), &interpreter, &layout).hex()
+        };
+        let changes: [(&str, Change); 8] = [
+            ("name", |one, _| {
+                "x".clone_into(&mut one.markers.implementation_name);
+            }),
+            ("version", |one, _| {
+                "x".clone_into(&mut one.markers.implementation_version);
+            }),
+            ("full version", |one, _| {
+                "x".clone_into(&mut one.markers.python_full_version);
+            }),
+            ("soabi", |one, _| one.soabi = None),
+            ("platform", |one, _| "x".clone_into(&mut one.platform)),
+            ("dest", |_, layout| "/opt".clone_into(&mut layout.dest)),
+            ("purelib", |_, layout| {
+                layout.purelib = RelPath::new("x").unwrap();
+            }),
+            ("platlib", |_, layout| {
+                layout.platlib = RelPath::new("x").unwrap();
+            }),
+        ];
+        let mut keys = BTreeSet::from([of(None)]);
+        for (what, change) in changes {
+            assert!(keys.insert(of(Some(change))), "{what}");
+        }
+        let same: Change = |one, layout| {
+            one.tags.clear();
+            "/x".clone_into(&mut layout.script_python);
+        };
+        assert_eq!(of(Some(same)), of(None));
+    }
 }

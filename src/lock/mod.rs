@@ -2,29 +2,30 @@
 //!
 //! <https://packaging.python.org/en/latest/specifications/pylock-toml/>
 //!
-//! Any tool's are read. Those that prebuild writes hold, in `[tool.prebuild]`, what they follow from
-//! ([`Recorded`]), so that a later build knows whether they still hold.
+//! Any tool's are read. Those that prebuild writes hold, in `[tool.prebuild]`, what they were made from
+//! ([`Recorded`]), so that a later build knows whether they are up to date.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
-use crate::digest::Digest;
 use crate::fs;
-use crate::plan::Item;
-use crate::requirements::{self, Hash, Location, LockMarker, Name, Specifiers};
+use crate::requirements::{self, Entry, Hash, Location, LockMarker, Name, Specifiers};
 use crate::resolve::few;
-use crate::target::Target;
 
 mod answer;
+mod change;
 mod document;
+mod known;
 mod read;
+mod recorded;
 mod write;
 
+pub use change::Change;
+pub use known::{Known, Replace, Upgrade};
 pub use read::Problem;
+pub use recorded::{Current, LockedFor, Recorded};
 pub use write::{requirements, text};
 
 /// A lock file.
@@ -95,135 +96,6 @@ struct Archive {
     hashes: Vec<Hash>,
 }
 
-/// What a lock file of prebuild's follows from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Recorded {
-    /// The version of this table.
-    pub version: u32,
-    /// The names of the distributions, the first to be installed first.
-    pub order: Vec<Name>,
-    /// What was asked for, with extras: `flask[async]`.
-    pub requested: Vec<String>,
-    /// The settings of pip's that decide what is found.
-    pub options: Vec<String>,
-    /// What it is for.
-    pub target: LockedFor,
-    /// The files that were read.
-    pub inputs: Vec<LockedInput>,
-}
-
-/// What a lock file is for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LockedFor {
-    /// `cpython 3.12`.
-    pub python: String,
-    /// `linux-x86_64`.
-    pub platform: String,
-    /// `glibc` or `musl`; empty where Python cannot tell.
-    pub libc: String,
-}
-
-impl LockedFor {
-    /// A target, as far as a lock depends on it.
-    #[must_use]
-    pub fn new(target: &Target) -> Self {
-        let markers = &target.markers;
-        let libc = target.libc.split(' ').next().unwrap_or_default();
-        Self {
-            python: format!("{} {}", markers.implementation_name, markers.python_version),
-            platform: target.platform.clone(),
-            libc: libc.to_owned(),
-        }
-    }
-}
-
-impl std::fmt::Display for LockedFor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} on {}", self.python, self.platform)?;
-        if !self.libc.is_empty() {
-            write!(f, " with {}", self.libc)?;
-        }
-        Ok(())
-    }
-}
-
-/// A file that a lock follows from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LockedInput {
-    /// As it was named.
-    pub path: String,
-    /// Of its bytes.
-    pub digest: Digest,
-}
-
-impl Recorded {
-    /// What a plan that is made now follows from.
-    #[must_use]
-    pub fn new(
-        target: &Target,
-        files: &[requirements::File],
-        options: Vec<String>,
-        items: &[Item],
-    ) -> Self {
-        let requested = items.iter().filter(|item| item.requested).map(|item| {
-            let extras: Vec<_> = item.extras.iter().map(Name::as_str).collect();
-            match extras.as_slice() {
-                [] => item.name.to_string(),
-                extras => format!("{}[{}]", item.name, extras.join(",")),
-            }
-        });
-        Self {
-            version: 1,
-            order: items.iter().map(|item| item.name.clone()).collect(),
-            requested: requested.collect(),
-            options,
-            target: LockedFor::new(target),
-            inputs: files
-                .iter()
-                .map(|file| LockedInput {
-                    path: file.path.display().to_string(),
-                    digest: file.digest,
-                })
-                .collect(),
-        }
-    }
-
-    /// What is different now, in words; nothing if the lock still holds.
-    #[must_use]
-    pub fn changes(&self, now: &Self) -> Vec<String> {
-        let mut changes = Vec::new();
-        if self.version != now.version {
-            changes.push("it was written by another version of prebuild".to_owned());
-        }
-        if self.target != now.target {
-            changes.push(format!(
-                "it is for {}, and this is {}",
-                self.target, now.target
-            ));
-        }
-        for (before, file) in self.inputs.iter().zip(&now.inputs) {
-            if before.digest != file.digest {
-                changes.push(format!("`{}` has changed", file.path));
-            }
-        }
-        if self.inputs.len() != now.inputs.len() {
-            let (before, files) = (self.inputs.len(), now.inputs.len());
-            changes.push(format!(
-                "it follows from {before} files, and now there are {files}"
-            ));
-        }
-        let differ = |from: &[String], to: &[String], what: &str, changes: &mut Vec<String>| {
-            for option in from.iter().filter(|option| !to.contains(option)) {
-                changes.push(format!("`{option}` {what}"));
-            }
-        };
-        differ(&now.options, &self.options, "is new", &mut changes);
-        differ(&self.options, &now.options, "is gone", &mut changes);
-        changes
-    }
-}
-
 /// Where the lock of some inputs lies: beside the first, `pylock.toml`, or `pylock.NAME.toml` for
 /// `NAME.txt`. There is none for standard input.
 #[must_use]
@@ -250,15 +122,35 @@ impl Lock {
         file.location(package.at)
     }
 
-    /// Its pins as constraints, but for the distributions in `renewed`.
+    /// The program that wrote it, for messages.
     #[must_use]
-    pub fn pins(&self, renewed: &[Name]) -> String {
-        let kept = self
-            .packages
-            .iter()
-            .filter(|package| !renewed.contains(&package.name));
-        let pins = kept.filter_map(|package| match (&package.origin, &package.version) {
-            (Origin::Files { .. }, Some(version)) => Some(format!("{}=={version}\n", package.name)),
+    pub fn author(&self) -> &str {
+        if self.created_by.is_empty() {
+            "another program"
+        } else {
+            &self.created_by
+        }
+    }
+
+    /// Whether it has a distribution of this name.
+    #[must_use]
+    pub fn has(&self, name: &Name) -> bool {
+        self.packages.iter().any(|package| package.name == *name)
+    }
+
+    /// The versions in it that a resolver may prefer, as constraints: those of distributions from an
+    /// index. A name with several entries, each for some environments, has none.
+    #[must_use]
+    pub fn pins(&self) -> Vec<Entry> {
+        let is_one = |package: &&Package| {
+            let mut same = self.packages.iter();
+            same.all(|other| other.name != package.name || std::ptr::eq(other, *package))
+        };
+        let packages = self.packages.iter().filter(is_one);
+        let pins = packages.filter_map(|package| match (&package.origin, &package.version) {
+            (Origin::Files { .. }, Some(version)) => {
+                Entry::pin(&package.name, version, Vec::new(), self.place(package))
+            }
             _ => None,
         });
         pins.collect()
@@ -334,6 +226,19 @@ pub enum Error {
         /// Those that it has.
         there: Vec<String>,
     },
+    /// A distribution to upgrade that nothing requires.
+    #[error("cannot upgrade {}: neither in the lock file nor required", quoted(.0))]
+    NothingToUpgrade(Vec<Name>),
+    /// A lock file that would be overwritten.
+    #[error("`{}` {what}", file.display())]
+    Occupied {
+        /// The file.
+        file: PathBuf,
+        /// What is there, and what would be written.
+        what: String,
+        /// What the user can do.
+        hint: String,
+    },
     /// Two entries of one distribution that both apply.
     #[error("{at}: `{name}` is there twice for {target}: also at {other}")]
     Twice {
@@ -373,6 +278,11 @@ pub enum Error {
     },
 }
 
+fn quoted(names: &[Name]) -> String {
+    let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
+}
+
 fn known(there: &[String]) -> String {
     match there {
         [] => ", nor any other".to_owned(),
@@ -383,8 +293,10 @@ fn known(there: &[String]) -> String {
 impl Error {
     /// What the user can do, where we know.
     #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<&str> {
         match self {
+            Self::Occupied { hint, .. } => Some(hint),
+            Self::NothingToUpgrade(_) => Some("check the names that `--upgrade-package` gives"),
             Self::Elsewhere { .. } | Self::NoFile { .. } | Self::Python { .. } => {
                 Some("lock the requirements for it, too")
             }

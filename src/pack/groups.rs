@@ -82,8 +82,11 @@ impl Make for Frames<'_> {
     }
 
     fn kept(&self) -> Option<(&Cache, String)> {
-        let decides = format!("zstd {} {FORMAT_VERSION}", self.level);
-        Some((self.cache?, decides))
+        let Self { level, cache } = self;
+        // Another version of the compressor may make other bytes, and so may threads.
+        let compressor = zstd::zstd_safe::version_number();
+        let decides = format!("zstd {compressor} {level} {LARGE} {FORMAT_VERSION}");
+        Some(((*cache)?, decides))
     }
 }
 
@@ -107,14 +110,19 @@ impl Group<'_> {
         hashing.update(decides.as_bytes());
         for part in &self.parts {
             match part {
+                // What a part is stands before it: no two lists of parts read the same.
                 Part::Header(bytes) => {
-                    hashing.update(&(bytes.len() as u64).to_le_bytes());
-                    hashing.update(bytes);
-                }
-                Part::Content(Content::Bytes(bytes)) => {
+                    hashing.update(b"header");
                     hashing.update(Digest::of(bytes).as_bytes());
                 }
-                Part::Content(content) => hashing.update(content.digest()?.as_bytes()),
+                Part::Content(content) => {
+                    let digest = match content {
+                        Content::Bytes(bytes) => Digest::of(bytes),
+                        content => content.digest()?,
+                    };
+                    hashing.update(b"content");
+                    hashing.update(digest.as_bytes());
+                }
             }
         }
         let (_, digest, _) = hashing.finish();
@@ -343,5 +351,35 @@ impl<'a, M: Make> tar::Out<'a> for Writer<'a, '_, '_, M> {
 
     fn boundary(&mut self) -> io::Result<()> {
         self.end_group()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn what_decides_a_piece_changes_its_key() {
+        let content = |bytes: &[u8]| Content::from(bytes.to_vec());
+        let (a, b, ab) = (content(b"a"), content(b"b"), content(b"ab"));
+        let header = |bytes: &[u8]| Part::Header(bytes.to_vec());
+        let key = |decides: &str, parts: Vec<Part<'_>>| {
+            let group = Group { parts, size: 0 };
+            group.key(decides).unwrap().hex()
+        };
+        let keys = BTreeSet::from([
+            key("zstd 3", vec![header(b"h"), Part::Content(&a)]),
+            key("zstd 4", vec![header(b"h"), Part::Content(&a)]),
+            key("zstd 3", vec![header(b"i"), Part::Content(&a)]),
+            key("zstd 3", vec![header(b"h"), Part::Content(&b)]),
+            key("zstd 3", vec![Part::Content(&a), header(b"h")]),
+            key("zstd 3", vec![Part::Content(&a), Part::Content(&b)]),
+            key("zstd 3", vec![Part::Content(&ab)]),
+            key("zstd 3", vec![header(b"a"), header(b"b")]),
+            key("zstd 3", vec![header(b"ab")]),
+        ]);
+        assert_eq!(keys.len(), 9);
     }
 }

@@ -42,6 +42,18 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// Which files are taken.
+    #[must_use]
+    pub fn rules(&self, options: &Options, requirements: &Requirements) -> Rules {
+        let case = Case {
+            settings: self,
+            options,
+        };
+        case.rules(requirements)
+    }
+}
+
 /// Whose settings, and what else was said.
 struct Case<'a> {
     settings: &'a Settings,

@@ -3,34 +3,43 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::render::Rendered;
 use super::settings::{self, Origin};
-use super::{Driver, Error, TEMP, Task, render};
+use super::{Driver, Error, TEMP, render};
 use crate::fs;
-use crate::runner::Session;
-use crate::tree::{Content, Node, RelPath, Tree};
+use crate::runner::{Session, variables};
+use crate::tree::{Content, Node, RelPath};
 
 /// What pip asks whether a wheel runs with the C library.
 const MANYLINUX: &str = include_str!("manylinux.py");
 
 impl Driver<'_> {
-    /// The variables that pip runs with. Files that the caller's settings name go into `tree`.
+    /// The variables that pip runs with. Files that the caller's settings name go along with what was rendered.
     pub(super) fn environment(
         &self,
         session: &dyn Session,
-        task: Task,
-        tree: &mut Tree,
+        rendered: &mut Rendered,
     ) -> Result<BTreeMap<String, String>, Error> {
         let mut env: BTreeMap<String, String> = BTreeMap::new();
+        if self.inherits {
+            env.extend(variables::tools(&self.options.env));
+            if rendered.has_repositories {
+                env.extend(variables::repositories(&self.options.env));
+            }
+        }
         for name in &self.settings.unset {
             env.insert(name.clone(), String::new());
         }
         let mut passed = BTreeMap::new();
+        let asks_no_index = self.options.offline || self.settings.is_on("no-index");
         for (name, (value, origin)) in &self.settings.pass {
             let value = match name.as_str() {
                 // Rendered with the requirements.
                 "constraint" => continue,
+                // What is not asked needs no address, and no password.
+                "index-url" | "pypi-url" | "extra-index-url" if asks_no_index => continue,
                 "cert" | "client-cert" | "build-constraint" if self.brings(origin) => {
-                    self.bring(session, task, tree, name, Path::new(value))?
+                    self.bring(session, rendered, name, Path::new(value))?
                 }
                 // Folders go along with the requirements.
                 "find-links" => {
@@ -53,22 +62,19 @@ impl Driver<'_> {
             passed.insert("no-index".to_owned(), "1".to_owned());
         }
         env.extend(render::variables(&passed));
-        if !self.inherits {
-            for name in settings::NETWORK {
-                let Some(value) = self.options.env.get(name).filter(|value| !value.is_empty())
-                else {
-                    continue;
-                };
-                let value = if Path::new(value).is_absolute() {
-                    self.bring(session, task, tree, name, Path::new(value))?
-                } else {
-                    value.clone()
-                };
-                env.insert(name.to_owned(), value);
-            }
+        for name in settings::NETWORK {
+            let Some(value) = self.options.env.get(name).filter(|value| !value.is_empty()) else {
+                continue;
+            };
+            let value = if !self.inherits && Path::new(value).is_absolute() {
+                self.bring(session, rendered, name, Path::new(value))?
+            } else {
+                value.clone()
+            };
+            env.insert(name.to_owned(), value);
         }
         if let Some(cert) = &self.options.ca_cert {
-            let inside = self.bring(session, task, tree, "ca-cert", cert)?;
+            let inside = self.bring(session, rendered, "ca-cert", cert)?;
             for name in ["PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"] {
                 env.insert(name.to_owned(), inside.clone());
             }
@@ -76,7 +82,7 @@ impl Driver<'_> {
         env.extend(self.fixed(session));
         env.extend(self.options.set.clone());
         if let Some(glibc) = self.interpreter.glibc {
-            let folder = limit_glibc(session, task, tree, glibc)?;
+            let folder = limit_glibc(session, rendered, glibc)?;
             let search = env.remove("PYTHONPATH").filter(|path| !path.is_empty());
             let search = search.map_or_else(|| folder.clone(), |path| format!("{folder}:{path}"));
             env.insert("PYTHONPATH".to_owned(), search);
@@ -110,8 +116,7 @@ impl Driver<'_> {
     fn bring(
         &self,
         session: &dyn Session,
-        task: Task,
-        tree: &mut Tree,
+        rendered: &mut Rendered,
         name: &str,
         path: &Path,
     ) -> Result<String, Error> {
@@ -120,9 +125,11 @@ impl Driver<'_> {
             content: Content::from(fs::read(path)?),
             executable: false,
         };
-        tree.insert(RelPath::new(&inside)?, node)
+        rendered
+            .tree
+            .insert(RelPath::new(&inside)?, node)
             .map_err(|occupied| Error::Twice(occupied.0))?;
-        Ok(session.locate(&format!("{}/{inside}", task.work())))
+        Ok(session.locate(&format!("{}/{inside}", rendered.work)))
     }
 
     /// What is the same for every build.
@@ -166,8 +173,7 @@ impl Driver<'_> {
 /// <https://peps.python.org/pep-0600/#package-installers>
 fn limit_glibc(
     session: &dyn Session,
-    task: Task,
-    tree: &mut Tree,
+    rendered: &mut Rendered,
     (major, minor): (u32, u32),
 ) -> Result<String, Error> {
     let text = format!("{MANYLINUX}\nGLIBC = ({major}, {minor})\n");
@@ -175,7 +181,9 @@ fn limit_glibc(
         content: text.into_bytes().into(),
         executable: false,
     };
-    tree.insert(RelPath::new("glibc/_manylinux.py")?, node)
+    rendered
+        .tree
+        .insert(RelPath::new("glibc/_manylinux.py")?, node)
         .map_err(|occupied| Error::Twice(occupied.0))?;
-    Ok(session.locate(&format!("{}/glibc", task.work())))
+    Ok(session.locate(&format!("{}/glibc", rendered.work)))
 }

@@ -1,10 +1,11 @@
 //! Why pip did not deliver.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::ReportError;
-use super::explain::Cause;
-use crate::requirements::{self, Location, Name, hide_credentials};
+use super::explain::{Cause, Failure};
+use crate::requirements::{self, Dependency, Location, Name, hide_credentials};
 use crate::tree::{ReadError, RelPath, UnsafePath};
 use crate::{fs, index, runner};
 
@@ -118,6 +119,55 @@ impl Error {
             Self::Failed { causes, .. } => causes.iter().find_map(|told| told.cause.hint()),
             _ => None,
         }
+    }
+
+    /// The distributions whose constraints are in the way of others, as far as pip tells.
+    #[must_use]
+    pub fn held_back(&self) -> BTreeSet<Name> {
+        const CONSTRAINT: &str = "The user requested (constraint) ";
+        let Self::Failed { causes, .. } = self else {
+            return BTreeSet::new();
+        };
+        let mut names = BTreeSet::new();
+        for Told { cause, .. } in causes {
+            match &cause.failure {
+                Failure::Conflict { reasons, .. } => {
+                    let constraints = reasons
+                        .iter()
+                        .filter_map(|reason| reason.strip_prefix(CONSTRAINT))
+                        .filter_map(Dependency::parse);
+                    names.extend(constraints.map(|constraint| constraint.name));
+                }
+                Failure::NoDistribution { requirement, .. } => {
+                    names.extend(Dependency::parse(requirement).map(|wanted| wanted.name));
+                }
+                _ => names.extend(cause.distribution.as_deref().map(Name::new)),
+            }
+        }
+        names
+    }
+
+    /// Whether other versions of what is required could make a difference.
+    #[must_use]
+    pub fn is_about_versions(&self) -> bool {
+        let Self::Failed { causes, .. } = self else {
+            return false;
+        };
+        let hopeless = |failure: &Failure| {
+            matches!(
+                failure,
+                Failure::NoDistribution { .. }
+                    | Failure::Index { .. }
+                    | Failure::InvalidRequirement { .. }
+                    | Failure::HashMismatch { .. }
+                    | Failure::HashMissing { .. }
+                    | Failure::NotPinned { .. }
+                    | Failure::DiskFull
+                    | Failure::NotWritable { .. }
+                    | Failure::ExternallyManaged
+            )
+        };
+        causes.is_empty() || !causes.iter().all(|told| hopeless(&told.cause.failure))
     }
 
     /// pip's last lines.

@@ -11,7 +11,7 @@ use crate::digest::Digest;
 use crate::fs;
 use crate::interpreter::Interpreter;
 use crate::plan::Item;
-use crate::requirements::{Applies, Requirements, What, hide_credentials};
+use crate::requirements::{Applies, Requirements, Text, What, hide_credentials};
 
 const KEPT: &str = "resolution.json";
 
@@ -81,25 +81,186 @@ impl Settings {
             if entry.hashes.is_empty() || !matches!(entry.what, What::Named { .. }) {
                 return Ok(None);
             }
+            let settings = entry.config_settings.iter();
             entries.push((
                 entry.written.expanded(),
                 &entry.hashes,
-                &entry.config_settings,
+                settings.map(Text::expanded).collect::<Vec<_>>(),
             ));
         }
         let given = requirements.options();
         if given.require_hashes.as_ref().is_some_and(|on| !on.value) || entries.is_empty() {
             return Ok(None);
         }
-        let constraints: Vec<_> = requirements
-            .constraints()
+        let mut constraints = Vec::new();
+        for entry in requirements.constraints() {
+            if entry.applies(environment)? == Applies::Yes {
+                constraints.push((entry.written.expanded(), &entry.hashes));
+            }
+        }
+        let Options {
+            set,
+            args,
+            strategy,
+            // What counts of them is in the settings, and in what the requirements come to.
+            env: _,
+            config: _,
+            // How hosts are reached decides whether there is an answer, not which.
+            ca_cert: _,
+            offline: _,
+            // What is built from source is built later.
+            epoch: _,
+            // Hashes never grow old.
+            now: _,
+        } = options;
+        let Self {
+            pass,
+            is_here,
+            // They are words for the user.
+            recorded: _,
+            ignored: _,
+            // They never reach pip.
+            unset: _,
+        } = self;
+        let Interpreter {
+            markers,
+            tags,
+            glibc,
+            libc,
+            // They are in the tags, or say where things lie in the builder.
+            executable: _,
+            interpreters: _,
+            prefix: _,
+            site_packages: _,
+            soabi: _,
+            platform: _,
+            pip: _,
+            prefix_map: _,
+            optimisation: _,
+            watched: _,
+            // They are in the settings.
+            config: _,
+            caller_config: _,
+            broken_config: _,
+            environment: _,
+        } = interpreter;
+        let python = (markers, tags, glibc, libc);
+        let options = given.given();
+        let options: Vec<_> = options
             .iter()
-            .map(|entry| (entry.written.expanded(), &entry.hashes))
+            .map(|one| (one.name, one.value.map(Text::expanded)))
             .collect();
+        let asked = (entries, constraints, options);
         let text = format!(
-            "resolution 2 {pip:?} {environment:?} {:?} {entries:?} {constraints:?} {given:?} {:?} {:?} {:?} {:?}",
-            interpreter.tags, self.pass, options.set, options.args, options.strategy,
+            "resolution 3 {pip:?} {python:?} {asked:?} {pass:?} {is_here} {set:?} {args:?} {strategy:?}"
         );
         Ok(Some(Digest::of(text.as_bytes())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::path::Path;
+
+    use super::*;
+    use crate::index::Strategy;
+    use crate::pip::settings::Origin;
+    use crate::requirements::{Context, Input};
+    use crate::target::Target;
+
+    /// What a key is made of.
+    struct Owned {
+        text: String,
+        variables: BTreeMap<String, String>,
+        settings: Settings,
+        options: Options,
+        interpreter: Interpreter,
+        pip: Option<&'static str>,
+    }
+
+    impl Owned {
+        fn new() -> Self {
+            let (python, platform) = ("3.12".parse().unwrap(), "linux/arm64".parse().unwrap());
+            Self {
+                text: format!("a==1 --hash=sha256:{}\n--pre\n", "0".repeat(64)),
+                variables: BTreeMap::from([("X".to_owned(), "x".to_owned())]),
+                settings: Settings::default(),
+                options: Options::default(),
+                interpreter: Interpreter::named(&Target::named(&python, &platform)),
+                pip: Some("24.0"),
+            }
+        }
+
+        fn key(&self) -> String {
+            let context = Context {
+                env: &self.variables,
+                cwd: Path::new("/"),
+            };
+            let input = Input::Stdin(self.text.as_bytes().to_vec());
+            let read = Requirements::read(&[input], &[], &context).unwrap();
+            let (options, interpreter) = (&self.options, &self.interpreter);
+            let key = self
+                .settings
+                .settled_key(options, interpreter, self.pip, &read);
+            key.unwrap().unwrap().hex()
+        }
+    }
+
+    type Change = fn(&mut Owned);
+
+    #[test]
+    fn what_decides_a_resolution_changes_its_key() {
+        let changes: [(&str, Change); 13] = [
+            ("a version", |one| {
+                one.text = one.text.replace("a==1", "a==2");
+            }),
+            ("a hash", |one| one.text = one.text.replace("000", "001")),
+            ("a setting", |one| {
+                one.text = one.text.replace(" --hash", " --config-settings=a=b --hash");
+            }),
+            ("an option", |one| {
+                one.text = one.text.replace("--pre", "--no-binary=a");
+            }),
+            ("a variable", |one| {
+                one.text = one.text.replace("--pre", "--no-binary=${X}");
+            }),
+            ("its value", |one| {
+                one.text = one.text.replace("--pre", "--no-binary=${X}");
+                one.variables.insert("X".to_owned(), "y".to_owned());
+            }),
+            ("pip", |one| one.pip = None),
+            ("pip's settings", |one| {
+                let value = ("1".to_owned(), Origin::Caller);
+                one.settings.pass.insert("no-deps".to_owned(), value);
+            }),
+            ("--env", |one| {
+                one.options.set.insert("A".to_owned(), "b".to_owned());
+            }),
+            ("args", |one| one.options.args.push("--no-deps".to_owned())),
+            ("strategy", |one| {
+                one.options.strategy = Strategy::FirstIndex;
+            }),
+            ("markers", |one| {
+                "x".clone_into(&mut one.interpreter.markers.sys_platform);
+            }),
+            ("tags", |one| one.interpreter.tags.clear()),
+        ];
+        let mut keys = BTreeSet::from([Owned::new().key()]);
+        for (what, change) in changes {
+            let mut one = Owned::new();
+            change(&mut one);
+            assert!(keys.insert(one.key()), "{what}");
+        }
+        let same: [(&str, Change); 3] = [
+            ("a comment", |one| one.text = format!("# x\n\n{}", one.text)),
+            ("offline", |one| one.options.offline = true),
+            ("epoch", |one| one.options.epoch = 7),
+        ];
+        for (what, change) in same {
+            let mut one = Owned::new();
+            change(&mut one);
+            assert_eq!(one.key(), Owned::new().key(), "{what}");
+        }
     }
 }

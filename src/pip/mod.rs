@@ -1,14 +1,16 @@
 //! pip, as a command line. No other module knows a flag of pip's.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::digest::Digest;
 use crate::event::{Event, Observer};
+use crate::fs;
 use crate::index::Strategy;
 use crate::interpreter::{Interpreter, Pip};
 use crate::plan::{Asked, Form, Item, Source};
-use crate::requirements::{self, Location, Name, Requirements, hide_credentials};
+use crate::requirements::{self, Location, Name, Requirements, Text, hide_credentials};
 use crate::runner::{self, Exec, Session};
 use crate::tree::{Entry, Node, RelPath, Tree};
 
@@ -36,7 +38,6 @@ use settings::Origin;
 /// Where things lie in the builder, below the session's root.
 const PREFIX: &str = "install";
 const TEMP: &str = "prebuild/tmp";
-const LOG: &str = "prebuild/log";
 const REPORT: &str = "prebuild/report";
 const WHEELS: &str = "prebuild/wheels";
 
@@ -78,6 +79,8 @@ pub struct Driver<'a> {
     settings: Settings,
     options: &'a Options,
     inherits: bool,
+    /// How often pip was run to build wheels, and how often for anything else.
+    runs: [AtomicUsize; 2],
 }
 
 /// What pip is run for.
@@ -91,16 +94,6 @@ enum Task {
     Wheels,
     /// To download whatever it would install.
     Download,
-}
-
-impl Task {
-    /// Where its files lie in the builder, below the session's root: one run leaves its own.
-    fn work(self) -> &'static str {
-        match self {
-            Self::Install | Self::Resolve | Self::Download => "prebuild/work",
-            Self::Wheels => "prebuild/wheels-work",
-        }
-    }
 }
 
 /// What pip said and did.
@@ -149,6 +142,7 @@ impl<'a> Driver<'a> {
             settings,
             options,
             inherits,
+            runs: Default::default(),
         })
     }
 
@@ -271,30 +265,96 @@ impl<'a> Driver<'a> {
             }
             _ => return None,
         };
-        let builds = session.builds(&self.interpreter.executable)?;
+        if self.inherits && self.settings.pass.contains_key("no-build-isolation") {
+            // The build sees this machine's packages, which change at any time.
+            return None;
+        }
+        let builder = session.builds(&self.interpreter.executable)?;
         let of_item =
             |entry: &&requirements::Entry| entry.name().is_none_or(|name| *name == item.name);
-        let settings: Vec<_> = requirements
+        let config_settings: Vec<_> = requirements
             .entries()
             .iter()
             .filter(of_item)
             .flat_map(|entry| &entry.config_settings)
-            .map(|setting| setting.expanded().to_owned())
+            .map(Text::expanded)
             .collect();
         let constraints: Vec<_> = requirements
             .constraints()
             .iter()
-            .map(|entry| entry.written.expanded().to_owned())
+            .map(|entry| (entry.written.expanded(), &entry.hashes))
             .collect();
-        let text = format!(
-            "built 1 {source} {builds} {settings:?} {constraints:?} {:?} {:?} {:?} {} {:?} {}",
-            self.settings.pass,
-            self.options.set,
-            self.options.args,
-            self.options.epoch,
-            self.interpreter.prefix_map,
-            self.interpreter.optimisation,
+        let options = requirements.options().given();
+        let options: Vec<_> = options
+            .iter()
+            .map(|one| (one.name, one.value.map(Text::expanded)))
+            .collect();
+        let Settings {
+            pass,
+            is_here,
+            // They are words for the user.
+            recorded: _,
+            ignored: _,
+            // They never reach pip.
+            unset: _,
+        } = &self.settings;
+        let build_constraints = match pass.get("build-constraint") {
+            // The files of an image are the builder's.
+            Some((_, Origin::Builder)) if !is_here => None,
+            Some((paths, _)) => Some(
+                paths
+                    .split_whitespace()
+                    .map(|path| Some(Digest::of(&fs::read(Path::new(path)).ok()?)))
+                    .collect::<Option<Vec<_>>>()?,
+            ),
+            None => None,
+        };
+        let Options {
+            set,
+            args,
+            epoch,
+            strategy,
+            // What reaches the build is in the settings and in `builder`.
+            env: _,
+            config: _,
+            // How hosts are reached decides whether there is a wheel, not which.
+            ca_cert: _,
+            offline: _,
+            now: _,
+        } = self.options;
+        let Interpreter {
+            markers,
+            executable,
+            prefix,
+            soabi,
+            platform,
+            libc,
+            glibc,
+            prefix_map,
+            optimisation,
+            tags,
+            // Other names of the same interpreter, and what it has installed: isolated builds see neither.
+            // Others see the packages of the image, which `builder` names.
+            interpreters: _,
+            site_packages: _,
+            // Its version is hashed below.
+            pip: _,
+            // They are in the settings.
+            config: _,
+            caller_config: _,
+            broken_config: _,
+            environment: _,
+            // It says when the interpreter must be asked again.
+            watched: _,
+        } = self.interpreter;
+        let python = (
+            markers, executable, prefix, soabi, platform, libc, glibc, tags,
         );
+        let flags = (prefix_map, optimisation, set, args, epoch, strategy);
+        let asked = (config_settings, constraints, build_constraints, options);
+        let pip = &self.pip.version;
+        let text =
+            format!("built 2 {source} {builder} {pip} {python:?} {flags:?} {asked:?} {pass:?}");
         Some(Digest::of(text.as_bytes()))
     }
 
@@ -304,9 +364,24 @@ impl<'a> Driver<'a> {
         task: Task,
         requirements: &Requirements,
     ) -> Result<Rendered, Error> {
-        let root = session.locate(task.work());
         let environment = &self.interpreter.markers;
-        render::render(requirements, environment, &root, &self.links())
+        let work = self.work(task);
+        let root = session.locate(&work);
+        render::render(requirements, environment, work, &root, &self.links())
+    }
+
+    /// Where the files of a run lie in the builder, below the session's root: each run leaves its own.
+    /// What is built lies at one path, however often pip was asked what to build.
+    fn work(&self, task: Task) -> String {
+        let [builds, others] = &self.runs;
+        let (runs, name) = match task {
+            Task::Wheels => (builds, "prebuild/wheels-work"),
+            Task::Install | Task::Resolve | Task::Download => (others, "prebuild/work"),
+        };
+        match runs.fetch_add(1, Ordering::Relaxed) {
+            0 => name.to_owned(),
+            runs => format!("{name}-{}", runs + 1),
+        }
     }
 
     /// Runs pip; returns what it wrote.
@@ -317,11 +392,11 @@ impl<'a> Driver<'a> {
         mut rendered: Rendered,
         observe: &Observer<'_>,
     ) -> Result<Vec<String>, Error> {
-        let env = self.environment(session, task, &mut rendered.tree)?;
-        session.put(task.work(), &rendered.tree)?;
+        let env = self.environment(session, &mut rendered)?;
+        session.put(&rendered.work, &rendered.tree)?;
         session.put(TEMP, &Tree::new())?;
-        session.put(LOG, &Tree::new())?;
-        let exec = self.command(session, task, &rendered.constraints, env);
+        session.put(&rendered.log(), &Tree::new())?;
+        let exec = self.command(session, task, &rendered, env);
         let mut lines: Vec<String> = Vec::new();
         let ran = session.run(&exec, b"", &mut |stream, line| {
             let text = hide_credentials(line);
@@ -334,7 +409,7 @@ impl<'a> Driver<'a> {
         match ran {
             Ok(()) => Ok(lines),
             Err(runner::Error::Failed { ending, .. }) => {
-                let log = read_log(session);
+                let log = read_log(session, &rendered.log());
                 let causes = explain::explain_with_log(&lines, &log).causes;
                 let start = lines.len().saturating_sub(TAIL);
                 Err(Error::Failed {
@@ -358,7 +433,7 @@ impl<'a> Driver<'a> {
         &self,
         session: &dyn Session,
         task: Task,
-        constraints: &[&str],
+        rendered: &Rendered,
         env: BTreeMap<String, String>,
     ) -> Exec {
         let exec = Exec::new(session.python()).envs(env).args(["-m", "pip"]);
@@ -397,14 +472,17 @@ impl<'a> Driver<'a> {
             }
         }
         // pip says why an index gave nothing in its log alone.
-        exec = exec.args(["--log", &session.locate(&format!("{LOG}/pip.log"))]);
+        exec = exec.args([
+            "--log",
+            &session.locate(&format!("{}/pip.log", rendered.log())),
+        ]);
         exec = exec.args(self.options.args.clone());
         exec = exec.args([
             "-r",
-            &session.locate(&format!("{}/requirements.txt", task.work())),
+            &session.locate(&format!("{}/requirements.txt", rendered.work)),
         ]);
-        for name in constraints {
-            exec = exec.args(["-c", &session.locate(&format!("{}/{name}", task.work()))]);
+        for name in &rendered.constraints {
+            exec = exec.args(["-c", &session.locate(&format!("{}/{name}", rendered.work))]);
         }
         exec
     }
@@ -417,9 +495,9 @@ pub fn prefix() -> &'static str {
 }
 
 /// What pip wrote to its log; nothing where it cannot be had, since it only adds to what is known.
-fn read_log(session: &mut dyn Session) -> Vec<String> {
+fn read_log(session: &mut dyn Session, folder: &str) -> Vec<String> {
     let mut read = || -> Option<Vec<u8>> {
-        let tree = session.get(LOG).ok()?;
+        let tree = session.get(folder).ok()?;
         match &tree.get(&RelPath::new("pip.log").ok()?)?.node {
             Node::File { content, .. } => content.read().ok(),
             _ => None,
@@ -482,3 +560,6 @@ fn is_from(pip: &str, version: (u32, u32)) -> bool {
     let mut numbers = pip.split('.').map(|part| part.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= version
 }
+
+#[cfg(test)]
+mod tests;

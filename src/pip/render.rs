@@ -7,7 +7,7 @@ use super::{Error, Item};
 use crate::fs;
 use crate::requirements::{
     self, Applies, FindLinks, FormatControl, Location, Name, ReleaseControl, Requirements, Text,
-    What,
+    UrlKind, What,
 };
 use crate::target::MarkerEnvironment;
 use crate::tree::{Content, Entry, Node, RelPath, Tree};
@@ -15,10 +15,14 @@ use crate::tree::{Content, Entry, Node, RelPath, Tree};
 /// The files that go into the builder, and where their lines come from.
 #[derive(Debug)]
 pub(super) struct Rendered {
+    /// Where they lie in the builder, below the session's root.
+    pub(super) work: String,
     /// `requirements.txt`, `constraints.txt`, and the local sources that they name.
     pub(super) tree: Tree,
     /// For each line of `requirements.txt`, where it was written.
     pub(super) lines: Vec<Option<Line>>,
+    /// Whether a requirement names a repository.
+    pub(super) has_repositories: bool,
     /// The files of constraints among them.
     pub(super) constraints: Vec<&'static str>,
 }
@@ -28,6 +32,11 @@ const CONSTRAINTS: &str = "constraints.txt";
 const PINS: &str = "pins.txt";
 
 impl Rendered {
+    /// The folder for pip's log.
+    pub(super) fn log(&self) -> String {
+        self.work.replace("work", "log")
+    }
+
     /// Narrows down to `items`, at the versions that were chosen: the lines that name them, with all
     /// that the user said of them; and a line for each that none names, as something requires it.
     pub(super) fn narrow(&mut self, items: &[&Item]) -> Result<(), Error> {
@@ -131,11 +140,12 @@ const NOT_SOURCE: [&str; 6] = [
     "node_modules",
 ];
 
-/// Renders what applies in `environment`; `root` is where the files will lie in the builder, and
-/// `folders` are folders and pages of this machine to look in besides.
+/// Renders what applies in `environment`; `work` is where the files will lie below the session's root,
+/// `root` is the same in the builder, and `folders` are folders and pages of this machine to look in besides.
 pub(super) fn render(
     requirements: &Requirements,
     environment: &MarkerEnvironment,
+    work: String,
     root: &str,
     folders: &[String],
 ) -> Result<Rendered, Error> {
@@ -181,7 +191,16 @@ pub(super) fn render(
         renderer.add(CONSTRAINTS, constraints)?;
         files.push(CONSTRAINTS);
     }
+    let is_repository = |entry: &requirements::Entry| {
+        let kind = match &entry.what {
+            What::Url { kind, .. } => Some(*kind),
+            What::Named { .. } | What::Path { .. } => None,
+        };
+        kind == Some(UrlKind::Vcs)
+    };
     Ok(Rendered {
+        work,
+        has_repositories: requirements.entries().iter().any(is_repository),
         tree: renderer.tree,
         lines,
         constraints: files,

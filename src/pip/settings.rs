@@ -37,15 +37,6 @@ const TRANSPORT: [&str; 17] = [
     "truststore",
 ];
 
-/// Those of them that say where files are looked for.
-const SOURCES: [&str; 5] = [
-    "index-url",
-    "pypi-url",
-    "extra-index-url",
-    "find-links",
-    "no-index",
-];
-
 /// What changes the result.
 const RESULT: [&str; 19] = [
     "constraint",
@@ -201,11 +192,12 @@ impl Settings {
         &self.recorded
     }
 
-    /// Those that decide what is found, for a lock file to be held against.
+    /// Those that decide which versions are chosen, for a lock file to record: nothing of this machine.
     #[must_use]
-    pub fn locked(&self, strategy: Strategy) -> Vec<String> {
-        let decides = |name: &str| RESULT.contains(&name) || SOURCES.contains(&name);
-        let options = self.recorded.iter().filter(|one| decides(&one.name));
+    pub fn choosing(&self, strategy: Strategy) -> Vec<String> {
+        let is_path = |name: &str| ["constraint", "build-constraint"].contains(&name);
+        let chooses = |name: &str| RESULT.contains(&name) && !is_path(name);
+        let options = self.recorded.iter().filter(|one| chooses(&one.name));
         let mut options: Vec<_> = options
             .map(|one| format!("{} = {}", one.name, one.value))
             .collect();

@@ -15,7 +15,8 @@ use crate::fs;
 use crate::install::{Installer, Placed};
 use crate::interpreter::Interpreter;
 use crate::layout::Layout;
-use crate::pack::{Format, Packed};
+use crate::pack::{self, Format, Output, Packed};
+use crate::plan::Item;
 use crate::runtime::Runtime;
 use crate::tree::Distribution;
 
@@ -35,47 +36,137 @@ pub(super) struct Written {
     pub(super) installer: Installer,
 }
 
+/// All that decides what a build writes, and what it says of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Inputs<'a> {
+    pub(super) request: &'a Request,
+    /// The wheels, the first to be installed first.
+    pub(super) placed: &'a [Placed],
+    /// The distributions that were built from source, by name.
+    pub(super) built: &'a [String],
+    /// The plan's items, each with the lines and distributions that require it: findings cite them.
+    pub(super) items: &'a [Item],
+    pub(super) interpreter: &'a Interpreter,
+    pub(super) layout: &'a Layout,
+    pub(super) runtime: Option<&'a Runtime>,
+    /// Whether dependencies are left out, whoever said so: the audit looks for them otherwise.
+    pub(super) no_deps: bool,
+    /// The credentials that the audit looks for.
+    pub(super) secrets: &'a [String],
+}
+
 /// The digest of all that decides what is written, and where; `None` if a folder is, which may have
 /// been changed anywhere within, or if libraries of the builder are, of which nobody knows here.
-pub(super) fn key(
-    request: &Request,
-    placed: &[Placed],
-    built: &[String],
-    interpreter: &Interpreter,
-    layout: &Layout,
-    runtime: Option<&Runtime>,
-) -> Option<Digest> {
-    let is_folder = |format| format == Format::Directory;
-    if request.bundle_libs {
-        return None;
-    }
-    if request
-        .outputs
-        .iter()
-        .any(|output| is_folder(output.format()))
-    {
+///
+/// A field that is added to one of these types must be hashed here or left out by name.
+pub(super) fn key(inputs: &Inputs<'_>) -> Option<Digest> {
+    let Inputs {
+        request,
+        placed,
+        built,
+        items,
+        interpreter,
+        layout,
+        runtime,
+        no_deps,
+        secrets,
+    } = *inputs;
+    let Request {
+        // What they come to is in `placed` and `items`.
+        inputs: _,
+        lock: _,
+        constraints: _,
+        cwd,
+        // It is the interpreter.
+        target: _,
+        // They decide which wheels there are (`placed`); `no_deps` and `secrets` are taken from them.
+        pip: _,
+        // Its facts are in `runtime`.
+        runtime: _,
+        allow,
+        bundle_libs,
+        // They are in `layout`.
+        dest: _,
+        script_python: _,
+        compile,
+        installer,
+        limits,
+        leniency,
+        outputs,
+        pack,
+        // Where what can be used again is kept decides no byte.
+        cache: _,
+        // Times are told and not written.
+        clock: _,
+    } = request;
+    let pack::Options {
+        mtime,
+        // It is about output folders, which have no key.
+        force: _,
+    } = pack;
+    let Interpreter {
+        markers,
+        executable,
+        interpreters,
+        prefix,
+        // They are in `layout`.
+        site_packages: _,
+        soabi,
+        platform,
+        libc,
+        // They decide how wheels are chosen and built, which are in `placed`.
+        pip: _,
+        config: _,
+        caller_config: _,
+        broken_config: _,
+        environment: _,
+        prefix_map: _,
+        optimisation: _,
+        tags: _,
+        glibc: _,
+        // It says when the interpreter must be asked again.
+        watched: _,
+    } = interpreter;
+    let is_folder = |output: &Output| output.format() == Format::Directory;
+    if *bundle_libs || outputs.iter().any(is_folder) {
         return None;
     }
     let wheels: Vec<_> = placed
         .iter()
-        .map(|one| (&one.wheel.digest, one.requested, &one.direct_url))
+        .map(|one| {
+            let Placed {
+                wheel,
+                requested,
+                direct_url,
+                // It follows from the wheel and the interpreter.
+                bytecode: _,
+            } = one;
+            (&wheel.digest, &wheel.facts.filename, requested, direct_url)
+        })
         .collect();
-    let outputs: Vec<_> = request
-        .outputs
+    let required_by: Vec<_> = items
         .iter()
-        .map(|output| (request.cwd.join(output.path()), output.format()))
+        .map(|item| (&item.name, &item.required_by))
         .collect();
-    let text = format!(
-        "output 2 {} {wheels:?} {built:?} {layout:?} {:?} {:?} {:?} {} {outputs:?} {:?} {:?} {:?}",
-        env!("CARGO_PKG_VERSION"),
-        interpreter.markers,
-        interpreter.soabi,
-        interpreter.interpreters,
-        request.compile,
-        request.pack.mtime,
-        runtime.map(Runtime::digest),
-        request.allow,
+    let outputs: Vec<_> = outputs
+        .iter()
+        .map(|output| (cwd.join(output.path()), output.format()))
+        .collect();
+    let program = ("output 3", env!("CARGO_PKG_VERSION"), pack::FORMAT_VERSION);
+    let whole = (program, wheels, built, required_by, layout, no_deps);
+    let python = (
+        markers,
+        executable,
+        interpreters,
+        prefix,
+        soabi,
+        platform,
+        libc,
     );
+    let runtime = runtime.map(Runtime::digest);
+    let given = (allow, compile, installer, limits, leniency, mtime, outputs);
+    // Hashed, so that no secret is kept.
+    let text = format!("{whole:?} {python:?} {runtime:?} {given:?} {secrets:?}");
     Some(Digest::of(text.as_bytes()))
 }
 
@@ -125,5 +216,161 @@ impl Written {
         });
         // It is written again next time.
         drop(kept);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::plan::{Form, RequiredBy, Source};
+    use crate::requirements::{Input, Name};
+    use crate::target::Target;
+    use crate::tree::RelPath;
+    use crate::wheel::Leniency;
+
+    /// What a key is made of, but for wheels, which have a digest of their own.
+    struct Owned {
+        request: Request,
+        built: Vec<String>,
+        items: Vec<Item>,
+        interpreter: Interpreter,
+        layout: Layout,
+        no_deps: bool,
+        secrets: Vec<String>,
+    }
+
+    impl Owned {
+        fn new() -> Self {
+            let mut request = Request::new(vec![Input::Path("a.txt".into())], "/work");
+            request.outputs = vec!["deps.tar".parse().unwrap()];
+            let (python, platform) = ("3.12".parse().unwrap(), "linux/arm64".parse().unwrap());
+            Self {
+                request,
+                built: Vec::new(),
+                items: vec![Item {
+                    name: Name::new("demo"),
+                    version: "1.0".to_owned(),
+                    requested: true,
+                    extras: BTreeSet::new(),
+                    source: Source::Index,
+                    form: Form::Wheel,
+                    url: String::new(),
+                    filename: String::new(),
+                    hashes: Vec::new(),
+                    size: None,
+                    direct_url: None,
+                    requires: Vec::new(),
+                    requires_python: None,
+                    required_by: vec![line(1)],
+                }],
+                interpreter: Interpreter::named(&Target::named(&python, &platform)),
+                layout: Layout {
+                    dest: "/usr/local".to_owned(),
+                    purelib: RelPath::new("lib").unwrap(),
+                    platlib: RelPath::new("lib").unwrap(),
+                    script_python: "/usr/local/bin/python3".to_owned(),
+                },
+                no_deps: false,
+                secrets: Vec::new(),
+            }
+        }
+
+        fn key(&self) -> Option<Digest> {
+            key(&Inputs {
+                request: &self.request,
+                placed: &[],
+                built: &self.built,
+                items: &self.items,
+                interpreter: &self.interpreter,
+                layout: &self.layout,
+                runtime: None,
+                no_deps: self.no_deps,
+                secrets: &self.secrets,
+            })
+        }
+    }
+
+    fn line(line: usize) -> RequiredBy {
+        RequiredBy::Requirement {
+            file: "a.txt".to_owned(),
+            line,
+        }
+    }
+
+    type Change = fn(&mut Owned);
+
+    #[test]
+    fn what_decides_an_artifact_changes_its_key() {
+        let changes: [(&str, Change); 22] = [
+            ("cwd", |one| one.request.cwd = "/other".into()),
+            ("allow", |one| one.request.allow = vec!["x".to_owned()]),
+            ("compile", |one| one.request.compile = true),
+            ("installer", |one| one.request.installer = Installer::Pip),
+            ("limits", |one| one.request.limits.size = 1),
+            ("leniency", |one| one.request.leniency = Leniency::Unlisted),
+            ("format", |one| {
+                one.request.outputs = vec!["deps.zip".parse().unwrap()];
+            }),
+            ("mtime", |one| one.request.pack.mtime = 1),
+            ("built", |one| one.built.push("demo".to_owned())),
+            ("the lines that findings cite", |one| {
+                one.items[0].required_by = vec![line(2)];
+            }),
+            ("items", |one| one.items.clear()),
+            ("markers", |one| {
+                "3".clone_into(&mut one.interpreter.markers.python_version);
+            }),
+            ("executable", |one| {
+                "/x".clone_into(&mut one.interpreter.executable);
+            }),
+            ("interpreters", |one| {
+                one.interpreter.interpreters.push("/x".to_owned());
+            }),
+            ("prefix", |one| "/x".clone_into(&mut one.interpreter.prefix)),
+            ("soabi", |one| one.interpreter.soabi = None),
+            ("platform", |one| {
+                "x".clone_into(&mut one.interpreter.platform);
+            }),
+            ("libc", |one| "x".clone_into(&mut one.interpreter.libc)),
+            ("dest", |one| "/opt".clone_into(&mut one.layout.dest)),
+            ("script_python", |one| {
+                "/x".clone_into(&mut one.layout.script_python);
+            }),
+            ("no_deps", |one| one.no_deps = true),
+            ("secrets", |one| one.secrets.push("s3cret".to_owned())),
+        ];
+        let mut keys = BTreeSet::from([Owned::new().key().unwrap().hex()]);
+        for (what, change) in changes {
+            let mut one = Owned::new();
+            change(&mut one);
+            assert!(keys.insert(one.key().unwrap().hex()), "{what}");
+        }
+    }
+
+    /// What the wheels and items say already, and what decides nothing.
+    #[test]
+    fn what_decides_nothing_leaves_the_key() {
+        let changes: [(&str, Change); 5] = [
+            ("inputs", |one| one.request.inputs.clear()),
+            ("pip", |one| one.request.pip.epoch = 7),
+            ("force", |one| one.request.pack.force = true),
+            ("dest", |one| {
+                one.request.dest = Some("/usr/local".to_owned());
+            }),
+            ("tags", |one| one.interpreter.tags.clear()),
+        ];
+        for (what, change) in changes {
+            let mut one = Owned::new();
+            change(&mut one);
+            assert_eq!(one.key(), Owned::new().key(), "{what}");
+        }
+        let mut folder = Owned::new();
+        folder.request.outputs.push("out/".parse().unwrap());
+        assert_eq!(folder.key(), None);
+        let mut bundling = Owned::new();
+        bundling.request.bundle_libs = true;
+        assert_eq!(bundling.key(), None);
     }
 }

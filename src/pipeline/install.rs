@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
+use super::LockUse;
 use super::decide::{Deciding, Decision};
 use super::watch::Watch;
 use crate::cache::Why;
 use crate::error::Result;
 use crate::event::{Cancel, Event, Stage, counted};
+use crate::fs;
 use crate::index::{self, Wanted};
 use crate::install::{self, Described, Installed, Installer, Placed};
 use crate::layout::Layout;
@@ -56,6 +58,14 @@ impl Building<'_> {
         watch: &mut Watch<'_>,
     ) -> Result<Prepared> {
         if self.deciding.request.installer == Installer::Pip {
+            if let LockUse::Beside { path, .. } = &self.deciding.request.lock
+                && fs::exists(&self.deciding.request.cwd.join(path)).is_some()
+            {
+                (self.deciding.observe)(&Event::Warning(&format!(
+                    "`{}` is not used: with `--installer pip`, pip resolves the requirements itself",
+                    path.display()
+                )));
+            }
             return Ok(Prepared::ByPip);
         }
         let decision = self.deciding.decide(session.as_deref_mut(), true, watch)?;

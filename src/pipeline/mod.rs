@@ -5,15 +5,16 @@ use std::collections::BTreeSet;
 use crate::artifact::Artifact;
 use crate::audit::{Finding, Severity};
 use crate::bundle::Bundled;
-use crate::error::{Kind, Result};
+use crate::digest::Digest;
+use crate::error::Result;
 use crate::event::{Cancel, Event, Observer, Stage};
 use crate::index::Index;
 use crate::layout::Layout;
-use crate::lock::Recorded;
+use crate::lock::{Known, Recorded};
 use crate::pack::{self, Packed};
-use crate::pip::{self, Access, Driver};
-use crate::plan::{Circumstances, Plan};
-use crate::requirements::{Input, What};
+use crate::pip::{self, Access, Driver, Settings};
+use crate::plan::{self, Circumstances, Plan};
+use crate::requirements::What;
 use crate::resolve::Rules;
 use crate::runner::Runner;
 use crate::tree::Node;
@@ -38,41 +39,36 @@ use install::{Building, Made, Prepared};
 use open::Opened;
 use watch::Watch;
 
-/// Decides what will be installed, for a lock file: the plan, and what it follows from.
+/// Resolves the requirements for a lock file: the plan, and what it was made from.
 ///
-/// `preferred` are pins (`name==version`) that hold as long as nothing speaks against them: those of
-/// the lock that there was.
+/// The versions of the lock file that there was, `known`, are kept where it and the requirements allow
+/// that. What changes is told ([`Event::Changed`]).
 pub fn lock(
     request: &Request,
-    preferred: &str,
+    known: Option<Known<'_>>,
     runner: &dyn Runner,
     observe: &Observer<'_>,
     cancel: &Cancel,
 ) -> Result<(Plan, Recorded)> {
     let mut request = request.clone();
     request.lock = LockUse::Never;
-    if !preferred.is_empty() {
-        let mut bound = request.clone();
-        let pins = Input::Stdin(preferred.as_bytes().to_vec());
-        bound.constraints.push(pins);
-        match plan(&bound, runner, observe, cancel) {
-            Ok((plan, mut recorded)) => {
-                recorded.inputs.retain(|input| input.path != "-");
-                return Ok((plan, recorded));
-            }
-            Err(error) if error.kind() == Kind::Cancelled => return Err(error),
-            Err(_) => observe(&Event::Note(
-                "what was locked before does not fit any more: all is decided anew",
-            )),
-        }
-    }
-    plan(&request, runner, observe, cancel)
+    planned(&request, known, runner, observe, cancel)
 }
 
 /// Reads the requirements and decides what will be installed; installs nothing. Returns the plan, and
-/// what it follows from, for a lock file.
+/// what it was made from, for a lock file.
 pub fn plan(
     request: &Request,
+    runner: &dyn Runner,
+    observe: &Observer<'_>,
+    cancel: &Cancel,
+) -> Result<(Plan, Recorded)> {
+    planned(request, None, runner, observe, cancel)
+}
+
+fn planned(
+    request: &Request,
+    known: Option<Known<'_>>,
     runner: &dyn Runner,
     observe: &Observer<'_>,
     cancel: &Cancel,
@@ -88,6 +84,9 @@ pub fn plan(
         settings: &settings,
         interpreter: &opened.interpreter,
         requirements: &opened.requirements,
+        written: &opened.written,
+        limits: &opened.limits,
+        known,
         cache: &opened.cache,
         store: &store,
         index: index(&opened, access.as_ref(), cancel)?,
@@ -100,7 +99,7 @@ pub fn plan(
             return Err(pip::Error::CannotSay(version.to_owned()).into());
         }
     };
-    let recorded = deciding.recorded(&items);
+    let recorded = deciding.recorded(&items)?;
     let circumstances = Circumstances {
         builder: opened.identity().cloned(),
         target: opened.interpreter.target(),
@@ -141,6 +140,9 @@ pub fn build(
             settings: &settings,
             interpreter,
             requirements: &opened.requirements,
+            written: &opened.written,
+            limits: &opened.limits,
+            known: None,
             cache,
             store: &store,
             index: index(&opened, access.as_ref(), cancel)?,
@@ -152,13 +154,7 @@ pub fn build(
     };
     let written = loop {
         let prepared = building.prepare(builder.as_deref_mut(), &mut watch)?;
-        let key = match &prepared {
-            Prepared::Wheels(placed, built, _) => {
-                let runtime = opened.runtime.as_ref();
-                fresh::key(request, placed, built, interpreter, &layout, runtime)
-            }
-            Prepared::ByPip => None,
-        };
+        let key = key(request, &prepared, &opened, &layout, &settings)?;
         if let Some(key) = &key
             && let Some(written) = Written::known(cache, key)
         {
@@ -216,6 +212,32 @@ pub fn build(
         inputs: opened.requirements.files().to_vec(),
         seconds: watch.finish(),
     })
+}
+
+/// The digest of all that decides what is written; `None` if what is written is not known again.
+fn key(
+    request: &Request,
+    prepared: &Prepared,
+    opened: &Opened,
+    layout: &Layout,
+    settings: &Settings,
+) -> Result<Option<Digest>> {
+    let Prepared::Wheels(placed, built, items) = prepared else {
+        return Ok(None);
+    };
+    let (interpreter, mut items) = (&opened.interpreter, items.clone());
+    plan::required_by(&mut items, &opened.requirements, &interpreter.markers)?;
+    Ok(fresh::key(&fresh::Inputs {
+        request,
+        placed,
+        built,
+        items: &items,
+        interpreter,
+        layout,
+        runtime: opened.runtime.as_ref(),
+        no_deps: settings.is_on("no-deps"),
+        secrets: &secrets::given(opened, request),
+    }))
 }
 
 /// Tells what was found and stopped nothing.

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::event::{Cancel, Stage};
 use crate::interpreter::Interpreter;
 use crate::pip::{Access, Driver, Settings};
-use crate::requirements::{Context, Requirements};
+use crate::requirements::{Context, Entry, Requirements};
 use crate::runner::{Identity, Runner, Session};
 use crate::runtime::Runtime;
 
@@ -21,7 +21,12 @@ pub(super) struct Opened {
     builder: Option<(Identity, bool)>,
     pub(super) interpreter: Interpreter,
     pub(super) runtime: Option<Runtime>,
+    /// The requirements, and all constraints.
     pub(super) requirements: Requirements,
+    /// Those without the constraints that pip's settings name.
+    pub(super) written: Requirements,
+    /// The constraints that pip's settings name: they are this machine's, and no input of a lock file.
+    pub(super) limits: Vec<Entry>,
     pub(super) cache: Cache,
 }
 
@@ -67,7 +72,9 @@ impl Opened {
                 .map(|session| (session.identity().clone(), session.inherits())),
             interpreter,
             runtime,
+            written: requirements.clone(),
             requirements,
+            limits: Vec::new(),
             cache,
         };
         let settings = opened.settings(request)?;
@@ -82,6 +89,8 @@ impl Opened {
         if !more.is_empty() {
             let constraints = [request.constraints.as_slice(), &more].concat();
             opened.requirements = Requirements::read(&request.inputs, &constraints, &context)?;
+            let limits = Requirements::read(&[], &more, &context)?;
+            opened.limits = limits.constraints().to_vec();
         }
         opened.tell(watch)?;
         Ok((opened, builder))

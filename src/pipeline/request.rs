@@ -28,11 +28,11 @@ pub enum LockUse {
         /// The dependency groups that are; the file's default ones, if none are named.
         groups: BTreeSet<Name>,
     },
-    /// This one does if prebuild wrote it and it still holds for the requirements.
+    /// This one does if it is up to date with the requirements; otherwise its versions are preferred.
     Beside {
         /// The lock file, which may not be there.
         path: PathBuf,
-        /// Whether it must hold.
+        /// Whether it must be up to date.
         required: bool,
     },
 }

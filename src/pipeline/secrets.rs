@@ -7,8 +7,15 @@ use super::open::Opened;
 use crate::index::Index;
 use crate::requirements::{FindLinks, What, credentials};
 
-/// All of them: in variables, in pip's configuration, in requirements, and what the index was told besides.
+/// All of them: those that were given, and what the index was told besides.
 pub(super) fn of(opened: &Opened, request: &Request, index: Option<&Index<'_>>) -> Vec<String> {
+    let mut secrets: BTreeSet<String> = given(opened, request).into_iter().collect();
+    secrets.extend(index.map(Index::passwords).unwrap_or_default());
+    secrets.into_iter().collect()
+}
+
+/// Those in variables, in pip's configuration and in requirements.
+pub(super) fn given(opened: &Opened, request: &Request) -> Vec<String> {
     let interpreter = &opened.interpreter;
     let mut texts: Vec<&str> = Vec::new();
     for env in [&request.pip.env, &request.pip.set, &interpreter.environment] {
@@ -34,7 +41,6 @@ pub(super) fn of(opened: &Opened, request: &Request, index: Option<&Index<'_>>) 
             texts.push(url.expanded());
         }
     }
-    let mut secrets: BTreeSet<String> = texts.into_iter().flat_map(credentials).collect();
-    secrets.extend(index.map(Index::passwords).unwrap_or_default());
+    let secrets: BTreeSet<String> = texts.into_iter().flat_map(credentials).collect();
     secrets.into_iter().collect()
 }

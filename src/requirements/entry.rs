@@ -225,6 +225,70 @@ pub enum Applies {
 }
 
 impl Entry {
+    /// The requirement `NAME==VERSION` with these hashes, as if it stood at `at`; `None` if the version
+    /// is none.
+    #[must_use]
+    pub fn pin(name: &Name, version: &str, hashes: Vec<Hash>, at: Location) -> Option<Self> {
+        let specifier: Specifiers = format!("=={version}").parse().ok()?;
+        let written = format!("{name}=={version}");
+        specifier.pin()?;
+        Some(Self {
+            what: What::Named {
+                name: name.clone(),
+                specifier,
+            },
+            extras: BTreeSet::new(),
+            marker: None,
+            hashes,
+            config_settings: Vec::new(),
+            editable: false,
+            written: Text::new(&written, &written),
+            at,
+        })
+    }
+
+    /// The requirement in one spelling, whatever the white space, the order of extras and clauses, and
+    /// the marker were; credentials are hidden, and the variables of URLs and paths keep their names.
+    #[must_use]
+    pub fn canonical(&self) -> String {
+        let extras: Vec<_> = self.extras.iter().map(Name::as_str).collect();
+        let extras = match extras.as_slice() {
+            [] => String::new(),
+            extras => format!("[{}]", extras.join(",")),
+        };
+        let named = |name: &Option<Name>, place: &Text| match name {
+            Some(name) => format!("{name}{extras} @ {place}"),
+            None => format!("{place}{extras}"),
+        };
+        let what = match &self.what {
+            What::Named { name, specifier } => {
+                let clauses = specifier.clauses().iter();
+                let mut clauses: Vec<_> = clauses
+                    .map(|clause| format!("{}{}", clause.operator, clause.version))
+                    .collect();
+                clauses.sort();
+                clauses.dedup();
+                format!("{name}{extras}{}", clauses.join(","))
+            }
+            What::Url { name, url, .. } => named(name, url),
+            What::Path { name, written, .. } => named(name, written),
+        };
+        let mut hashes: Vec<_> = self.hashes.iter().map(Hash::lower).collect();
+        hashes.sort();
+        hashes.dedup();
+        let hashes: String = hashes
+            .iter()
+            .map(|hash| format!(" --hash={hash}"))
+            .collect();
+        let settings: String = self
+            .config_settings
+            .iter()
+            .map(|setting| format!(" --config-settings={setting}"))
+            .collect();
+        let editable = if self.editable { "-e " } else { "" };
+        format!("{editable}{what}{settings}{hashes}")
+    }
+
     /// The name of the distribution, where the requirement tells.
     #[must_use]
     pub fn name(&self) -> Option<&Name> {

@@ -89,6 +89,7 @@ pub use error::{Error, Problem};
 pub(crate) use lines::{place_behind, split_lines, trim};
 pub(crate) use link::{extension, file_name, is_archive};
 pub use marker::{LockMarker, Marker, Undefined};
+pub(crate) use options::Given;
 pub use options::{FindLinks, FormatControl, Formats, Located, Options, ReleaseControl};
 pub use scan::Syntax;
 pub(crate) use specifier::Dependency;
@@ -194,6 +195,23 @@ impl Requirements {
             reader.input(input, false)?;
         }
         Ok(reader.finish())
+    }
+
+    /// Requirements that stand in no file.
+    #[must_use]
+    pub fn of(entries: Vec<Entry>) -> Self {
+        Self {
+            entries,
+            ..Self::default()
+        }
+    }
+
+    /// The same with more constraints.
+    #[must_use]
+    pub fn with_constraints(&self, more: &[Entry]) -> Self {
+        let mut all = self.clone();
+        all.constraints.extend_from_slice(more);
+        all
     }
 
     /// The requirements, in the order in which they were read.

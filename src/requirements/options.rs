@@ -44,6 +44,83 @@ pub struct Options {
     pub use_features: Vec<Located<Text>>,
 }
 
+/// An option of a requirements file, by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Given<'a> {
+    /// Its name, as pip spells it: `--index-url`.
+    pub(crate) name: &'static str,
+    /// Its value, if it has one.
+    pub(crate) value: Option<&'a Text>,
+    /// Where it stands.
+    pub(crate) at: &'a Location,
+}
+
+impl Options {
+    /// All of them, those of one name in their order.
+    pub(crate) fn given(&self) -> Vec<Given<'_>> {
+        let Self {
+            index_url,
+            extra_index_urls,
+            no_index,
+            find_links,
+            format_control,
+            release_control,
+            prefer_binary,
+            require_hashes,
+            trusted_hosts,
+            use_features,
+        } = self;
+        let mut all = Vec::new();
+        let mut add = |name, value, at| all.push(Given { name, value, at });
+        if let Some(url) = index_url {
+            add("--index-url", Some(&url.value), &url.at);
+        }
+        for url in extra_index_urls {
+            add("--extra-index-url", Some(&url.value), &url.at);
+        }
+        if let Some(at) = no_index {
+            add("--no-index", None, at);
+        }
+        for links in find_links {
+            let (FindLinks::Path { written, .. } | FindLinks::Url(written)) = &links.value;
+            add("--find-links", Some(written), &links.at);
+        }
+        for control in format_control {
+            match &control.value {
+                FormatControl::OnlyBinary(names) => add("--only-binary", Some(names), &control.at),
+                FormatControl::NoBinary(names) => add("--no-binary", Some(names), &control.at),
+            }
+        }
+        for control in release_control {
+            match &control.value {
+                ReleaseControl::Pre => add("--pre", None, &control.at),
+                ReleaseControl::AllReleases(names) => {
+                    add("--all-releases", Some(names), &control.at);
+                }
+                ReleaseControl::OnlyFinal(names) => add("--only-final", Some(names), &control.at),
+            }
+        }
+        if let Some(at) = prefer_binary {
+            add("--prefer-binary", None, at);
+        }
+        if let Some(on) = require_hashes {
+            let name = if on.value {
+                "--require-hashes"
+            } else {
+                "--no-require-hashes"
+            };
+            add(name, None, &on.at);
+        }
+        for host in trusted_hosts {
+            add("--trusted-host", Some(&host.value), &host.at);
+        }
+        for feature in use_features {
+            add("--use-feature", Some(&feature.value), &feature.at);
+        }
+        all
+    }
+}
+
 /// A place with archives, or with links to them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -128,6 +128,10 @@ impl Container {
             "--entrypoint",
             &self.python,
         ]);
+        if self.engine == Engine::Podman {
+            // Its proxies, passwords and all, would be everyone's in the container.
+            create = create.args(["--http-proxy=false"]);
+        }
         if let Some(network) = &self.network {
             create = create.args(["--network", network]);
         }

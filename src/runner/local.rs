@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
-use super::{Error, Exec, Identity, Runner, Session, process};
+use super::{Error, Exec, Identity, Runner, Session, process, variables};
 use crate::event::{Cancel, Stream};
 use crate::fs;
 use crate::tree::Tree;
@@ -20,30 +20,20 @@ const PACKAGES: [&str; 4] = [
     "/var/lib/pacman/local",
 ];
 
-/// Variables that shells and terminals set, and that no build looks at.
-const OF_THE_SHELL: [&str; 9] = [
-    "PWD",
-    "OLDPWD",
-    "SHLVL",
-    "_",
-    "TERM",
-    "COLUMNS",
-    "LINES",
-    "WINDOWID",
-    "SSH_AUTH_SOCK",
-];
-
 /// Runs commands on this machine, in a temporary folder.
 #[derive(Debug, Clone)]
 pub struct Local {
     python: String,
     scratch: PathBuf,
+    /// What any command may see.
     env: BTreeMap<String, String>,
+    /// What builds see besides.
+    tools: BTreeMap<String, String>,
 }
 
 impl Local {
     /// Uses the interpreter `python`, a path or a name on the `PATH` of `env`; makes its folder in
-    /// `scratch`; gives its commands `env` as a base.
+    /// `scratch`; gives its commands those variables of `env` that any program needs.
     #[must_use]
     pub fn new(
         python: impl Into<String>,
@@ -53,7 +43,8 @@ impl Local {
         Self {
             python: python.into(),
             scratch: scratch.into(),
-            env,
+            tools: variables::tools(&env),
+            env: variables::plain(env),
         }
     }
 
@@ -88,6 +79,7 @@ impl Runner for Local {
             python: self.find()?,
             root: Arc::new(fs::temp_dir(&self.scratch, "prebuild-")?),
             env: self.env.clone(),
+            tools: self.tools.clone(),
             cancel: cancel.clone(),
             identity: Identity {
                 kind: "local".to_owned(),
@@ -102,15 +94,9 @@ struct LocalSession {
     python: String,
     root: Arc<TempDir>,
     env: BTreeMap<String, String>,
+    tools: BTreeMap<String, String>,
     cancel: Cancel,
     identity: Identity,
-}
-
-impl LocalSession {
-    fn env(&self, counts: impl Fn(&str) -> bool) -> Vec<(&String, &String)> {
-        let all = self.env.iter();
-        all.filter(|(name, _)| counts(name)).collect()
-    }
 }
 
 /// What an interpreter and the kernel are at this moment; `None` for a script, such as a version
@@ -151,20 +137,15 @@ impl Session for LocalSession {
     }
 
     fn decides(&self) -> Option<String> {
-        let counts = |name: &str| {
-            name.starts_with("PIP_")
-                || name.starts_with("PYTHON")
-                || name.starts_with("XDG_CONFIG")
-                || ["PATH", "HOME", "CC"].contains(&name)
-        };
-        Some(format!("{} {:?}", state(&self.python)?, self.env(counts)))
+        Some(format!("{} {:?}", state(&self.python)?, self.env))
     }
 
     fn builds(&self, executable: &str) -> Option<String> {
         // Compilers, headers and libraries come and go with packages.
         let packages = PACKAGES.map(|path| fs::Stamp::of(Path::new(path)).ok());
-        let env = self.env(|name| !OF_THE_SHELL.contains(&name));
-        Some(format!("{} {packages:?} {env:?}", state(executable)?))
+        let state = state(executable)?;
+        let (env, tools) = (&self.env, &self.tools);
+        Some(format!("{state} {packages:?} {env:?} {tools:?}"))
     }
 
     fn put(&mut self, inside: &str, tree: &Tree) -> Result<(), Error> {

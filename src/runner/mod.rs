@@ -25,10 +25,12 @@ mod image;
 mod local;
 mod process;
 mod stream;
+pub(crate) mod variables;
 
 pub use container::{Container, Engine};
 pub use image::Image;
 pub use local::Local;
+pub use variables::engine as engine_variables;
 
 /// What a command of this machine that takes at most `limit` writes to standard output.
 pub(crate) fn ask(exec: &Exec, cancel: &Cancel, limit: Duration) -> Result<String, Error> {
@@ -175,9 +177,8 @@ pub trait Session {
     /// The absolute path by which commands in this builder know `inside`.
     fn locate(&self, inside: &str) -> String;
 
-    /// The variables that the builder takes from its caller rather than from itself.
-    ///
-    /// On this machine: the caller's whole environment; in a container: nothing.
+    /// Whether the builder is this machine: the caller's paths, and those of its variables that any
+    /// program needs, are the builder's too.
     fn inherits(&self) -> bool;
 
     /// All that decides what this builder's interpreter says of itself, as text; `None` where only

@@ -189,12 +189,7 @@ impl Facts {
         cache: &Cache,
     ) -> Result<Self, Error> {
         let folder = fs::canonicalize(folder)?;
-        let key = format!(
-            "root {} {} {named:?}",
-            env!("CARGO_PKG_VERSION"),
-            folder.display()
-        );
-        let key = Digest::of(key.as_bytes());
+        let key = key("root", &folder.to_string_lossy(), circumstances, named);
         let kept = kept(cache, &key);
         if let Some(known) = kept.known() {
             return Ok(known);
@@ -212,20 +207,15 @@ impl Facts {
         cancel: &crate::event::Cancel,
     ) -> Result<Self, Error> {
         let opened = image.open(cancel)?;
-        let key = format!(
-            "image {} {} {named:?}",
-            env!("CARGO_PKG_VERSION"),
-            opened.id()
-        );
-        let key = Digest::of(key.as_bytes());
-        let kept = kept(cache, &key);
-        if let Some(known) = kept.known() {
-            return Ok(known);
-        }
         let circumstances = Circumstances {
             path: opened.variable("PATH"),
             user: opened.user(),
         };
+        let key = key("image", opened.id(), &circumstances, named);
+        let kept = kept(cache, &key);
+        if let Some(known) = kept.known() {
+            return Ok(known);
+        }
         let files = opened.unpack()?;
         let (facts, _) = Self::gather(files.path(), &circumstances, named);
         kept.keep(&serde_json::to_vec(&facts).unwrap_or_default(), []);
@@ -392,6 +382,15 @@ impl Facts {
 }
 
 /// Facts in the cache. What was looked at may be a link, which counts itself.
+/// The digest of all that decides the facts about a root file system besides its files: what is kept
+/// is for one root (`kind` and `place`) and one interpreter in it.
+fn key(kind: &str, place: &str, circumstances: &Circumstances, named: Option<&str>) -> Digest {
+    let Circumstances { path, user } = circumstances;
+    let program = (env!("CARGO_PKG_VERSION"), VERSION);
+    let text = format!("{program:?} {kind} {place:?} {path:?} {user:?} {named:?}");
+    Digest::of(text.as_bytes())
+}
+
 fn kept<'a>(cache: &'a Cache, key: &'a Digest) -> Watched<'a> {
     Watched {
         cache,
@@ -430,4 +429,27 @@ pub fn normal(path: &str) -> String {
         }
     }
     format!("/{}", parts.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_decides_the_facts_changes_their_key() {
+        let circumstances = |path: &str, user: Option<&str>| Circumstances {
+            path: Some(path.to_owned()),
+            user: user.map(str::to_owned),
+        };
+        let plain = circumstances("/bin", None);
+        let keys = BTreeSet::from([
+            key("root", "/a", &plain, None).hex(),
+            key("image", "/a", &plain, None).hex(),
+            key("root", "/b", &plain, None).hex(),
+            key("root", "/a", &circumstances("/usr/bin", None), None).hex(),
+            key("root", "/a", &circumstances("/bin", Some("me")), None).hex(),
+            key("root", "/a", &plain, Some("/bin/python3")).hex(),
+        ]);
+        assert_eq!(keys.len(), 6);
+    }
 }

@@ -18,6 +18,8 @@ mod audit;
 mod build;
 // The cache when it is shared, killed, damaged, pruned, read-only or full.
 mod cache;
+// What the processes see that a build starts: no secret of the caller's.
+mod children;
 // The two installers and their prefixes: byte by byte, mode by mode.
 mod conformance;
 // ELF files as binutils and auditwheel read them; damaged ELF files.

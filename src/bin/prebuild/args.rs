@@ -46,8 +46,8 @@ pub(crate) enum Command {
     Plan(Box<Common>),
     /// Write what will be installed into a lock file: pylock.toml beside the requirements
     ///
-    /// The next build of the same requirements uses it. What was locked before stays as it is where the
-    /// requirements allow it.
+    /// The next build of the same requirements uses it. Versions that were locked before stay where the
+    /// requirements admit them, and each that changes is printed.
     Lock(Box<LockArgs>),
     /// Put an artifact into its runtime and import all that it brings
     Verify(Box<VerifyArgs>),
@@ -66,10 +66,10 @@ pub(crate) struct LockArgs {
     /// The lock file [default: pylock.toml, or pylock.NAME.toml for NAME.txt, beside the requirements]
     #[arg(short, long, value_name = "FILE", help_heading = "Lock")]
     pub(crate) output: Option<PathBuf>,
-    /// Take what is newest, whatever was locked before
+    /// Choose the newest versions, and replace any lock file
     #[arg(short = 'U', long, help_heading = "Lock")]
     pub(crate) upgrade: bool,
-    /// The same for this distribution alone (repeatable)
+    /// Choose the newest version of this distribution alone (repeatable)
     #[arg(short = 'P', long, value_name = "NAME", help_heading = "Lock")]
     pub(crate) upgrade_package: Vec<String>,
 }
@@ -227,7 +227,7 @@ pub(crate) struct Common {
     /// A dependency group of the project or the lock file (repeatable)
     #[arg(long, value_name = "NAME")]
     pub(crate) group: Vec<String>,
-    /// Refuse to go on without a lock file that holds; `lock` changes nothing then
+    /// Require an up-to-date lock file; with `lock`, only check it
     #[arg(long, env = "PREBUILD_LOCKED", value_parser = FalseyValueParser::new())]
     pub(crate) locked: bool,
     #[command(flatten)]
@@ -249,7 +249,7 @@ pub(crate) struct Messages {
     /// How results are printed
     #[arg(long, value_enum, default_value_t = Format::Text, global = true)]
     pub(crate) format: Format,
-    /// Print the result and errors only
+    /// Print the result, errors, warnings and changed versions only
     #[arg(short, long, conflicts_with = "verbose", global = true)]
     pub(crate) quiet: bool,
     /// Print pip's own output too
@@ -333,7 +333,7 @@ pub(crate) struct BuilderArgs {
     pub(crate) python: Option<String>,
     #[arg(long, value_name = "PLATFORM", requires = "python", help = PLATFORM)]
     pub(crate) platform: Vec<Platform>,
-    /// Set a variable for pip and what it builds; without a value, the one that it has here
+    /// Give pip and what it builds a variable; without a value, the one that it has here
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub(crate) env: Vec<String>,
     /// Certificates that the builder must trust

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use prebuild::event::Cancel;
-use prebuild::runner::{Container, Engine, Local, Runner};
+use prebuild::runner::{Container, Engine, Local, Runner, engine_variables};
 use prebuild::target::{Named, Platform, PythonVersion, Target};
 
 use crate::args::{Builder, BuilderArgs};
@@ -57,7 +57,8 @@ pub(crate) fn runner(
         (Builder::Docker, Some(_)) => Some(Engine::Docker),
         (Builder::Podman, Some(_)) => Some(Engine::Podman),
         (Builder::Auto, Some(image)) => {
-            let answers = |engine: &Engine| engine.ping(environment.variables(), cancel).is_ok();
+            let env = engine_variables(environment.variables());
+            let answers = |engine: &Engine| engine.ping(&env, cancel).is_ok();
             let engine = [Engine::Docker, Engine::Podman].into_iter().find(answers);
             if engine.is_none() {
                 warnings.push(format!(
@@ -79,7 +80,7 @@ pub(crate) fn runner(
             python: program(python),
             network,
             engine_args: engine_arg,
-            env: environment.variables().clone(),
+            env: engine_variables(environment.variables()),
             scratch: environment.scratch(),
             process: process(),
         }));

@@ -1,9 +1,11 @@
 //! `prebuild lock`.
 
+use std::path::Path;
+
 use anyhow::bail;
 use prebuild::error::Error;
 use prebuild::event::{Cancel, Event};
-use prebuild::lock::{self, Lock};
+use prebuild::lock::{self, Known, Lock, Replace, Upgrade};
 use prebuild::pipeline::{self, LockUse};
 use prebuild::requirements::Name;
 
@@ -39,40 +41,80 @@ pub(crate) fn run(
         LockUse::Never => None,
     };
     let prints = format == Format::Requirements;
-    let Some(path) = output.or(beside) else {
-        bail!(Wrong(
-            "requirements on standard input have no place for a lock file: name it with -o"
-                .to_owned()
-        ));
-    };
+    let is_named = output.is_some();
+    let path = output.or(beside);
     let runner = settings.runner.as_ref();
     let observe = |event: &Event<'_>| report.event(event);
     if let LockUse::Beside { required: true, .. } = &settings.request.lock {
+        let Some(path) = path else { bail!(no_place()) };
         // Only looked at.
-        for request in settings.requests() {
+        for mut request in settings.requests() {
+            request.lock = LockUse::Beside {
+                path: path.clone(),
+                required: true,
+            };
             let (plan, _) = pipeline::plan(&request, runner, &observe, cancel)?;
             report.locked(&path, plan.distributions.len(), false)?;
         }
         return Ok(());
     }
     let cwd = settings.request.cwd.clone();
-    let whole = cwd.join(&path);
-    let known = Lock::read(&path, &cwd).ok();
-    let renewed: Vec<Name> = upgrade_package.iter().map(|name| Name::new(name)).collect();
-    let preferred = known.as_ref().filter(|_| !upgrade);
-    let preferred = preferred
-        .map(|lock| lock.pins(&renewed))
-        .unwrap_or_default();
+    let upgrade = match (upgrade, upgrade_package.as_slice()) {
+        (true, _) => Upgrade::All,
+        (false, []) => Upgrade::None,
+        (false, names) => Upgrade::Only(names.iter().map(|name| Name::new(name)).collect()),
+    };
+    let known = match &path {
+        Some(path) => known(&cwd, path, &upgrade)?,
+        None => None,
+    };
+    let replace = match upgrade {
+        _ if prints => Replace::Nothing,
+        Upgrade::All => Replace::Any,
+        Upgrade::None | Upgrade::Only(_) if is_named => Replace::Any,
+        Upgrade::None | Upgrade::Only(_) => Replace::Same,
+    };
+    let known = known.as_ref().map(|lock| Known {
+        lock,
+        upgrade: &upgrade,
+        replace,
+    });
     for request in settings.requests() {
-        let (plan, recorded) = pipeline::lock(&request, &preferred, runner, &observe, cancel)?;
+        let (plan, recorded) = pipeline::lock(&request, known, runner, &observe, cancel)?;
         if prints {
             report.text(&lock::requirements(&plan))?;
             continue;
         }
+        let Some(path) = &path else { bail!(no_place()) };
+        let whole = cwd.join(path);
         let folder = whole.parent().unwrap_or(&cwd);
         let text = lock::text(&plan, &recorded, folder).map_err(Error::Unhashed)?;
         let is_new = lock::write(&whole, &text).map_err(Error::from)?;
-        report.locked(&path, plan.distributions.len(), is_new)?;
+        report.locked(path, plan.distributions.len(), is_new)?;
     }
     Ok(())
+}
+
+/// The lock file that there is. One that cannot be read is only ever replaced by `--upgrade`: it may be no
+/// lock file, or one with the marks of a merge in it.
+fn known(cwd: &Path, path: &Path, upgrade: &Upgrade) -> anyhow::Result<Option<Lock>> {
+    let whole = cwd.join(path);
+    if prebuild::fs::kind(&whole).is_none() {
+        return Ok(None);
+    }
+    let file = prebuild::fs::open_for_reading(&whole).map_err(Error::from)?;
+    if file.metadata().is_ok_and(|file| file.len() == 0) {
+        return Ok(None);
+    }
+    match Lock::read(path, cwd) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(_) if *upgrade == Upgrade::All => Ok(None),
+        Err(error) => Err(Error::from(error).into()),
+    }
+}
+
+fn no_place() -> Wrong {
+    Wrong(
+        "requirements on standard input have no place for a lock file: name it with -o".to_owned(),
+    )
 }

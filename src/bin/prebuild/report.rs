@@ -92,9 +92,7 @@ impl Report {
     }
 
     pub(crate) fn warning(&self, text: &str) {
-        if !self.quiet {
-            self.say(&format!("{WARNING}warning{WARNING:#}: {}", plain(text)));
-        }
+        self.say(&format!("{WARNING}warning{WARNING:#}: {}", plain(text)));
     }
 
     /// What the library tells while it works.
@@ -128,6 +126,7 @@ impl Report {
             Event::Note(text) => self.stage("note", text),
             Event::Waiting(what) => self.stage("wait", what),
             Event::Warning(text) => self.warning(text),
+            Event::Changed(text) => self.say(&plain(text)),
             Event::Fetching(count) => self.stage("fetch", &counted(*count, "wheel")),
             Event::Fetched { done, total } | Event::Packed { done, total } => {
                 if self.bar.length() != Some(*total) {

@@ -7,7 +7,7 @@ use prebuild::audit::{self, Finding};
 use prebuild::cache::Cache;
 use prebuild::error::Error;
 use prebuild::event::{Cancel, Event};
-use prebuild::runner::{Engine, Image};
+use prebuild::runner::{Engine, Image, engine_variables};
 use prebuild::runtime::{Source, Wanted};
 
 use crate::args::{Builder, Look};
@@ -76,17 +76,18 @@ fn image(
     environment: &Environment,
     cancel: &Cancel,
 ) -> anyhow::Result<Image> {
+    let env = engine_variables(environment.variables());
     let engine = match builder {
         Builder::Docker => Engine::Docker,
         Builder::Podman => Engine::Podman,
         Builder::Auto | Builder::Local => {
-            let answers = |engine: &Engine| engine.ping(environment.variables(), cancel).is_ok();
+            let answers = |engine: &Engine| engine.ping(&env, cancel).is_ok();
             let found = [Engine::Docker, Engine::Podman].into_iter().find(answers);
             if let Some(engine) = found {
                 engine
             } else {
                 // Its error says what is wrong.
-                let ping = Engine::Docker.ping(environment.variables(), cancel);
+                let ping = Engine::Docker.ping(&env, cancel);
                 ping.map_err(Error::from)?;
                 Engine::Docker
             }
@@ -95,7 +96,7 @@ fn image(
     Ok(Image {
         engine,
         name: name.to_owned(),
-        env: environment.variables().clone(),
+        env,
         scratch: environment.scratch(),
         process: crate::builder::process(),
     })
