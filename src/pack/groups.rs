@@ -8,7 +8,7 @@ use std::io::{self, Read as _, Write};
 
 use rayon::prelude::*;
 
-use super::sink::Sink;
+use super::sink::{BUFFER, Sink};
 use super::{FORMAT_VERSION, Meter, members, tar};
 use crate::cache::{self, Bucket, Cache, Lookup};
 use crate::digest::{Digest, Hashing};
@@ -272,7 +272,7 @@ impl<'s, 'm, M: Make> Writer<'_, 's, 'm, M> {
         let mut left = fs::size(&path);
         let mut sum_now = crc32fast::Hasher::new();
         while left > 0 {
-            let count = usize::try_from(left).map_or(COPY, |left| left.min(COPY));
+            let count = usize::try_from(left).map_or(BUFFER, |left| left.min(BUFFER));
             self.out.fill(count, |bytes| {
                 file.read_exact(bytes)
                     .map_err(|source| io::Error::other(fs::Error::new("read", &path, source)))?;
@@ -291,8 +291,6 @@ impl<'s, 'm, M: Make> Writer<'_, 's, 'm, M> {
 /// The files of a piece that is kept: its bytes, and their CRC-32.
 const PIECE: &str = "piece";
 const SUM: &str = "crc32";
-/// How much is copied at a time.
-const COPY: usize = 1 << 17;
 
 fn sum(entry: &cache::Entry) -> Option<u32> {
     let bytes = fs::read_at_most(&entry.path(SUM)?, 4).ok()?;

@@ -8,12 +8,9 @@ use std::sync::Arc;
 
 use crc32fast::Hasher;
 
-use super::sink::Sink;
+use super::sink::{BUFFER, Sink};
 use crate::fs;
 use crate::tree::{Archive, Member};
-
-/// How much is read at a time, at most.
-const CHUNK: u64 = 1 << 17;
 
 /// Copies members as they are packed. Those of one archive come together, so one file is open.
 #[derive(Default)]
@@ -38,8 +35,9 @@ impl Members {
         let mut crc = Hasher::new();
         let mut at = 0;
         while at < member.packed {
-            let length = CHUNK.min(member.packed - at);
-            sink.fill(usize::try_from(length).unwrap_or(0), |bytes| {
+            let left = member.packed - at;
+            let length = usize::try_from(left).map_or(BUFFER, |left| left.min(BUFFER));
+            sink.fill(length, |bytes| {
                 file.read_exact_at(bytes, member.offset + at)
                     .map_err(|source| match source.kind() {
                         io::ErrorKind::UnexpectedEof => damaged(member),
@@ -49,7 +47,7 @@ impl Members {
                 edit(at, bytes);
                 Ok(())
             })?;
-            at += length;
+            at += length as u64;
         }
         if crc.finalize() != member.packed_crc {
             return Err(damaged(member));

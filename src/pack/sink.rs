@@ -7,12 +7,13 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
+use std::thread::{self, Builder};
 
 use crate::digest::{Digest, Hashing};
 
-/// How much goes over at a time: little enough to stay in a core's cache on its way.
-const BUFFER: usize = 1 << 17;
+/// How much goes over at a time: little enough to stay in a core's cache on its way. Also the most
+/// that [`Sink::fill`] takes at a time.
+pub(super) const BUFFER: usize = 1 << 17;
 /// How many buffers may wait for each thread.
 const WAITING: usize = 8;
 
@@ -24,13 +25,13 @@ pub(super) fn write(
     thread::scope(|scope| {
         let (to_file, from_sink) = sync_channel::<Arc<Vec<u8>>>(WAITING);
         let (to_hash, for_hash) = sync_channel::<Arc<Vec<u8>>>(WAITING);
-        let writing = scope.spawn(move || -> io::Result<()> {
+        let writing = Builder::new().spawn_scoped(scope, move || -> io::Result<()> {
             for buffer in from_sink {
                 file.write_all(&buffer)?;
             }
             file.flush()
-        });
-        let hashing = scope.spawn(move || hash(&for_hash));
+        })?;
+        let hashing = Builder::new().spawn_scoped(scope, move || hash(&for_hash))?;
         let mut out = Sink {
             buffer: Vec::with_capacity(BUFFER),
             sent: VecDeque::new(),
@@ -64,6 +65,7 @@ fn died() -> io::Error {
 
 /// Takes the bytes of one archive, in order.
 pub(super) struct Sink {
+    /// At most [`BUFFER`] bytes. It may be full: [`pop`](Sink::pop) needs the last byte here.
     buffer: Vec<u8>,
     /// Buffers on their way, the oldest first: what both threads are done with is used again.
     sent: VecDeque<Arc<Vec<u8>>>,
@@ -95,28 +97,34 @@ impl Sink {
         self.buffer.pop()
     }
 
-    /// Lets `fill` put `count` bytes right where they are sent from.
+    /// Lets `fill` write `count` bytes, at most [`BUFFER`], directly into the buffer.
     pub(super) fn fill(
         &mut self,
         count: usize,
         fill: impl FnOnce(&mut [u8]) -> io::Result<()>,
     ) -> io::Result<()> {
-        if self.buffer.len() + count > BUFFER && !self.buffer.is_empty() {
+        debug_assert!(count <= BUFFER, "{count} bytes do not fit");
+        if self.room() < count {
             self.send()?;
         }
         let start = self.buffer.len();
         self.buffer.resize(start + count, 0);
         fill(&mut self.buffer[start..])
     }
+
+    fn room(&self) -> usize {
+        BUFFER.saturating_sub(self.buffer.len())
+    }
 }
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = bytes.len().min(BUFFER - self.buffer.len());
-        self.buffer.extend_from_slice(&bytes[..count]);
-        if self.buffer.len() >= BUFFER {
+        // `fill` may have left no room, and to take nothing is to fail.
+        if self.room() == 0 {
             self.send()?;
         }
+        let count = bytes.len().min(self.room());
+        self.buffer.extend_from_slice(&bytes[..count]);
         Ok(count)
     }
 

@@ -14,6 +14,8 @@ mod agreement;
 mod architecture;
 // Each kind of finding, by a prefix that has it; the loader's rules.
 mod audit;
+// Trees whose parts end where a buffer, a window or a group of the packer ends.
+mod boundaries;
 // Whole builds on this machine, compared file by file.
 mod build;
 // The cache when it is shared, killed, damaged, pruned, read-only or full.
