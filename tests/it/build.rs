@@ -1,9 +1,10 @@
 //! Whole builds on this machine, with wheels made here: what comes out, file by file.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use crate::support::sandbox::{Sandbox, digest, names, unpacked};
-use crate::support::wheel::{WheelBuilder, project};
+use crate::support::wheel::{WheelBuilder, hash, project};
 
 /// The site folder of the interpreter on the `PATH`, whatever its version.
 fn site() -> String {
@@ -73,26 +74,28 @@ fn a_wheel_with_everything_is_where_the_runtime_looks() {
     assert!(files.keys().any(|path| path.ends_with("demo.h")));
     assert_eq!(files[&format!("{site}/demo/native.so")].0, 0o644);
     assert_eq!(files[&format!("{site}/")].0, 0o755);
-    let record = String::from_utf8(
-        files[&format!("{site}/demo-1.0.dist-info/RECORD")]
-            .1
-            .clone(),
-    )
-    .unwrap();
-    let hashed = record
-        .lines()
-        .filter(|line| line.contains(",sha256="))
-        .count();
-    assert_eq!(hashed + 1, record.lines().count(), "{record}");
-    let tool = prebuild::digest::Digest::of(&files["bin/tool"].1);
-    let row = record
-        .lines()
-        .find(|line| line.starts_with("../../../bin/tool,"))
-        .unwrap();
+    let record = format!("{site}/demo-1.0.dist-info/RECORD");
+    let rows = String::from_utf8(files[&record].1.clone()).unwrap();
+    let rows: BTreeSet<&str> = rows.lines().collect();
     assert!(
-        row.ends_with(&format!(",{}", files["bin/tool"].1.len())),
-        "{row} {tool}"
+        rows.iter()
+            .any(|row| row.starts_with("../../../bin/tool,sha256="))
     );
+    // A row for each file, with its hash and its size, and none besides.
+    let expected: BTreeSet<String> = files
+        .iter()
+        .filter(|(path, _)| !path.ends_with('/'))
+        .map(|(path, (_, bytes))| {
+            let from_site = path.strip_prefix(&format!("{site}/"));
+            let listed = from_site.map_or_else(|| format!("../../../{path}"), str::to_owned);
+            if *path == record {
+                format!("{listed},,")
+            } else {
+                format!("{listed},sha256={},{}", hash(bytes), bytes.len())
+            }
+        })
+        .collect();
+    assert_eq!(rows, expected.iter().map(String::as_str).collect());
     assert_eq!(sandbox.left(), [""; 0]);
 }
 

@@ -1,5 +1,7 @@
 //! What several tests need.
 
+use std::io::Write as _;
+
 pub(crate) mod chance;
 pub(crate) mod index;
 pub(crate) mod mount;
@@ -13,5 +15,8 @@ pub(crate) mod wheel;
 pub(crate) fn skip(why: &str) {
     let is_ci = std::env::var("CI").is_ok_and(|value| value == "true");
     assert!(!is_ci, "{why}");
-    eprintln!("skipped: {why}");
+    // Not the macro: its text is shown for tests that fail.
+    let test = std::thread::current();
+    let name = test.name().unwrap_or_default();
+    let _ = writeln!(std::io::stderr(), "{name}: skipped: {why}");
 }
