@@ -15,7 +15,12 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use tempfile::{NamedTempFile, TempDir};
+pub(crate) mod replace;
+pub(crate) mod temp;
+
+pub(crate) use replace::{NewFile, new_file};
+pub use temp::TempDir;
+pub(crate) use temp::{hidden_dir, sweep, temp_dir};
 
 /// A file system call that failed.
 #[derive(Debug, thiserror::Error)]
@@ -100,9 +105,11 @@ pub fn kind(path: &Path) -> Option<Kind> {
 
 /// Writes a file, which appears whole or not at all.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut file = temp_file_beside(path)?;
+    let (folder, _) = split(path);
+    sweep(&folder);
+    let mut file = new_file(path)?;
     file.write_all(bytes).map_err(at("write", path))?;
-    persist(file, path)
+    file.place()
 }
 
 /// The names in a folder that are UTF-8, sorted.
@@ -310,37 +317,6 @@ impl Stamp {
     pub(crate) fn is_past(&self, later: &Self) -> bool {
         later.changed > self.modified.max(self.changed)
     }
-}
-
-/// A new empty folder under `parent`, for this user only, removed with the value.
-pub(crate) fn temp_dir(parent: &Path, prefix: &str) -> Result<TempDir> {
-    tempfile::Builder::new()
-        .prefix(prefix)
-        .tempdir_in(parent)
-        .map_err(at("create a temporary folder in", parent))
-}
-
-/// A file that becomes `path` when it is whole: see [`persist`].
-///
-/// It lies beside `path`, so that the last step is a rename, and is removed with the value.
-pub(crate) fn temp_file_beside(path: &Path) -> Result<NamedTempFile> {
-    let (folder, _) = split(path);
-    tempfile::Builder::new()
-        // Without the name of the file: the longest names would not fit.
-        .prefix(".prebuild.")
-        .suffix(".part")
-        // Not the 0600 of temporary files: what comes out is a file like any other, and the umask
-        // of whoever runs this decides.
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(&folder)
-        .map_err(at("create a file in", &folder))
-}
-
-/// Gives the file its final name. Readers see the old file or the whole new one.
-pub(crate) fn persist(file: NamedTempFile, path: &Path) -> Result<()> {
-    file.persist(path)
-        .map(drop)
-        .map_err(|error| Error::new("move into place", path, error.error))
 }
 
 /// The folder that `path` is in, and its name.

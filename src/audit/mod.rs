@@ -103,9 +103,9 @@ pub fn remedy(findings: &[Finding], runtime: &Runtime) -> Option<String> {
 
 /// The packages that have what is missing, of errors that were not allowed too.
 #[must_use]
-pub fn packages(findings: &[Finding]) -> BTreeSet<String> {
+pub fn packages<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> BTreeSet<String> {
     let missing = findings
-        .iter()
+        .into_iter()
         .filter(|finding| finding.severity == Severity::Error || finding.allowed);
     let packages = missing.filter_map(|finding| match &finding.problem {
         Problem::MissingLibrary { package, .. } => package.clone(),

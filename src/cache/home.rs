@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use tempfile::TempDir;
+use crate::fs::TempDir;
 
 use super::entry::Entry;
 use super::{Bucket, Error, Why};
@@ -94,7 +94,7 @@ impl Home {
 
     /// A cache in a new folder in `parent`, removed with the value.
     pub(super) fn temporary(parent: &Path) -> Result<Self, Error> {
-        let folder = fs::temp_dir(parent, "prebuild-cache.")?;
+        let folder = fs::temp_dir(parent)?;
         Ok(Self {
             root: folder.path().to_path_buf(),
             _guard: Guard::Temporary(folder),
@@ -127,7 +127,7 @@ impl Home {
     fn begin(&self) -> Result<TempDir, Error> {
         let tmp = self.root.join(TMP);
         fs::create_private_dir_all(&tmp)?;
-        let made = fs::temp_dir(&tmp, "")?;
+        let made = fs::temp_dir(&tmp)?;
         fs::create_dir(&made.path().join("new"))?;
         Ok(made)
     }
@@ -289,7 +289,7 @@ pub(super) fn is_dir(path: &Path) -> bool {
 
 /// Writes a small file at the top, whole or not at all.
 fn put(root: &Path, name: &str, text: &str) -> Result<(), Error> {
-    let made = fs::temp_dir(&root.join(TMP), "")?;
+    let made = fs::temp_dir(&root.join(TMP))?;
     let new = made.path().join(name);
     fs::write_new(&new, text.as_bytes())?;
     Ok(fs::rename(&new, &root.join(name))?)

@@ -289,6 +289,7 @@ impl Cache {
     /// and tells `observe` so.
     pub fn open(place: &Place, observe: &Observer<'_>, cancel: &Cancel) -> Result<Self, Error> {
         let Place { folder, scratch } = place;
+        fs::sweep(scratch);
         let mut spill = Spill::default();
         let kept = match folder.as_deref().map(|at| Home::open(at, observe, cancel)) {
             None => None,
@@ -350,9 +351,14 @@ impl Cache {
         self.temporary()?.insert(bucket, key, &fill)
     }
 
+    /// Removes what processes that were killed left where temporary folders are.
+    pub(crate) fn sweep(&self) {
+        fs::sweep(&self.scratch);
+    }
+
     /// A folder for what becomes no entry yet, removed with the value.
-    pub(crate) fn scratch(&self) -> Result<tempfile::TempDir, Error> {
-        Ok(fs::temp_dir(&self.scratch, "prebuild-fetch.")?)
+    pub(crate) fn scratch(&self) -> Result<fs::TempDir, Error> {
+        Ok(fs::temp_dir(&self.scratch)?)
     }
 
     /// Makes an entry one that must be made anew: its contents turned out to be wrong. Its files stay

@@ -11,7 +11,7 @@ use super::home::{self, IGNORE, REPAIR, TAG, TMP, is_dir, list};
 use super::{Bucket, Error, Why};
 use crate::digest::Digest;
 use crate::event::{Cancel, Observer};
-use crate::fs;
+use crate::fs::{self, TempDir};
 
 /// How much a cache holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -117,6 +117,7 @@ pub fn prune(
         return Ok(freed);
     }
     let _alone = home::lock_alone(folder, observe, cancel)?;
+    let doomed = Doomed::new(folder);
     let Held {
         mut entries,
         leftovers,
@@ -138,7 +139,7 @@ pub fn prune(
             if cancel.is_cancelled() {
                 return Err(Error::Cancelled);
             }
-            entry.remove()?;
+            entry.remove(&doomed)?;
             left -= entry.bytes;
             freed.entries += 1;
             freed.bytes += entry.bytes;
@@ -158,7 +159,13 @@ pub fn verify(folder: &Path, observe: &Observer<'_>, cancel: &Cancel) -> Result<
         return Ok(verified);
     }
     let _alone = home::lock_alone(folder, observe, cancel)?;
-    let entries = Held::scan(folder)?.entries;
+    let doomed = Doomed::new(folder);
+    // One without a manifest was evicted: it is none, and no damage.
+    let entries = Held::scan(folder)?.entries.into_iter();
+    let (entries, evicted): (Vec<_>, Vec<_>) = entries.partition(|entry| entry.used.is_some());
+    for entry in evicted {
+        entry.remove(&doomed)?;
+    }
     verified.entries = entries.len();
     let found: Vec<_> = entries
         .par_iter()
@@ -171,7 +178,7 @@ pub fn verify(folder: &Path, observe: &Observer<'_>, cancel: &Cancel) -> Result<
         .collect::<Result<_, _>>()?;
     for (entry, found) in entries.iter().zip(found) {
         if let Err(why) = found {
-            entry.remove()?;
+            entry.remove(&doomed)?;
             verified.damaged.push(Damaged {
                 bucket: entry.bucket,
                 key: entry.key,
@@ -192,12 +199,21 @@ pub fn clean(folder: &Path, observe: &Observer<'_>, cancel: &Cancel) -> Result<F
     }
     let _alone = home::lock_alone(folder, observe, cancel)?;
     freed.entries = Held::scan(folder)?.entries.len();
+    let doomed = Doomed::new(folder);
     // The tag is the last: what is left by one that was killed is still known for a cache.
-    let top = [TMP, REPAIR, IGNORE, TAG].map(str::to_owned);
+    let top = [TMP, REPAIR, IGNORE, TAG];
     let buckets = fs::names(folder)?
         .into_iter()
         .filter(|name| is_bucket(name));
-    for name in buckets.chain(top) {
+    for name in buckets {
+        let path = folder.join(name);
+        if fs::metadata(&path).is_ok() {
+            freed.bytes += fs::size(&path);
+            doomed.remove(&path)?;
+        }
+    }
+    drop(doomed);
+    for name in top {
         let path = folder.join(name);
         if fs::metadata(&path).is_ok() {
             freed.bytes += fs::size(&path);
@@ -213,6 +229,29 @@ impl Freed {
             version: 1,
             ..Self::default()
         }
+    }
+}
+
+/// Where things go before they are removed: by one rename, so that a process which is killed leaves
+/// them whole where they were, or in `tmp/`.
+struct Doomed(Option<TempDir>);
+
+impl Doomed {
+    /// None where `tmp/` is no directory of the cache.
+    fn new(root: &Path) -> Self {
+        let tmp = root.join(TMP);
+        let made = fs::create_private_dir_all(&tmp).is_ok() && is_dir(&tmp);
+        Self(made.then(|| fs::temp_dir(&tmp).ok()).flatten())
+    }
+
+    fn remove(&self, path: &Path) -> Result<(), Error> {
+        if let Some(doomed) = &self.0 {
+            let to = doomed.path().join("removed");
+            if fs::rename(path, &to).is_ok() {
+                return Ok(fs::remove_all(&to)?);
+            }
+        }
+        Ok(fs::remove_all(path)?)
     }
 }
 
@@ -282,12 +321,12 @@ impl Found {
         Entry::open(&self.folder, self.bucket, &self.key)?.compare()
     }
 
-    /// Removes it, the manifest first: at no moment is a part of it an entry.
-    fn remove(&self) -> Result<(), Error> {
-        if self.used.is_some() {
+    /// Removes it: at no moment is a part of it an entry.
+    fn remove(&self, doomed: &Doomed) -> Result<(), Error> {
+        if doomed.0.is_none() && self.used.is_some() {
             fs::remove_all(&self.folder.join(MANIFEST))?;
         }
-        fs::remove_all(&self.folder)?;
+        doomed.remove(&self.folder)?;
         if let Some(shelf) = self.folder.parent() {
             // If it was the last one there.
             let _ = fs::remove_dir(shelf);

@@ -6,7 +6,6 @@
 //! ([`Recorded`]), so that a later build knows whether they are up to date.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -162,10 +161,7 @@ pub fn write(path: &Path, text: &str) -> Result<bool, fs::Error> {
     if fs::read(path).is_ok_and(|known| known == text.as_bytes()) {
         return Ok(false);
     }
-    let mut file = fs::temp_file_beside(path)?;
-    file.write_all(text.as_bytes())
-        .map_err(|source| fs::Error::new("write", path, source))?;
-    fs::persist(file, path)?;
+    fs::write_whole(path, text.as_bytes())?;
     Ok(true)
 }
 

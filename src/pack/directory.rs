@@ -3,18 +3,23 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
-use tempfile::TempDir;
-
 use super::{Error, Meter, Options, groups, refuse_collisions};
-use crate::fs;
+use crate::fs::replace::{self, COMING, LEAVING, NEW, OLD, Placed};
+use crate::fs::{self, TempDir};
 use crate::tree::{Content, Node, Tree};
+use rayon::prelude::*;
 
 /// A folder that is whole and does not have its name yet.
+#[derive(Debug)]
 pub(super) struct Staged {
     made: TempDir,
     path: PathBuf,
+    /// Whether the folder stays, and what is in it is replaced.
     inside: bool,
+    /// How it got its name.
+    placed: Option<Placed>,
+    /// What was renamed in it.
+    done: Vec<Rename>,
 }
 
 /// Writes `tree` into a folder that will be `path`.
@@ -33,17 +38,23 @@ pub(super) fn stage(
         Ok(fs::mounts().contains(&path) || !fs::same_device(&path, &parent)?)
     };
     let (made, inside) = if there && mounted()? {
-        (fs::temp_dir(&path, ".prebuild.")?, true)
+        (fs::hidden_dir(&path)?, true)
     } else {
-        match fs::temp_dir(&parent, ".prebuild.") {
-            Err(_) if there => (fs::temp_dir(&path, ".prebuild.")?, true),
+        match fs::hidden_dir(&parent) {
+            Err(_) if there => (fs::hidden_dir(&path)?, true),
             made => (made?, false),
         }
     };
     refuse_collisions(tree, made.path())?;
-    let root = made.path().join("new");
+    let root = made.path().join(NEW);
     write(tree, &root, options.mtime, meter).map_err(|source| meter.error(&path, source))?;
-    Ok(Staged { made, path, inside })
+    Ok(Staged {
+        made,
+        path,
+        inside,
+        placed: None,
+        done: Vec::new(),
+    })
 }
 
 /// Writes files on all cores: most of the time goes into opening and closing them.
@@ -110,42 +121,62 @@ pub(super) fn refuse_mounts(path: &Path) -> Result<(), Error> {
 
 impl Staged {
     /// Gives the folder its name, and what was there none, or leaves all as it was.
-    pub(super) fn place(self) -> Result<(), Error> {
+    pub(super) fn place(&mut self) -> Result<(), Error> {
         // Again: much may have happened since it was checked.
         refuse_mounts(&self.path)?;
-        let Err((source, stranded)) = swap(&self.renames()?) else {
+        if !self.inside {
+            let placed = replace::place(&self.made, &self.path);
+            let stranded = fs::metadata(&self.made.path().join(OLD)).is_ok();
+            self.placed = Some(placed.map_err(|source| self.failed(source, stranded))?);
             return Ok(());
-        };
-        if !stranded {
-            return Err(source.into());
         }
-        Err(Error::Stranded {
+        let renames = self.renames()?;
+        swap(&renames).map_err(|(source, stranded)| self.failed(source, stranded))?;
+        self.done = renames;
+        Ok(())
+    }
+
+    fn failed(&mut self, source: fs::Error, stranded: bool) -> Error {
+        if !stranded {
+            return source.into();
+        }
+        Error::Stranded {
+            left: self.made.keep(),
+            path: self.path.clone(),
+            source,
+        }
+    }
+
+    /// Undoes [`place`](Self::place).
+    pub(super) fn take_back(mut self) -> Result<(), Error> {
+        let undone = match self.placed {
+            Some(placed) => replace::take_back(&self.made, &self.path, placed),
+            None => undo(&self.done).map_or(Ok(()), Err),
+        };
+        undone.map_err(|source| Error::NotRestored {
             left: self.made.keep(),
             path: self.path,
             source,
         })
     }
 
-    /// What is to be renamed, in this order.
+    /// What is to be renamed to replace what is in the folder, in this order.
     fn renames(&self) -> fs::Result<Vec<Rename>> {
-        let new = self.made.path().join("new");
-        let old = self.made.path().join("old");
-        if !self.inside {
-            let away = fs::exists(&self.path).map(|_| Rename::Away(self.path.clone(), old));
-            let into_place = Rename::IntoPlace(new, self.path.clone());
-            return Ok(away.into_iter().chain([into_place]).collect());
-        }
+        let [new, old, leaving, coming] =
+            [NEW, OLD, LEAVING, COMING].map(|name| self.made.path().join(name));
         fs::create_dir(&old)?;
+        fs::write_new(&leaving, b"")?;
         let mut there = fs::list(&self.path)?;
-        there.retain(|name| Some(name.as_os_str()) != self.made.path().file_name());
+        there.retain(|name| !self.made.is_named(name));
         let away = there
             .into_iter()
             .map(|name| Rename::Away(self.path.join(&name), old.join(&name)));
-        let coming = fs::list(&new)?;
-        let into_place = coming
+        // Which of the two a killed process was at is told by this name.
+        let turn = Rename::IntoPlace(leaving, coming);
+        let into_place = fs::list(&new)?
             .into_iter()
             .map(|name| Rename::IntoPlace(new.join(&name), self.path.join(&name)));
-        Ok(away.chain(into_place).collect())
+        Ok(away.chain([turn]).chain(into_place).collect())
     }
 }
 
@@ -175,13 +206,17 @@ impl Rename {
 fn swap(renames: &[Rename]) -> Result<(), (fs::Error, bool)> {
     for (count, rename) in renames.iter().enumerate() {
         if let Err(error) = rename.make() {
-            // As many as can be: the last ones first, for they may be in the way of others.
-            let undone = renames[..count].iter().rev().map(Rename::undo);
-            let stranded = undone.filter(Result::is_err).count() > 0;
-            return Err((error, stranded));
+            return Err((error, undo(&renames[..count]).is_some()));
         }
     }
     Ok(())
+}
+
+/// Undoes as many as can be, the last ones first, for they may be in the way of others; returns one of
+/// the errors.
+fn undo(renames: &[Rename]) -> Option<fs::Error> {
+    let undone = renames.iter().rev().map(Rename::undo);
+    undone.filter_map(Result::err).last()
 }
 
 #[cfg(test)]
@@ -190,7 +225,7 @@ mod tests {
 
     /// A folder with the files `a`, `b` and `c`, which hold their names.
     fn folder() -> TempDir {
-        let folder = fs::temp_dir(Path::new("/tmp"), "pack-test-").unwrap();
+        let folder = fs::temp_dir(Path::new("/tmp")).unwrap();
         for name in ["a", "b", "c"] {
             fs::write_new(&folder.path().join(name), name.as_bytes()).unwrap();
         }
@@ -230,5 +265,55 @@ mod tests {
         let (_, stranded) = swap(&renames).unwrap_err();
         assert!(stranded);
         assert_eq!(fs::list(folder.path()).unwrap(), ["b", "c"]);
+    }
+
+    /// What a process leaves that is killed after any of its steps becomes the old folder or the new
+    /// one, and nothing else is left.
+    #[test]
+    fn a_folder_is_whole_whenever_its_process_is_killed() {
+        let mut turns = [0, 0];
+        for killed_after in 0..=7 {
+            let above = fs::temp_dir(Path::new("/tmp")).unwrap();
+            let target = above.path().join("target");
+            fs::create_dir(&target).unwrap();
+            for name in ["a", "b", "kept"] {
+                fs::write_new(&target.join(name), b"old").unwrap();
+            }
+            let made = fs::temp_dir(&target).unwrap();
+            let new = made.path().join(NEW);
+            fs::create_dir(&new).unwrap();
+            for name in ["a", "c", "d"] {
+                fs::write_new(&new.join(name), b"new").unwrap();
+            }
+            let staged = Staged {
+                made,
+                path: target.clone(),
+                inside: true,
+                placed: None,
+                done: Vec::new(),
+            };
+            let renames = staged.renames().unwrap();
+            assert_eq!(renames.len(), 7);
+            for rename in &renames[..killed_after] {
+                rename.make().unwrap();
+            }
+            // In use, it is nobody's to remove.
+            fs::sweep(&target);
+            assert!(fs::metadata(staged.made.path()).is_ok());
+            staged.made.kill();
+            fs::sweep(&target);
+            let is_new = killed_after >= 4;
+            let (names, text) = if is_new {
+                (["a", "c", "d"], "new")
+            } else {
+                (["a", "b", "kept"], "old")
+            };
+            assert_eq!(fs::list(&target).unwrap(), names, "{killed_after}");
+            for name in names {
+                assert_eq!(fs::read(&target.join(name)).unwrap(), text.as_bytes());
+            }
+            turns[usize::from(is_new)] += 1;
+        }
+        assert_eq!(turns, [4, 4]);
     }
 }

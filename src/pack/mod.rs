@@ -3,11 +3,9 @@
 //! What decides them: the tree, the format, the fixed time, and [`FORMAT_VERSION`]. How many
 //! threads there are, who runs it and when does not.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
-
-use serde::{Deserialize, Serialize};
-use tempfile::NamedTempFile;
 
 use crate::audit::case_collisions;
 use crate::cache::Cache;
@@ -15,6 +13,7 @@ use crate::digest::Digest;
 use crate::event::{Cancel, Event, Observer};
 use crate::fs;
 use crate::tree::{RelPath, Tree};
+use serde::{Deserialize, Serialize};
 
 mod bits;
 mod directory;
@@ -23,10 +22,12 @@ mod gzip;
 mod members;
 mod output;
 mod sink;
+mod staged;
 mod tar;
 mod zip;
 
 pub use output::{Format, Output, ParseOutputError};
+pub use staged::Staged;
 
 /// The version of the byte format. The golden digests in the tests change only together with it.
 pub const FORMAT_VERSION: u32 = 2;
@@ -94,6 +95,17 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
         /// Where the rest of its old contents is, under `old`, and that of its new ones, under `new`.
+        left: PathBuf,
+        /// Why.
+        #[source]
+        source: fs::Error,
+    },
+    /// An output that has its new contents although another one failed.
+    #[error("cannot restore `{}`: its old contents are in `{}`", path.display(), left.display())]
+    NotRestored {
+        /// The output.
+        path: PathBuf,
+        /// The directory that has its old contents.
         left: PathBuf,
         /// Why.
         #[source]
@@ -171,28 +183,36 @@ impl Error {
             Self::Mounted { .. } => "unmount it, or write elsewhere with `-o`",
             Self::Special(_) | Self::Occupied { .. } => "name another output with `-o`",
             Self::IgnoresCase { .. } => "write an archive instead",
-            Self::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                "free room there, or write elsewhere with `-o`"
-            }
-            Self::Fs(error) if error.kind() == io::ErrorKind::StorageFull => {
-                "free room there, or write elsewhere with `-o`"
-            }
-            Self::Fs(error) if error.kind() == io::ErrorKind::NotFound => {
-                "create the folder, or write elsewhere with `-o`"
-            }
+            Self::NotRestored { .. } => "move them back",
+            Self::Write { source, .. } => return hint(source.kind()),
+            Self::Fs(error) => return hint(error.kind()),
             _ => return None,
         };
         Some(hint.to_owned())
     }
 }
 
+/// What the user can do about a call that failed.
+fn hint(kind: io::ErrorKind) -> Option<String> {
+    let hint = match kind {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "free room there, or write elsewhere with `-o`"
+        }
+        io::ErrorKind::NotFound => "create the folder, or write elsewhere with `-o`",
+        io::ErrorKind::FileTooLarge => {
+            "raise the limit on the size of files: `ulimit -f unlimited`"
+        }
+        io::ErrorKind::WouldBlock => "raise the limit on processes and threads: `ulimit -u`",
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
 /// Finds out, before anything is built, whether the outputs can be written.
 pub fn check(outputs: &[Output], options: &Options) -> Result<(), Error> {
-    for (index, output) in outputs.iter().enumerate() {
+    refuse_twice(outputs.iter().map(Output::path))?;
+    for output in outputs {
         let path = output.path();
-        if outputs[..index].iter().any(|other| other.path() == path) {
-            return Err(Error::Twice(path.to_path_buf()));
-        }
         match (fs::exists(path), output.format()) {
             (Some(found), Format::Directory) if !found.is_dir() => {
                 return Err(Error::Occupied {
@@ -215,16 +235,40 @@ pub fn check(outputs: &[Output], options: &Options) -> Result<(), Error> {
             }
             _ => {}
         }
-        // Made and removed again: only this tells whether one may write there.
         let path = real(path)?;
+        let (above, _) = fs::split(&path);
+        // Made and removed again: only this tells whether one may write there.
         match output.format() {
-            Format::Directory if fs::exists(&path).is_some() => {
-                fs::temp_dir(&path, ".prebuild.")?;
-            }
-            _ => drop(fs::temp_file_beside(&path)?),
+            Format::Directory if fs::exists(&path).is_some() => drop(fs::hidden_dir(&path)?),
+            Format::Directory => drop(fs::hidden_dir(&above)?),
+            _ => drop(fs::new_file(&path)?),
         }
     }
     Ok(())
+}
+
+/// Refuses to write one path twice.
+pub(crate) fn refuse_twice<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<(), Error> {
+    let mut known = BTreeSet::new();
+    match paths.into_iter().find(|path| !known.insert(*path)) {
+        Some(path) => Err(Error::Twice(path.to_path_buf())),
+        None => Ok(()),
+    }
+}
+
+/// Removes what builds that were killed left beside the outputs, and puts back what they had moved
+/// out of the way.
+pub(crate) fn sweep(outputs: &[Output]) {
+    for output in outputs {
+        let Ok(path) = real(output.path()) else {
+            continue;
+        };
+        let (above, _) = fs::split(&path);
+        fs::sweep(&above);
+        if output.format() == Format::Directory {
+            fs::sweep(&path);
+        }
+    }
 }
 
 /// Where a path leads: an output that is a link replaces what it points to.
@@ -233,12 +277,6 @@ fn real(path: &Path) -> Result<PathBuf, fs::Error> {
         Some(_) => fs::canonicalize(path),
         None => Ok(path.to_path_buf()),
     }
-}
-
-/// An output that is whole and does not have its name yet.
-enum Staged {
-    File(NamedTempFile, PathBuf),
-    Directory(directory::Staged),
 }
 
 /// Writes the outputs. All of them are whole before the first gets its name; on failure none is
@@ -252,47 +290,9 @@ pub fn pack(
     observe: &Observer<'_>,
     cancel: &Cancel,
 ) -> Result<Vec<Packed>, Error> {
-    check(outputs, options)?;
-    let total = tree.size() * outputs.len() as u64;
-    let meter = Meter {
-        observe,
-        cancel,
-        total,
-        done: std::sync::atomic::AtomicU64::new(0),
-    };
-    let mut staged = Vec::new();
-    let mut packed = Vec::new();
-    for output in outputs {
-        let (stage, size, digest) = match output.format() {
-            Format::Directory => {
-                let stage = directory::stage(tree, output.path(), options, &meter)?;
-                (Staged::Directory(stage), tree.size(), None)
-            }
-            format => {
-                let path = real(output.path())?;
-                let mut file = fs::temp_file_beside(&path)?;
-                let (digest, size) = archive(tree, format, options, cache, &mut file, &meter)
-                    .map_err(|source| meter.error(&path, source))?;
-                (Staged::File(file, path), size, Some(digest))
-            }
-        };
-        staged.push(stage);
-        packed.push(Packed {
-            path: output.path().to_path_buf(),
-            format: output.format(),
-            size,
-            digest,
-        });
-    }
-    if cancel.is_cancelled() {
-        return Err(Error::Cancelled);
-    }
-    for stage in staged {
-        match stage {
-            Staged::File(file, path) => fs::persist(file, &path)?,
-            Staged::Directory(stage) => stage.place()?,
-        }
-    }
+    let mut staged = Staged::new();
+    let packed = staged.add(tree, outputs, options, cache, observe, cancel)?;
+    staged.place(cancel)?;
     Ok(packed)
 }
 
@@ -302,11 +302,11 @@ fn archive(
     format: Format,
     options: &Options,
     cache: Option<&Cache>,
-    file: &mut NamedTempFile,
+    file: &mut fs::NewFile,
     meter: &Meter<'_>,
 ) -> io::Result<(Digest, u64)> {
     let mtime = options.mtime;
-    sink::write(file.as_file_mut(), |out| match format {
+    sink::write(file, |out| match format {
         Format::TarGz => {
             let mut gzip = gzip::Writer::new(out)?;
             tar::write(tree, mtime, &mut gzip, meter)?;

@@ -49,7 +49,7 @@ fn awkward() -> Tree {
 }
 
 fn packed(tree: &Tree, name: &str) -> (Vec<u8>, Packed) {
-    let folder = fs::temp_dir(Path::new("/tmp"), "pack-test-").unwrap();
+    let folder = fs::temp_dir(Path::new("/tmp")).unwrap();
     let output: Output = folder.path().join(name).to_str().unwrap().parse().unwrap();
     let done = pack(
         tree,
@@ -124,7 +124,7 @@ fn threads_and_order_of_insertion_do_not_count() {
 
 #[test]
 fn a_folder_is_written_whole_and_replaced_whole() {
-    let folder = fs::temp_dir(Path::new("/tmp"), "pack-test-").unwrap();
+    let folder = fs::temp_dir(Path::new("/tmp")).unwrap();
     // As long as a name can be.
     let long = "o".repeat(255);
     let name = format!("{}/{long}/", folder.path().display());
@@ -160,7 +160,7 @@ fn a_folder_is_written_whole_and_replaced_whole() {
 
 #[test]
 fn what_cannot_be_written_is_refused_before_anything_is_built() {
-    let folder = fs::temp_dir(Path::new("/tmp"), "pack-test-").unwrap();
+    let folder = fs::temp_dir(Path::new("/tmp")).unwrap();
     let at = |name: &str| -> Output { folder.path().join(name).to_str().unwrap().parse().unwrap() };
     let refused = |outputs: &[Output]| check(outputs, &Options::default()).unwrap_err();
     fs::create_dir(&folder.path().join("a.tar")).unwrap();
@@ -177,7 +177,7 @@ fn what_cannot_be_written_is_refused_before_anything_is_built() {
 
 #[test]
 fn a_thrown_switch_leaves_nothing() {
-    let folder = fs::temp_dir(Path::new("/tmp"), "pack-test-").unwrap();
+    let folder = fs::temp_dir(Path::new("/tmp")).unwrap();
     for name in ["a.tar.gz", "a.zip", "dir/"] {
         let output: Output = folder.path().join(name).to_str().unwrap().parse().unwrap();
         let cancel = Cancel::new();
@@ -205,7 +205,7 @@ fn a_thrown_switch_leaves_nothing() {
 /// H36 and the like: a file that shrinks meanwhile is an error, and no output.
 #[test]
 fn contents_that_vanish_are_an_error() {
-    let folder = fs::temp_dir(Path::new("/tmp"), "pack-test-").unwrap();
+    let folder = fs::temp_dir(Path::new("/tmp")).unwrap();
     let mut tree = Tree::new();
     let content = crate::tree::Content::File {
         path: folder.path().join("gone"),
@@ -233,4 +233,70 @@ fn contents_that_vanish_are_an_error() {
         assert!(error.to_string().contains("gone"), "{name}: {error}");
         assert!(fs::list(folder.path()).unwrap().is_empty(), "{name}");
     }
+}
+
+/// Several outputs and a document, the last of which cannot get its name: those before it lose theirs
+/// again.
+#[test]
+fn outputs_get_their_names_all_or_none() {
+    let folder = fs::temp_dir(Path::new("/tmp")).unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for name in ["old", "gone", "dir"] {
+        fs::create_dir(&at(name)).unwrap();
+    }
+    for name in ["old/a.tar", "old/list", "dir/file"] {
+        fs::write_new(&at(name), b"old").unwrap();
+    }
+    let before = || {
+        assert_eq!(fs::list(folder.path()).unwrap(), ["dir", "old"]);
+        assert_eq!(fs::list(&at("old")).unwrap(), ["a.tar", "list"]);
+        for name in ["old/a.tar", "old/list", "dir/file"] {
+            assert_eq!(fs::read(&at(name)).unwrap(), b"old");
+        }
+    };
+    let options = Options {
+        force: true,
+        ..Options::default()
+    };
+    let names = ["old/a.tar", "new.zip", "dir/", "fresh/", "gone/c.tar"];
+    let outputs = |names: &[&str]| -> Vec<Output> {
+        let paths = names.iter().map(|name| at(name).display().to_string());
+        paths.map(|path| path.parse().unwrap()).collect()
+    };
+    let stage = |names: &[&str]| {
+        let mut staged = Staged::new();
+        staged.add_document(&at("old/list"), b"new").unwrap();
+        let outputs = outputs(names);
+        let cancel = Cancel::new();
+        staged
+            .add(&awkward(), &outputs, &options, None, &|_| {}, &cancel)
+            .unwrap();
+        staged
+    };
+    let staged = stage(&names);
+    fs::remove_all(&at("gone")).unwrap();
+    let error = staged.place(&Cancel::new()).unwrap_err();
+    assert!(
+        matches!(&error, Error::Fs(error) if error.path() == at("gone/c.tar")),
+        "{error}"
+    );
+    before();
+    let cancelled = Cancel::new();
+    cancelled.cancel();
+    let staged = stage(&names[..4]);
+    assert!(staged.place(&cancelled).unwrap_err().is_cancelled());
+    before();
+    drop(stage(&names[..4]));
+    before();
+    stage(&names[..4]).place(&Cancel::new()).unwrap();
+    assert_eq!(
+        fs::list(folder.path()).unwrap(),
+        ["dir", "fresh", "new.zip", "old"]
+    );
+    assert_eq!(fs::list(&at("old")).unwrap(), ["a.tar", "list"]);
+    assert_eq!(fs::read(&at("old/list")).unwrap(), b"new");
+    assert_eq!(
+        fs::list(&at("dir")).unwrap(),
+        fs::list(&at("fresh")).unwrap()
+    );
 }

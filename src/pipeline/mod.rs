@@ -1,17 +1,19 @@
 //! The stages in their order. Read this file first.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use crate::artifact::Artifact;
-use crate::audit::{Finding, Severity};
+use crate::audit::{self, Finding, Severity};
 use crate::bundle::Bundled;
+use crate::cache::Cache;
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::event::{Cancel, Event, Observer, Stage};
 use crate::index::Index;
 use crate::layout::Layout;
 use crate::lock::{Known, Recorded};
-use crate::pack::{self, Packed};
+use crate::pack::{self, Output, Packed, Staged};
 use crate::pip::{self, Access, Driver, Settings};
 use crate::plan::{self, Circumstances, Plan};
 use crate::requirements::What;
@@ -120,8 +122,82 @@ pub fn build(
     observe: &Observer<'_>,
     cancel: &Cancel,
 ) -> Result<Artifact> {
-    // Before anything long: an output that cannot be written is known now.
-    pack::check(&request.outputs, &request.pack)?;
+    check(std::slice::from_ref(request), None)?;
+    let mut staged = Staged::new();
+    let whole = stage(request, runner, observe, cancel, &mut staged)?;
+    staged.place(cancel)?;
+    Ok(whole.placed())
+}
+
+/// Does what [`build`] does for several requests, such as one for each platform, and writes the
+/// packages that their runtimes lack to `packages`, one a line. All artifacts and that file appear, or
+/// none.
+pub fn build_all(
+    requests: &[Request],
+    packages: Option<&Path>,
+    runner: &dyn Runner,
+    observe: &Observer<'_>,
+    cancel: &Cancel,
+) -> Result<Vec<Artifact>> {
+    check(requests, packages)?;
+    let mut staged = Staged::new();
+    let mut built = Vec::new();
+    for request in requests {
+        built.push(stage(request, runner, observe, cancel, &mut staged)?);
+    }
+    if let Some(path) = packages {
+        let findings = built.iter().flat_map(|whole| &whole.artifact.findings);
+        staged.add_document(path, packages_text(findings).as_bytes())?;
+    }
+    staged.place(cancel)?;
+    Ok(built.into_iter().map(Whole::placed).collect())
+}
+
+/// The packages that a runtime lacks, as a file has them.
+#[must_use]
+pub fn packages_text<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> String {
+    let packages = audit::packages(findings);
+    packages.iter().map(|name| format!("{name}\n")).collect()
+}
+
+/// Finds out, before anything long, whether the outputs can be written.
+fn check(requests: &[Request], packages: Option<&Path>) -> Result<()> {
+    let outputs = requests.iter().flat_map(|request| &request.outputs);
+    pack::refuse_twice(outputs.map(Output::path).chain(packages))?;
+    for request in requests {
+        pack::sweep(&request.outputs);
+        pack::check(&request.outputs, &request.pack)?;
+    }
+    Ok(())
+}
+
+/// A build whose outputs are whole and need their names.
+struct Whole {
+    artifact: Artifact,
+    /// What is kept of it for the next time, unless it was kept before.
+    written: Option<(Digest, Written)>,
+    cache: Cache,
+}
+
+impl Whole {
+    fn placed(self) -> Artifact {
+        if let Some((key, written)) = self.written {
+            written.keep(&self.cache, &key);
+        }
+        // What others left is not in use any more by now, or it is not theirs to leave.
+        self.cache.sweep();
+        self.artifact
+    }
+}
+
+/// Does all of a build but give the outputs their names.
+fn stage(
+    request: &Request,
+    runner: &dyn Runner,
+    observe: &Observer<'_>,
+    cancel: &Cancel,
+    staged: &mut Staged,
+) -> Result<Whole> {
     let mut watch = Watch::new(request, observe);
     let (opened, mut builder) = Opened::new(request, runner, &mut watch, cancel)?;
     let (interpreter, cache) = (&opened.interpreter, &opened.cache);
@@ -152,14 +228,14 @@ pub fn build(
         forgotten: BTreeSet::new(),
         cancel,
     };
-    let written = loop {
+    let (key, written) = loop {
         let prepared = building.prepare(builder.as_deref_mut(), &mut watch)?;
         let key = key(request, &prepared, &opened, &layout, &settings)?;
         if let Some(key) = &key
             && let Some(written) = Written::known(cache, key)
         {
             observe(&Event::Note("nothing has changed since it was written"));
-            break written;
+            break (None, written);
         }
         let mut made = building.install(prepared, builder.as_deref_mut(), &mut watch)?;
         watch.stage(Stage::Audit, "");
@@ -174,14 +250,8 @@ pub fn build(
         watch.stage(Stage::Pack, &names.join(", "));
         let (outputs, options) = (&request.outputs, &request.pack);
         let tree = &made.installed.tree;
-        match pack::pack(tree, outputs, options, Some(cache), observe, cancel) {
-            Ok(outputs) => {
-                let written = written(made, findings, bundled, outputs);
-                if let Some(key) = &key {
-                    written.keep(cache, key);
-                }
-                break written;
-            }
+        match staged.add(tree, outputs, options, Some(cache), observe, cancel) {
+            Ok(outputs) => break (key, written(made, findings, bundled, outputs)),
             // A kept wheel that was damaged since it was checked is taken anew, once.
             Err(pack::Error::Damaged(path)) if building.forget(&path) => cache.evict_holding(&path),
             Err(error) => return Err(error.into()),
@@ -193,15 +263,15 @@ pub fn build(
     for warning in cache.warnings() {
         watch.warn(&warning);
     }
-    Ok(Artifact {
+    let artifact = Artifact {
         version: 3,
-        outputs: written.outputs,
+        outputs: written.outputs.clone(),
         files: written.files,
         native: written.native,
         size: written.size,
-        distributions: written.distributions,
-        findings: written.findings,
-        bundled: written.bundled,
+        distributions: written.distributions.clone(),
+        findings: written.findings.clone(),
+        bundled: written.bundled.clone(),
         installer: written.installer,
         builder: opened.identity().cloned(),
         pip: driver.as_ref().map(|driver| driver.version().to_owned()),
@@ -211,6 +281,11 @@ pub fn build(
         settings: settings.recorded().to_vec(),
         inputs: opened.requirements.files().to_vec(),
         seconds: watch.finish(),
+    };
+    Ok(Whole {
+        artifact,
+        written: key.map(|key| (key, written)),
+        cache: opened.cache,
     })
 }
 

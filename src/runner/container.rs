@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tempfile::TempDir;
+use crate::fs::TempDir;
 
 use super::{Error, Exec, Identity, Runner, Session, process, stream};
 use crate::event::{Cancel, Stream};
@@ -226,7 +226,7 @@ impl Container {
 impl Runner for Container {
     fn open(&self, cancel: &Cancel) -> Result<Box<dyn Session>, Error> {
         // podman's client leaves temporary files: in a folder that goes with the session.
-        let temp = fs::temp_dir(&self.scratch, "prebuild-")?;
+        let temp = fs::temp_dir(&self.scratch)?;
         let mut container = self.clone();
         let path = temp.path().to_string_lossy().into_owned();
         container.env.insert("TMPDIR".to_owned(), path);
@@ -371,7 +371,7 @@ impl Session for ContainerSession {
             .container
             .client()
             .args(["cp", &format!("{}:/{inside}", self.id), "-"]);
-        let spool = Arc::new(fs::temp_dir(&self.container.scratch, "prebuild-")?);
+        let spool = Arc::new(fs::temp_dir(&self.container.scratch)?);
         let root = inside.rsplit('/').next().unwrap_or(inside);
         let (tree, ended) = process::consume(&copy, &self.cancel, |stdout| {
             let mut stdout = std::io::BufReader::with_capacity(1 << 18, stdout);

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use crate::fs::TempDir;
 use serde::Deserialize;
 use tar::{Archive, EntryType};
-use tempfile::TempDir;
 
 use super::container::{Container, Engine};
 use super::{Error, process};
@@ -144,7 +144,7 @@ impl OpenImage {
 
     /// Its root file system, in a folder that goes with the value.
     pub(crate) fn unpack(&self) -> Result<TempDir, Error> {
-        let folder = fs::temp_dir(&self.container.scratch, "prebuild-")?;
+        let folder = fs::temp_dir(&self.container.scratch)?;
         let unstarted = Unstarted::new(&self.container, &self.cancel)?;
         let export = self.container.client().args(["export", &unstarted.id]);
         let (unpacked, ended) = process::consume(&export, &self.cancel, |stdout| {
@@ -289,7 +289,7 @@ mod tests {
                 builder.append_link(&mut header, name, link).unwrap();
             }
         };
-        let outside = fs::temp_dir(Path::new("/tmp"), "outside-").unwrap();
+        let outside = fs::temp_dir(Path::new("/tmp")).unwrap();
         add(
             EntryType::Symlink,
             "out",
@@ -302,7 +302,7 @@ mod tests {
         add(EntryType::Link, "usr/bin/other", "usr/bin/tool", b"");
         add(EntryType::Fifo, "usr/pipe", "", b"");
         let stream = builder.into_inner().unwrap();
-        let folder = fs::temp_dir(Path::new("/tmp"), "unpack-").unwrap();
+        let folder = fs::temp_dir(Path::new("/tmp")).unwrap();
         unpack(&stream[..], folder.path()).unwrap();
         assert_eq!(fs::names(folder.path()).unwrap(), ["out", "usr"]);
         assert_eq!(fs::names(outside.path()).unwrap(), [""; 0]);

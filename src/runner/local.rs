@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tempfile::TempDir;
+use crate::fs::TempDir;
 
 use super::{Error, Exec, Identity, Runner, Session, process, variables};
 use crate::event::{Cancel, Stream};
@@ -77,7 +77,8 @@ impl Runner for Local {
     fn open(&self, cancel: &Cancel) -> Result<Box<dyn Session>, Error> {
         Ok(Box::new(LocalSession {
             python: self.find()?,
-            root: Arc::new(fs::temp_dir(&self.scratch, "prebuild-")?),
+            // A command may outlive a process that is killed, and go on writing there.
+            root: Arc::new(fs::temp_dir(&self.scratch)?.share()),
             env: self.env.clone(),
             tools: self.tools.clone(),
             cancel: cancel.clone(),

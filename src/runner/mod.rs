@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tempfile::TempDir;
+use crate::fs::TempDir;
 
 use crate::event::{Cancel, Stream};
 use crate::fs;

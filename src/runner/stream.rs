@@ -7,8 +7,8 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::fs::TempDir;
 use tar::{Archive, Builder, EntryType, Header};
-use tempfile::TempDir;
 
 use crate::fs;
 use crate::tree::{Content, Entry, Node, ReadError, RelPath, Tree};
@@ -201,7 +201,7 @@ mod tests {
     }
 
     fn read_all(blocks: &[Vec<u8>]) -> Result<Tree, ReadError> {
-        let spool = Arc::new(fs::temp_dir(Path::new("/tmp"), "stream").unwrap());
+        let spool = Arc::new(fs::temp_dir(Path::new("/tmp")).unwrap());
         read(&blocks.concat()[..], "install", &spool)
     }
 
@@ -223,7 +223,7 @@ mod tests {
         tree.insert(RelPath::new("sbin").unwrap(), link).unwrap();
         let mut stream = Vec::new();
         write(&tree, "install", &mut stream).unwrap();
-        let spool = Arc::new(fs::temp_dir(Path::new("/tmp"), "stream").unwrap());
+        let spool = Arc::new(fs::temp_dir(Path::new("/tmp")).unwrap());
         let back = read(&stream[..], "install", &spool).unwrap();
         let list = |tree: &Tree| -> Vec<String> {
             tree.iter()

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tempfile::TempDir;
+use crate::fs::TempDir;
 
 use crate::code::Code;
 use crate::digest::Digest;

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use tempfile::TempDir;
+use crate::fs::TempDir;
 use walkdir::WalkDir;
 
 use super::{Content, Node, RelPath, Tree, UnsafePath};

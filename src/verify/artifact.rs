@@ -34,7 +34,7 @@ pub(super) fn read(output: &Output, scratch: &Path, cancel: &Cancel) -> Result<T
                 .map_err(|source| fs::Error::new("read", path, source))?,
         ),
     };
-    let spool = Arc::new(fs::temp_dir(scratch, "prebuild-")?);
+    let spool = Arc::new(fs::temp_dir(scratch)?);
     read_tar(stream, &spool).map_err(failed)
 }
 

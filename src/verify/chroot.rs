@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tempfile::TempDir;
+use crate::fs::TempDir;
 
 use crate::event::{Cancel, Stream};
 use crate::fs;
@@ -41,7 +41,7 @@ impl Runner for Chroot {
             undo: Vec::new(),
             overlay: None,
         };
-        if let Err(error) = fs::temp_dir(&self.root, ".prebuild-") {
+        if let Err(error) = fs::temp_dir(&self.root) {
             let closed = |reason: String| Error::Closed {
                 root: self.root.clone(),
                 reason,
@@ -218,7 +218,7 @@ struct Overlay {
 
 impl Overlay {
     fn mount(place: &Chroot, cancel: &Cancel) -> Result<Self, Error> {
-        let folder = fs::temp_dir(&place.scratch, "prebuild-")?;
+        let folder = fs::temp_dir(&place.scratch)?;
         let names = ["upper", "work", "merged"].map(|name| folder.path().join(name));
         for name in &names {
             fs::create_dir(name)?;

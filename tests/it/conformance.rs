@@ -17,6 +17,7 @@ use std::sync::{Arc, LazyLock};
 use prebuild::cache::{Cache, Place};
 use prebuild::digest::Digest;
 use prebuild::event::Cancel;
+use prebuild::fs::TempDir;
 use prebuild::install::{Installed, Placed, install_prefix, install_wheels};
 use prebuild::interpreter::Interpreter;
 use prebuild::layout::Layout;
@@ -24,7 +25,6 @@ use prebuild::runner::{Local, Runner as _};
 use prebuild::tree::{Node, RelPath, Tree};
 use prebuild::wheel::{Archive, Leniency, Limits, Wheel};
 use rayon::prelude::*;
-use tempfile::TempDir;
 
 use crate::support::python::python;
 use crate::support::skip;
@@ -52,7 +52,7 @@ static JUDGE: LazyLock<Judge> = LazyLock::new(|| {
 });
 
 /// What pip makes of wheels, all in one call; or its last line.
-fn by_pip(wheels: &[PathBuf]) -> Result<(Installed, TempDir), String> {
+fn by_pip(wheels: &[PathBuf]) -> Result<(Installed, tempfile::TempDir), String> {
     let folder = tempfile::tempdir().unwrap();
     let prefix = folder.path().join("prefix");
     let output = Command::new(python())
@@ -224,7 +224,7 @@ fn agree_leniently(
     wheels: impl IntoIterator<Item = WheelBuilder>,
     leniency: Leniency,
 ) -> Installed {
-    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let folder = Arc::new(TempDir::from(tempfile::tempdir().unwrap()));
     let wheels: Vec<_> = wheels
         .into_iter()
         .map(|wheel| wheel.build(folder.path()))

@@ -166,6 +166,26 @@ fn what_is_mounted_in_a_file_system_is_not_removed() {
     assert_eq!(fs::read_to_string(&at).unwrap(), "precious");
 }
 
+/// A build that was killed left a directory, and something is mounted in it.
+#[test]
+fn what_is_mounted_in_a_leftover_is_not_removed_with_it() {
+    let desk = Desk::new();
+    let left = desk.at(".prebuild.abcdefghijkl");
+    write(&desk.at(".prebuild.abcdefghijkl.lock"), "");
+    write(&left.join("file"), "");
+    write(&desk.at("data/precious"), "precious");
+    fs::create_dir(left.join("mounted")).unwrap();
+    let Some(mount) = Mount::bind(&desk.at("data"), &left.join("mounted")) else {
+        return;
+    };
+    desk.pack(true).unwrap();
+    assert_eq!(names(&left), ["file", "mounted"]);
+    drop(mount);
+    desk.pack(true).unwrap();
+    assert!(!left.exists());
+    assert_eq!(names(&desk.at("data")), ["precious"]);
+}
+
 /// A file that even root cannot move, after others were.
 #[test]
 fn what_was_moved_out_is_moved_back() {

@@ -77,17 +77,18 @@ fn run(cli: Cli, report: &Report, cancel: &Cancel) -> anyhow::Result<ExitCode> {
             let packages = cli.build.write_packages.clone();
             let settings = Settings::build(cli.build, &environment, cancel)?;
             warn(report, &settings);
-            for request in settings.requests() {
-                let runner = settings.runner.as_ref();
-                let built = prebuild::pipeline::build(&request, runner, &observe, cancel);
-                if let Some(path) = &packages {
-                    let findings = match &built {
-                        Ok(artifact) => &artifact.findings[..],
-                        Err(error) => error.findings(),
-                    };
-                    runtime::write_packages(path, findings)?;
-                }
-                report.artifact(&built?)?;
+            let requests = settings.requests();
+            let runner = settings.runner.as_ref();
+            let (path, observe) = (packages.as_deref(), &observe);
+            let built = prebuild::pipeline::build_all(&requests, path, runner, observe, cancel);
+            if let (Some(path), Err(error)) = (path, &built)
+                && !error.findings().is_empty()
+            {
+                // No artifact, but the list says what its runtime needs.
+                runtime::write_packages(path, error.findings())?;
+            }
+            for artifact in built? {
+                report.artifact(&artifact)?;
             }
         }
     }

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use anyhow::bail;
-use prebuild::audit::{self, Finding};
+use prebuild::audit::Finding;
 use prebuild::cache::Cache;
 use prebuild::error::Error;
 use prebuild::event::{Cancel, Event};
+use prebuild::pipeline::packages_text;
 use prebuild::runner::{Engine, Image, engine_variables};
 use prebuild::runtime::{Source, Wanted};
 
@@ -104,8 +105,7 @@ fn image(
 
 /// Writes the packages that a runtime lacks, one a line.
 pub(crate) fn write_packages(path: &Path, findings: &[Finding]) -> anyhow::Result<()> {
-    let packages = audit::packages(findings);
-    let text: String = packages.iter().map(|name| format!("{name}\n")).collect();
+    let text = packages_text(findings);
     prebuild::fs::write_whole(path, text.as_bytes()).map_err(Error::from)?;
     Ok(())
 }

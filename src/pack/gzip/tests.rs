@@ -13,7 +13,7 @@ use crate::tree::Archive;
 
 /// Streams as they might lie in wheels, in one file.
 struct Streams {
-    folder: Arc<tempfile::TempDir>,
+    folder: Arc<crate::fs::TempDir>,
     bytes: Vec<u8>,
     made: Vec<(u64, Vec<u8>, Vec<u8>)>,
 }
@@ -21,7 +21,7 @@ struct Streams {
 impl Streams {
     fn new() -> Self {
         Self {
-            folder: Arc::new(crate::fs::temp_dir(Path::new("/tmp"), "join-test-").unwrap()),
+            folder: Arc::new(crate::fs::temp_dir(Path::new("/tmp")).unwrap()),
             bytes: Vec::new(),
             made: Vec::new(),
         }
