@@ -296,9 +296,9 @@ impl<'a> Index<'a> {
         // All that is missing is told at once.
         let mut offline: Vec<(usize, String)> = Vec::new();
         thread::scope(|scope| {
-            for _ in 0..WORKERS.min(items.len()) {
+            let worker = || {
                 let (done, next, work) = (done.clone(), &next, &work);
-                scope.spawn(move || {
+                move || {
                     while let Some((at, item)) = {
                         let at = next.fetch_add(1, Ordering::Relaxed);
                         items.get(at).map(|item| (at, item))
@@ -308,7 +308,13 @@ impl<'a> Index<'a> {
                             break;
                         }
                     }
-                });
+                }
+            };
+            let mut threads = (0..WORKERS.min(items.len()))
+                .map(|_| thread::Builder::new().spawn_scoped(scope, worker()));
+            // As many as the system lets start; without any, this thread does it alone.
+            if threads.by_ref().take_while(Result::is_ok).count() == 0 {
+                worker()();
             }
             drop(done);
             loop {

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
 use ureq::Error;
 use ureq::config::Config;
@@ -44,6 +45,8 @@ impl Resolver for Once {
         if let Some(known) = answer.as_ref() {
             return Ok(known.clone());
         }
+        // The system's resolver starts a thread, and panics where it cannot.
+        thread::Builder::new().spawn(|| {}).map_err(Error::Io)?;
         let found = self.system.resolve(uri, config, timeout)?;
         *answer = Some(found.clone());
         Ok(found)

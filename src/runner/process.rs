@@ -10,7 +10,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::thread;
+use std::thread::{self, Builder};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -101,13 +101,14 @@ pub(super) fn capture_within(
     let (limited, outer, start) = (Cancel::new(), cancel.clone(), Instant::now());
     let switch = limited.clone();
     let (done, ended) = mpsc::channel::<()>();
-    thread::spawn(move || {
+    let watching = Builder::new().spawn(move || {
         while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
             if outer.is_cancelled() || start.elapsed() > limit {
                 switch.cancel();
             }
         }
     });
+    watching.map_err(|source| failed(exec, source))?;
     let captured = capture(exec, &limited);
     drop(done);
     captured
@@ -133,28 +134,37 @@ fn supervise<'a, T: Send + 'a>(
     // Not scoped: a thread that reads a pipe which some grandchild keeps open would never end.
     if let Some(stderr) = stderr {
         let sender = sender.clone();
-        thread::spawn(move || forward(stderr, Stream::Stderr, &sender));
+        Builder::new()
+            .spawn(move || forward(stderr, Stream::Stderr, &sender))
+            .map_err(|source| unwatched(exec, &mut child, source))?;
     }
     let read: OnceLock<Instant> = OnceLock::new();
     let is_over =
         || cancel.is_cancelled() || read.get().is_some_and(|since| since.elapsed() > UNREAD);
     let (value, ended) = thread::scope(|scope| {
-        // A process that ends without reading its input breaks the pipe; its exit code tells more.
-        scope.spawn(move || stdin.map(feed));
         let mut consumer = None;
-        match (output, stdout) {
-            (Output::Lines, Some(stdout)) => {
-                thread::spawn(move || forward(stdout, Stream::Stdout, &sender));
+        // A process that ends without reading its input breaks the pipe; its exit code tells more.
+        let feeding = Builder::new().spawn_scoped(scope, move || stdin.map(feed));
+        let started = feeding.and_then(|_| {
+            match (output, stdout) {
+                (Output::Lines, Some(stdout)) => {
+                    Builder::new().spawn(move || forward(stdout, Stream::Stdout, &sender))?;
+                }
+                (Output::Bytes(consume), Some(stdout)) => {
+                    drop(sender);
+                    consumer = Some(Builder::new().spawn_scoped(scope, || {
+                        let value = consume(stdout);
+                        let _ = read.set(Instant::now());
+                        value
+                    })?);
+                }
+                (_, None) => drop(sender),
             }
-            (Output::Bytes(consume), Some(stdout)) => {
-                drop(sender);
-                consumer = Some(scope.spawn(|| {
-                    let value = consume(stdout);
-                    let _ = read.set(Instant::now());
-                    value
-                }));
-            }
-            (_, None) => drop(sender),
+            Ok(())
+        });
+        if let Err(error) = started {
+            end(&mut child);
+            return (None, Err(error));
         }
         let ended = watch(&mut child, &is_over, &lines, &mut |stream, text| {
             if tail.len() == TAIL {
@@ -165,10 +175,7 @@ fn supervise<'a, T: Send + 'a>(
         });
         (consumer.and_then(|consumer| consumer.join().ok()), ended)
     });
-    let status = ended.map_err(|source| Error::Io {
-        command: exec.to_string(),
-        source,
-    })?;
+    let status = ended.map_err(|source| failed(exec, source))?;
     let result = match (cancel.is_cancelled(), ending(status)) {
         (true, _) => return Err(Error::Cancelled),
         (false, None) => Ok(()),
@@ -197,11 +204,26 @@ fn spawn(exec: &Exec) -> Result<Child, Error> {
             io::ErrorKind::NotFound => Error::NotFound {
                 program: exec.program.clone(),
             },
-            _ => Error::Io {
-                command: exec.to_string(),
-                source,
-            },
+            _ => failed(exec, source),
         })
+}
+
+fn failed(exec: &Exec, source: io::Error) -> Error {
+    Error::Io {
+        command: exec.to_string(),
+        source,
+    }
+}
+
+/// Ends a process that nobody can watch.
+fn unwatched(exec: &Exec, child: &mut Child, source: io::Error) -> Error {
+    end(child);
+    failed(exec, source)
+}
+
+fn end(child: &mut Child) {
+    signal(child, Signal::KILL);
+    let _ = child.wait();
 }
 
 /// Hands lines over until the process has ended and its pipes are closed; ends it when it is over.

@@ -38,12 +38,16 @@ mod images;
 mod indexes;
 // The two installers from end to end, with every kind of requirement.
 mod installers;
+// Processes that are killed at any moment.
+mod kills;
 // Lock files: written, used, refused; those of other tools; projects; other targets.
 mod lock;
 // Output directories with mounts on them and in them.
 mod mounts;
 // The order of installation and pip's.
 mod order;
+// Outputs that appear all or none, under limits and where something fails.
+mod outputs;
 // What a build asks of its builder, which is a script here.
 mod pipeline;
 // Every reader in use unpacks every archive.

@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::Parser;
 use prebuild::event::Cancel;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
 mod args;
 mod builder;
 mod cache;
 mod environment;
+mod limits;
 mod lock;
 mod report;
 mod runtime;
@@ -40,7 +41,7 @@ fn main() -> ExitCode {
         Ok(signal) => signal,
         Err(error) => return report.failure(&error.into()),
     };
-    match run(cli, &report, &cancel) {
+    match limits::check().and_then(|()| run(cli, &report, &cancel)) {
         Ok(code) => code,
         Err(error) => match signal.load(Ordering::SeqCst) {
             0 => match error.downcast_ref::<io::Error>() {
@@ -109,5 +110,7 @@ fn watch_signals(cancel: &Cancel) -> io::Result<Arc<AtomicUsize>> {
         signal_hook::flag::register_usize(signal, Arc::clone(&which), number)?;
         signal_hook::flag::register(signal, cancel.flag())?;
     }
+    // With a handler, a file beyond the limit on sizes is an error of the call that writes it.
+    signal_hook::flag::register(SIGXFSZ, Arc::default())?;
     Ok(which)
 }

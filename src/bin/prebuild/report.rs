@@ -3,7 +3,8 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Mutex;
+use std::sync::{Mutex, Once};
+use std::thread;
 use std::time::Duration;
 
 use anstream::{AutoStream, ColorChoice};
@@ -22,6 +23,7 @@ use prebuild::verify::{self, Proof};
 
 use crate::args::{Color, Format, Messages};
 use crate::environment::Wrong;
+use crate::limits::Missing;
 
 /// The build failed: pip, an index, a wheel, the disk.
 const FAILED: u8 = 1;
@@ -45,6 +47,7 @@ pub(crate) struct Report {
     color: ColorChoice,
     bar: ProgressBar,
     lines: Mutex<()>,
+    turning: Once,
 }
 
 impl Report {
@@ -65,6 +68,7 @@ impl Report {
             },
             bar,
             lines: Mutex::new(()),
+            turning: Once::new(),
         }
     }
 
@@ -104,7 +108,7 @@ impl Report {
                 self.bar.set_length(0);
                 self.bar.set_style(spinner());
                 self.bar.set_message(String::new());
-                self.bar.enable_steady_tick(Duration::from_millis(120));
+                self.turning.call_once(|| turn(&self.bar));
             }
             Event::Builder(about) => self.stage("builder", about),
             Event::Runtime(about) => self.stage("runtime", about),
@@ -467,6 +471,7 @@ impl Report {
             Some(Kind::Setup) => NOT_SET_UP,
             Some(Kind::Unfit) => UNFIT,
             None if error.is::<Wrong>() => WRONG,
+            None if error.is::<Missing>() => NOT_SET_UP,
             Some(Kind::Build | Kind::Cancelled) | None => FAILED,
         })
     }
@@ -485,6 +490,22 @@ impl Report {
 fn plain(text: &str) -> String {
     let is_obeyed = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
     text.replace(is_obeyed, "\u{fffd}")
+}
+
+/// Has the spinner turn. Not with a thread of the bar's, which panics where it cannot be started.
+fn turn(bar: &ProgressBar) {
+    if bar.is_hidden() {
+        return;
+    }
+    let bar = bar.clone();
+    let turning = thread::Builder::new().spawn(move || {
+        while !bar.is_finished() {
+            bar.tick();
+            thread::sleep(Duration::from_millis(120));
+        }
+    });
+    // Without a thread it stands still.
+    drop(turning);
 }
 
 fn spinner() -> ProgressStyle {
