@@ -104,14 +104,15 @@ fn left(sandbox: &Sandbox) -> Vec<String> {
 fn wait_for_orphans(sandbox: &Sandbox) {
     let tmp = sandbox.tmp().display().to_string();
     let began = Instant::now();
+    let names_it = |text: &[u8]| {
+        text.windows(tmp.len())
+            .any(|window| window == tmp.as_bytes())
+    };
     let runs = || {
-        let processes = fs::read_dir("/proc").unwrap().flatten();
-        let mut environments =
-            processes.filter_map(|one| fs::read(one.path().join("environ")).ok());
-        environments.any(|environment| {
-            environment
-                .windows(tmp.len())
-                .any(|window| window == tmp.as_bytes())
+        let mut processes = fs::read_dir("/proc").unwrap().flatten();
+        processes.any(|one| {
+            let read = |name| fs::read(one.path().join(name)).unwrap_or_default();
+            names_it(&read("environ")) || names_it(&read("cmdline"))
         })
     };
     while runs() {
