@@ -1,5 +1,6 @@
 //! The integration tests, in one binary. A test whose name begins with `engine` needs container engines, and one
-//! whose name begins with `index` the package index: `.ci/run` has a line for each group.
+//! whose name begins with `index` the package index; one whose name begins with `kill` takes long. `.ci/run` has a
+//! line for each group.
 
 #![allow(
     clippy::disallowed_methods,
