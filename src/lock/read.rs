@@ -9,7 +9,7 @@ use url::Url;
 use super::document::{File, Table};
 use super::{Archive, Error, Lock, Origin, Package, Recorded};
 use crate::fs;
-use crate::requirements::{Hash, LockMarker, Name, Specifiers, file_name, parse_toml};
+use crate::requirements::{Hash, LockMarker, Name, Specifiers, file_name, normalize, parse_toml};
 
 /// The largest lock file that is read, in bytes.
 const MAX_FILE: u64 = 256 << 20;
@@ -261,7 +261,8 @@ fn place(table: &Table<'_>, folder: &Path) -> Result<String, Error> {
     let wrong = |text: &str, at| table.file.error(at, Problem::Url(text.to_owned()));
     // A path is nearer, says the specification.
     if let Some((path, at)) = table.string("path")? {
-        let url = Url::from_file_path(folder.join(path)).map_err(|()| wrong(path, at))?;
+        let whole = normalize(&folder.join(path));
+        let url = Url::from_file_path(whole).map_err(|()| wrong(path, at))?;
         return Ok(url.into());
     }
     let Some((text, at)) = table.string("url")? else {
@@ -269,4 +270,28 @@ fn place(table: &Table<'_>, folder: &Path) -> Result<String, Error> {
     };
     Url::parse(text).map_err(|_| wrong(text, at))?;
     Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_above_the_lock_file_have_one_url() {
+        for (path, url) in [
+            ("a", "file:///srv/app/a"),
+            ("./a/../b", "file:///srv/app/b"),
+            ("../a", "file:///srv/a"),
+            ("/opt//a/.", "file:///opt/a"),
+        ] {
+            let text = format!(
+                "lock-version = '1.0'\n[[packages]]\nname = 'a'\ndirectory = {{ path = '{path}' }}"
+            );
+            let lock = Lock::parse(&text, Path::new("pylock.toml"), Path::new("/srv/app")).unwrap();
+            let Origin::Directory { url: found, .. } = &lock.packages[0].origin else {
+                panic!("it is a directory");
+            };
+            assert_eq!(found, url);
+        }
+    }
 }

@@ -264,7 +264,7 @@ pub(super) fn extras(text: &str) -> Option<Range<usize>> {
 }
 
 /// `path` without `.` and `..`, by its text alone, as `os.path.normpath` does.
-pub(super) fn normalize(path: &Path) -> PathBuf {
+pub(crate) fn normalize(path: &Path) -> PathBuf {
     let mut normal = PathBuf::new();
     for component in path.components() {
         match component {

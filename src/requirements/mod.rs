@@ -87,7 +87,7 @@ pub use entry::{Algorithm, Applies, Entry, Hash, PathKind, UrlKind, What};
 pub(crate) use error::excerpt;
 pub use error::{Error, Problem};
 pub(crate) use lines::{place_behind, split_lines, trim};
-pub(crate) use link::{extension, file_name, is_archive};
+pub(crate) use link::{extension, file_name, is_archive, normalize};
 pub use marker::{LockMarker, Marker, Undefined};
 pub(crate) use options::Given;
 pub use options::{FindLinks, FormatControl, Formats, Located, Options, ReleaseControl};
