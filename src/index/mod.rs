@@ -35,7 +35,7 @@ mod resolver;
 pub use client::Network;
 pub use error::Error;
 pub use fetch::Wanted;
-pub use page::{File, Problem};
+pub use page::{File, Problem, parse as parse_page};
 
 use client::{Client, shown};
 

@@ -111,8 +111,8 @@ impl<T: Default> Flag<T> {
     }
 }
 
-/// Reads a page by its content type; links are relative to `url`.
-pub(super) fn parse(content_type: &str, body: &[u8], url: &Url) -> Result<Vec<File>, Problem> {
+/// The files that a page names. It is read by its content type; its links are relative to `url`.
+pub fn parse(content_type: &str, body: &[u8], url: &Url) -> Result<Vec<File>, Problem> {
     let kind = content_type.split(';').next().unwrap_or_default().trim();
     let files = match kind.to_ascii_lowercase().as_str() {
         "application/vnd.pypi.simple.v1+json" | "application/json" => json(body, url)?,

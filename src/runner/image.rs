@@ -191,9 +191,9 @@ const NOT_WANTED: [&str; 8] = [
 const MAX_ENTRIES: u64 = 4_000_000;
 const MAX_BYTES: u64 = 64 << 30;
 
-/// Writes the files of a tar stream into a folder of our own. Names are checked, and nothing is written
+/// Writes the files of an image's tar stream into a folder of our own. Names are checked, and nothing is written
 /// through a link: what does not fit is not there.
-fn unpack(stream: impl Read, folder: &Path) -> Result<(), Error> {
+pub fn unpack(stream: impl Read, folder: &Path) -> Result<(), Error> {
     let unreadable = |source| Error::Read {
         inside: "/".to_owned(),
         source,

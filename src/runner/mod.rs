@@ -28,7 +28,7 @@ mod stream;
 pub(crate) mod variables;
 
 pub use container::{Container, Engine};
-pub use image::Image;
+pub use image::{Image, unpack};
 pub use local::Local;
 pub use variables::engine as engine_variables;
 
@@ -63,7 +63,7 @@ pub(crate) fn answer(
 }
 
 /// Reads a tar stream into a tree; contents go into a file in `spool`.
-pub(crate) fn read_tar(stream: impl io::Read, spool: &Arc<TempDir>) -> Result<Tree, ReadError> {
+pub fn read_tar(stream: impl io::Read, spool: &Arc<TempDir>) -> Result<Tree, ReadError> {
     stream::read(stream, "", spool)
 }
 

@@ -293,8 +293,6 @@ fn configured(root: &Root) -> Vec<String> {
 }
 
 /// The entries of `/etc/ld.so.cache`, in its order: name and path.
-///
-/// The format is glibc's own, since 2.2: `sysdeps/generic/dl-cache.h` describes it.
 fn cache(root: &Root) -> Vec<(String, String)> {
     let bytes = root.bytes("/etc/ld.so.cache", 64 << 20).unwrap_or_default();
     parse_cache(&bytes).unwrap_or_default()
@@ -305,7 +303,11 @@ const NEW_CACHE: &[u8] = b"glibc-ld.so.cache1.1";
 const HEADER: usize = 48;
 const ENTRY: usize = 24;
 
-fn parse_cache(bytes: &[u8]) -> Option<Vec<(String, String)>> {
+/// The entries of an `ld.so.cache`, in its order: name and path. `None` if it is no such file.
+///
+/// The format is glibc's own, since 2.2: `sysdeps/generic/dl-cache.h` describes it.
+#[must_use]
+pub fn parse_cache(bytes: &[u8]) -> Option<Vec<(String, String)>> {
     let number = |bytes: &[u8], at: usize| -> Option<u32> {
         Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
     };

@@ -24,7 +24,7 @@ mod root;
 mod stdlib;
 
 pub use error::Error;
-pub use loader::{Family, Libc, Loader};
+pub use loader::{Family, Libc, Loader, parse_cache};
 pub use packages::{Database, Os, Packages};
 pub use python::{Installed, Python};
 

@@ -127,22 +127,49 @@ impl Packages {
         if !texts.is_empty() {
             return Self {
                 database: Some(Database::Dpkg),
-                installed: texts.iter().flat_map(|text| dpkg(text)).collect(),
+                installed: texts
+                    .iter()
+                    .flat_map(|text| Self::of_dpkg(text).installed)
+                    .collect(),
             };
         }
         let places = ["/lib/apk/db/installed", "/usr/lib/apk/db/installed"];
         if let Some(text) = places.iter().find_map(|path| root.text(path)) {
-            return Self {
-                database: Some(Database::Apk),
-                installed: apk(&text),
-            };
+            return Self::of_apk(&text);
         }
         let folders = ["/var/lib/rpm", "/usr/lib/sysimage/rpm"];
         let there = folders.iter().find(|folder| root.is_folder(folder));
         let file = there.and_then(|folder| root.file(&format!("{folder}/rpmdb.sqlite")));
         Self {
             database: there.map(|_| Database::Rpm),
-            installed: file.and_then(|file| rpm(&file).ok()).unwrap_or_default(),
+            ..file.map_or_else(Self::default, |file| Self::of_rpm(&file))
+        }
+    }
+
+    /// The packages that Debian's `status` lists as installed.
+    #[must_use]
+    pub fn of_dpkg(text: &str) -> Self {
+        Self {
+            database: Some(Database::Dpkg),
+            installed: dpkg(text),
+        }
+    }
+
+    /// The packages that Alpine's database lists.
+    #[must_use]
+    pub fn of_apk(text: &str) -> Self {
+        Self {
+            database: Some(Database::Apk),
+            installed: apk(text),
+        }
+    }
+
+    /// The packages that rpm's `SQLite` database holds; none if it is damaged.
+    #[must_use]
+    pub fn of_rpm(file: &Path) -> Self {
+        Self {
+            database: Some(Database::Rpm),
+            installed: rpm(file).unwrap_or_default(),
         }
     }
 }
