@@ -85,9 +85,10 @@ impl<'a> Table<'a> {
             return Ok(None);
         };
         let number = match value.get_ref() {
-            DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix()).ok(),
+            DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).ok(),
             _ => None,
         };
+        let number = number.and_then(|number| u64::try_from(number).ok());
         number
             .map(Some)
             .ok_or_else(|| self.shape(key, value, "a number of bytes"))

@@ -277,6 +277,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn sizes_are_numbers_of_bytes() {
+        for (size, is_one) in [
+            ("0", true),
+            ("0x7fffffffffffffff", true),
+            ("9223372036854775808", false),
+            ("-1", false),
+            ("1.0", false),
+        ] {
+            let hashes = format!("hashes = {{ sha256 = '{}' }}", "0".repeat(64));
+            let file = format!("url = 'https://h/a.zip', size = {size}, {hashes}");
+            let text =
+                format!("lock-version = '1.0'\n[[packages]]\nname = 'a'\nsdist = {{ {file} }}");
+            let read = Lock::parse(&text, Path::new("pylock.toml"), Path::new("/"));
+            assert_eq!(read.is_ok(), is_one, "{size}");
+        }
+    }
+
+    #[test]
     fn paths_above_the_lock_file_have_one_url() {
         for (path, url) in [
             ("a", "file:///srv/app/a"),

@@ -164,7 +164,8 @@ fn archive<'a>(item: &'a Item, subdirectory: Option<String>, folder: &Path) -> O
         name: is_index.then(|| item.filename.clone()),
         url: path.is_none().then_some(&item.url),
         path,
-        size: item.size,
+        // TOML's integers are signed; an index may say anything.
+        size: item.size.filter(|size| i64::try_from(*size).is_ok()),
         subdirectory,
         hashes,
     })
@@ -213,4 +214,31 @@ pub fn requirements(plan: &Plan) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_that_toml_cannot_hold_is_left_out() {
+        for (size, written) in [
+            (0, Some(0)),
+            (i64::MAX as u64, Some(i64::MAX as u64)),
+            (1 << 63, None),
+            (u64::MAX, None),
+        ] {
+            let item = serde_json::json!({
+                "name": "a", "version": "1", "requested": true, "extras": [], "source": "index",
+                "form": "wheel", "url": "https://host/a-1-py3-none-any.whl", "direct_url": null,
+                "filename": "a-1-py3-none-any.whl", "hashes": [format!("sha256:{}", "0".repeat(64))],
+                "size": size, "requires": [], "requires_python": null,
+            });
+            let item: Item = serde_json::from_value(item).unwrap();
+            let archive = archive(&item, None, Path::new("/")).unwrap();
+            assert_eq!(archive.size, written);
+            let text = toml::to_string(&archive).unwrap();
+            assert_eq!(text.contains("size"), written.is_some(), "{text}");
+        }
+    }
 }
