@@ -265,18 +265,18 @@ fn rename_versions(file: &File<'_>, renamed: &Renamed<'_>, bytes: &mut [u8]) -> 
     let endian = file.encoder.endian();
     let size = size_of::<Verneed<Endianness>>() as u64;
     let mut at = file.locate(address, size).ok_or(UNREADABLE)?.start;
-    for _ in 0..file.dynamic.get(elf::DT_VERNEEDNUM).unwrap_or(0) {
+    // The loader goes by the last version's `vn_next`, not by their number.
+    loop {
         let there = bytes.get_mut(at..).ok_or(UNREADABLE)?;
         let (version, _) = pod::from_bytes_mut::<Verneed<_>>(there).map_err(|()| UNREADABLE)?;
         if let Some(new) = renamed.place(&file.dynamic, version.vn_file.get(endian).into()) {
             version.vn_file.set(endian, new);
         }
         match version.vn_next.get(endian) {
-            0 => break,
+            0 => return Ok(()),
             next => at = at.saturating_add(next as usize),
         }
     }
-    Ok(())
 }
 
 /// Puts bytes where a piece is, or else in the place of `old` ones.
