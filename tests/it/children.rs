@@ -74,7 +74,7 @@ fn processes_of_this_machine_see_no_secret() {
     let spy = sandbox.write("spy.py", &note);
     hostile(
         &sandbox,
-        &format!("exec(open({:?}).read())", spy.display().to_string()),
+        &format!("exec(open({:?}).read(), {{}})", spy.display().to_string()),
     );
     let python = venv.join("bin/python").display().to_string();
     let args = [
@@ -123,7 +123,7 @@ fn engine_processes_of_containers_see_no_secret() {
     let sandbox = with_secrets(Sandbox::new());
     let spy = SPY.replace('\n', "\\n").replace('"', "\\\"");
     let hook = format!(
-        "exec(\"{spy}\"); open('found-' + ('s3cret' if 's3cret' in repr(seen) else 'nothing'), 'w')"
+        "space = {{}}; exec(\"{spy}\", space); open('found-' + ('s3cret' if 's3cret' in repr(space['seen']) else 'nothing'), 'w')"
     );
     hostile(&sandbox, &hook);
     sandbox
