@@ -145,6 +145,7 @@ impl Error {
             }
             Self::Cache(error) if error.is_cancelled() => Kind::Cancelled,
             Self::Cache(error) if error.is_request() => Kind::Request,
+            Self::Cache(error) if error.is_unsafe() => Kind::Setup,
             Self::Resolve(_)
             | Self::Unhashed(_)
             | Self::Wheel(_)

@@ -11,8 +11,9 @@
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, Read as _, Seek, SeekFrom, Write};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 pub(crate) mod replace;
@@ -21,6 +22,8 @@ pub(crate) mod temp;
 pub(crate) use replace::{NewFile, new_file};
 pub use temp::TempDir;
 pub(crate) use temp::{hidden_dir, sweep, temp_dir};
+
+use crate::event::Cancel;
 
 /// A file system call that failed.
 #[derive(Debug, thiserror::Error)]
@@ -64,23 +67,91 @@ fn at<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Err
 }
 
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).map_err(at("read", path))
+    read_to(path, u64::MAX)
 }
 
-/// Reads a file of at most `limit` bytes. One that is longer, or no file, is
-/// [`InvalidData`](io::ErrorKind::InvalidData), and nobody waits for a pipe's other end.
+/// Reads a file of at most `limit` bytes. One that is longer, a link, or no file, is
+/// [`InvalidData`](io::ErrorKind::InvalidData).
 pub(crate) fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let found = metadata(path)?;
-    if !found.is_file() || found.len() > limit {
-        let source = io::Error::new(io::ErrorKind::InvalidData, "it is no small file");
-        return Err(Error::new("read", path, source));
+    if !found.is_file() {
+        return Err(at("read", path)(no_file()));
     }
-    read(path)
+    read_to(path, limit)
 }
 
-/// Opens a file for reading.
+/// As [`read_at_most`], links followed.
+pub(crate) fn read_to(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let file = open(path)?;
+    let mut bytes = Vec::new();
+    let read = file.take(limit.saturating_add(1)).read_to_end(&mut bytes);
+    read.map_err(at("read", path))?;
+    if bytes.len() as u64 > limit {
+        return Err(at("read", path)(too_long(limit)));
+    }
+    Ok(bytes)
+}
+
+fn no_file() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "it is not a regular file")
+}
+
+fn too_long(limit: u64) -> io::Error {
+    let what = format!("it is longer than {} MB", limit >> 20);
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+/// Reads at most `limit` bytes from what need not be a file: a pipe, as a shell's `<(…)` is, or a device.
+/// Waits for whoever writes to it until `cancel` is thrown, which is
+/// [`Interrupted`](io::ErrorKind::Interrupted).
+pub(crate) fn read_any(path: &Path, limit: u64, cancel: &Cancel) -> Result<Vec<u8>> {
+    let file = open_any(path)?;
+    read_stream(&file, limit, cancel).map_err(at("read", path))
+}
+
+/// As [`read_any`], from a file that is open.
+pub fn read_stream(
+    mut file: impl AsFd + io::Read,
+    limit: u64,
+    cancel: &Cancel,
+) -> io::Result<Vec<u8>> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let tick = Timespec {
+        tv_sec: 0,
+        tv_nsec: 50_000_000,
+    };
+    let mut bytes = Vec::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        if cancel.is_cancelled() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let ready = poll(&mut [PollFd::new(&file, PollFlags::IN)], Some(&tick));
+        match ready {
+            Ok(0) | Err(rustix::io::Errno::INTR) => continue,
+            Ok(_) => {}
+            Err(error) => return Err(error.into()),
+        }
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(bytes),
+            Ok(read) => bytes.extend_from_slice(&buffer[..read]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+        if bytes.len() as u64 > limit {
+            return Err(too_long(limit));
+        }
+    }
+}
+
+/// Opens a regular file for reading.
 pub fn open_for_reading(path: &Path) -> Result<File> {
     open(path)
+}
+
+/// Reads a regular file of at most `limit` bytes, links followed.
+pub fn read_small(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    read_to(path, limit)
 }
 
 /// What is at a path, links followed.
@@ -121,8 +192,26 @@ pub fn names(path: &Path) -> Result<Vec<String>> {
         .collect())
 }
 
+/// Opens a regular file, or a folder, for reading, links followed; anything else is
+/// [`InvalidData`](io::ErrorKind::InvalidData). Nobody waits for the other end of a pipe, nor reads a device
+/// that never ends.
 pub(crate) fn open(path: &Path) -> Result<File> {
-    File::open(path).map_err(at("open", path))
+    let file = open_any(path)?;
+    let found = file.metadata().map_err(at("open", path))?;
+    if !found.is_file() && !found.is_dir() {
+        return Err(at("open", path)(no_file()));
+    }
+    Ok(file)
+}
+
+/// Opens whatever is at `path`, without waiting for anybody.
+fn open_any(path: &Path) -> Result<File> {
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+    File::options()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)
+        .map_err(at("open", path))
 }
 
 /// Opens `path` and goes to `offset`.
@@ -148,6 +237,29 @@ pub(crate) fn follow(path: &Path) -> Result<Metadata> {
 /// What is at `path`, links followed; `None` if there is nothing.
 pub(crate) fn exists(path: &Path) -> Option<Metadata> {
     fs::metadata(path).ok()
+}
+
+/// Whose something is, and who may do what with it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Access {
+    pub(crate) owner: u32,
+    /// The lowest twelve bits.
+    pub(crate) mode: u32,
+}
+
+/// Who may do what with what is at `path`, links followed.
+pub(crate) fn access(path: &Path) -> Result<Access> {
+    use std::os::unix::fs::MetadataExt;
+    let found = follow(path)?;
+    Ok(Access {
+        owner: found.uid(),
+        mode: found.mode() & 0o7777,
+    })
+}
+
+/// The user that this process acts as.
+pub(crate) fn user() -> u32 {
+    rustix::process::geteuid().as_raw()
 }
 
 pub(crate) fn read_link(path: &Path) -> Result<PathBuf> {
@@ -304,6 +416,15 @@ impl Stamp {
         }
     }
 
+    /// Whether both are of one file in one state. The number of a device may be another after each mount.
+    pub(crate) fn is_of(&self, other: &Self) -> bool {
+        *self
+            == Self {
+                device: self.device,
+                ..*other
+            }
+    }
+
     /// Whether it is older by two seconds than `later`, a file that was made just now. Within the
     /// grain of a file system's clock, a file can change and keep its stamp.
     pub(crate) fn has_settled(&self, later: &Self) -> bool {
@@ -421,6 +542,74 @@ pub(crate) fn ignores_case(folder: &Path) -> Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Neither a pipe that nobody writes to, nor a device that never ends, nor a socket is read.
+    #[test]
+    fn only_regular_files_are_opened() {
+        let folder = temp_dir(Path::new("/tmp")).unwrap();
+        let at = |name: &str| folder.path().join(name);
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            at("pipe"),
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RWXU,
+            0,
+        )
+        .unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        symlink("/dev/zero", &at("link")).unwrap();
+        write_new(&at("file"), b"12345").unwrap();
+        let why = |result: Result<Vec<u8>>| {
+            let error = result.unwrap_err();
+            std::error::Error::source(&error).unwrap().to_string()
+        };
+        let no_file = "it is not a regular file";
+        for path in [
+            at("pipe"),
+            at("link"),
+            "/dev/zero".into(),
+            "/dev/null".into(),
+        ] {
+            assert_eq!(why(read(&path)), no_file, "{}", path.display());
+            assert_eq!(why(read_to(&path, 10)), no_file, "{}", path.display());
+            assert_eq!(why(read_at_most(&path, 10)), no_file, "{}", path.display());
+        }
+        assert_eq!(why(read(folder.path())), "Is a directory (os error 21)");
+        assert_eq!(
+            why(read(&at("socket"))),
+            "No such device or address (os error 6)"
+        );
+        assert_eq!(read(&at("file")).unwrap(), b"12345");
+        assert_eq!(read_to(&at("file"), 5).unwrap(), b"12345");
+        assert_eq!(why(read_to(&at("file"), 4)), "it is longer than 0 MB");
+    }
+
+    /// What need not be a file is read to its end, or to the limit, or to the switch.
+    #[test]
+    fn pipes_are_read_to_their_end() {
+        let folder = temp_dir(Path::new("/tmp")).unwrap();
+        let pipe = folder.path().join("pipe");
+        let kind = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, rustix::fs::Mode::RWXU, 0).unwrap();
+        let cancel = Cancel::new();
+        let reading = {
+            let (pipe, cancel) = (pipe.clone(), cancel.clone());
+            std::thread::spawn(move || read_any(&pipe, 1 << 20, &cancel))
+        };
+        fs::write(&pipe, vec![b'x'; 200_000]).unwrap();
+        assert_eq!(reading.join().unwrap().unwrap().len(), 200_000);
+        assert_eq!(read_any(Path::new("/dev/null"), 0, &cancel).unwrap(), b"");
+        let error = read_any(Path::new("/dev/zero"), 1 << 20, &cancel).unwrap_err();
+        assert_eq!(error.source.to_string(), "it is longer than 1 MB");
+        // Nobody writes to it any more.
+        let reading = {
+            let (pipe, cancel) = (pipe.clone(), cancel.clone());
+            std::thread::spawn(move || read_any(&pipe, 1 << 20, &cancel))
+        };
+        cancel.cancel();
+        let error = reading.join().unwrap().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::Interrupted);
+    }
 
     #[test]
     fn fields_of_mountinfo_are_read() {

@@ -5,7 +5,7 @@
 //!
 //! <https://man7.org/linux/man-pages/man8/ld.so.8.html>
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -100,7 +100,16 @@ pub(super) struct World<'w> {
     pub(super) sites: Vec<&'w RelPath>,
     /// What was found at the paths that were looked at: many files need the same libraries.
     looked: RefCell<HashMap<String, Option<Found<'w>>>>,
+    /// How often may still be looked: what a file needs is searched in each folder of its path, and in those
+    /// of all that loads it.
+    looks: Cell<u64>,
 }
+
+/// More looks than any prefix takes: of those of 117 distributions for science, some 40 000. What is looked
+/// for after them is not found.
+const MAX_LOOKS: u64 = 5_000_000;
+/// How many paths are remembered.
+const MAX_LOOKED: usize = 200_000;
 
 impl<'w> World<'w> {
     pub(super) fn new(
@@ -133,6 +142,7 @@ impl<'w> World<'w> {
             dest,
             sites: vec![&layout.purelib, &layout.platlib],
             looked: RefCell::default(),
+            looks: Cell::new(MAX_LOOKS),
         }
     }
 
@@ -265,9 +275,12 @@ impl<'w> World<'w> {
         if let Some(known) = self.looked.borrow().get(path) {
             return known.clone();
         }
+        self.looks.set(self.looks.get().checked_sub(1)?);
         let found = self.look(path);
         let mut looked = self.looked.borrow_mut();
-        looked.insert(path.to_owned(), found.clone());
+        if looked.len() < MAX_LOOKED {
+            looked.insert(path.to_owned(), found.clone());
+        }
         found
     }
 

@@ -23,6 +23,9 @@ const MAX_MANIFEST: u64 = 1 << 20;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Manifest {
+    /// Which entry it is: one that was renamed is none.
+    bucket: String,
+    key: Digest,
     files: BTreeMap<String, Listed>,
 }
 
@@ -76,7 +79,11 @@ impl Entry {
             files.insert(name, Listed { size, digest });
         }
         let path = folder.join(MANIFEST);
-        let manifest = Manifest { files };
+        let manifest = Manifest {
+            bucket: bucket.name().to_owned(),
+            key: *key,
+            files,
+        };
         let text = serde_json::to_vec(&manifest)
             .map_err(|source| fs::Error::new("write", &path, source.into()))?;
         fs::write_new(&path, &text)?;
@@ -95,6 +102,9 @@ impl Entry {
     /// their contents.
     pub(super) fn open(folder: &Path, bucket: Bucket, key: &Digest) -> Result<Self, Why> {
         let manifest = Manifest::read(folder)?;
+        if manifest.key != *key || manifest.bucket != bucket.name() {
+            return Err(damaged(MANIFEST, "is that of another entry"));
+        }
         if bucket == Bucket::Wheels
             && !manifest
                 .files

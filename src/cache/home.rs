@@ -66,6 +66,7 @@ impl Home {
         if !is_cache(root)? {
             fs::create_private_dir_all(root)?;
         }
+        is_private(root)?;
         let lock = match fs::open_lock(&root.join(LOCK)) {
             Ok(file) => Some(file),
             // It cannot be written; perhaps it can be read. Without a lock file nobody ever used it.
@@ -219,6 +220,40 @@ pub(super) fn is_cache(root: &Path) -> Result<bool, Error> {
         return Ok(true);
     }
     Err(Error::Foreign(root.to_path_buf()))
+}
+
+/// Refuses a folder that somebody else could have put entries into, for they are believed. An empty one of
+/// our own is closed instead.
+fn is_private(root: &Path) -> Result<(), Error> {
+    let root = fs::canonicalize(root)?;
+    let access = fs::access(&root)?;
+    // Root can write anywhere.
+    if ![fs::user(), 0].contains(&access.owner) {
+        return Err(Error::Owner {
+            path: root,
+            owner: access.owner,
+        });
+    }
+    let writable = |path: &Path, mode| Error::Writable {
+        path: path.to_path_buf(),
+        mode,
+    };
+    if access.mode & 0o022 != 0 {
+        if !fs::list(&root)?.is_empty() {
+            return Err(writable(&root, access.mode));
+        }
+        fs::set_mode(&root, access.mode & 0o7700 | 0o700)?;
+    }
+    // Whoever may rename it can put another in its place, which would not be ours. Only where anybody can is
+    // that worth a word: many home folders are open to a group of one.
+    for above in root.ancestors().skip(1) {
+        let access = fs::access(above)?;
+        let is_sticky = access.mode & 0o1000 != 0;
+        if access.mode & 0o002 != 0 && !is_sticky {
+            return Err(writable(above, access.mode));
+        }
+    }
+    Ok(())
 }
 
 /// Locks the cache in `root` against all others. The lock goes with the file.

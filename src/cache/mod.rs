@@ -7,12 +7,12 @@
 //! ~/.cache/prebuild/
 //! ├── CACHEDIR.TAG  .gitignore  .lock  .repair
 //! ├── tmp/                   entries that are being made
-//! ├── wheels-v1/
+//! ├── wheels-v3/
 //! │   └── 5d/
 //! │       └── 5d41402abc…/   an entry, named by its key
 //! │           ├── flask-3.0.0-py3-none-any.whl
 //! │           └── manifest.json
-//! └── built-v1/  interpreters-v1/  resolutions-v2/  pages-v1/  seen-v1/  bytecode-v1/  pieces-v1/  outputs-v1/
+//! └── built-v2/  interpreters-v2/  resolutions-v3/  pages-v2/  seen-v2/  bytecode-v3/  pieces-v2/  outputs-v3/
 //! ```
 //!
 //! A form that changes gets a new number in its bucket's name; buckets with old numbers are nobody's,
@@ -22,6 +22,10 @@
 //! the same one, the first wins, and the second uses it. A process that is killed leaves a folder in
 //! `tmp/`, which the next one that has the cache for itself removes. Nothing is flushed to the disk:
 //! what a power failure damages is noticed by its manifest.
+//!
+//! **One user's.** What is in the cache is believed, so the folder must belong to this user, or to root, and
+//! nobody else may write to it; it is made with mode 0700. Its manifest says which entry it is: one that was
+//! renamed is another's.
 //!
 //! **Damage is a miss.** The manifest names each file with its size and SHA-256. A lookup compares
 //! the sizes, and the digests of small files; [`verify`] compares all digests. A damaged entry is
@@ -118,16 +122,16 @@ impl Bucket {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::Wheels => "wheels-v2",
-            Self::Built => "built-v1",
-            Self::Interpreters => "interpreters-v1",
-            Self::Resolutions => "resolutions-v2",
-            Self::Pages => "pages-v1",
-            Self::Seen => "seen-v1",
-            Self::Bytecode => "bytecode-v2",
-            Self::Pieces => "pieces-v1",
-            Self::Outputs => "outputs-v2",
-            Self::Runtimes => "runtimes-v1",
+            Self::Wheels => "wheels-v3",
+            Self::Built => "built-v2",
+            Self::Interpreters => "interpreters-v2",
+            Self::Resolutions => "resolutions-v3",
+            Self::Pages => "pages-v2",
+            Self::Seen => "seen-v2",
+            Self::Bytecode => "bytecode-v3",
+            Self::Pieces => "pieces-v2",
+            Self::Outputs => "outputs-v3",
+            Self::Runtimes => "runtimes-v2",
         }
     }
 }
@@ -184,6 +188,22 @@ pub enum Error {
     /// A folder that something else uses.
     #[error("the folder `{}` holds other things and no cache", .0.display())]
     Foreign(PathBuf),
+    /// One that somebody else could have filled.
+    #[error("the cache `{}` belongs to another user (uid {owner})", path.display())]
+    Owner {
+        /// The folder.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+    },
+    /// The same.
+    #[error("other users may write to `{}`, in which the cache lies (mode {mode:04o})", path.display())]
+    Writable {
+        /// The folder, or one above it.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
     /// What makes an entry put something into it that is no file, or has no usable name.
     #[error("`{}` cannot be in a cache entry", .0.display())]
     Odd(PathBuf),
@@ -204,6 +224,13 @@ impl Error {
                 Some("remove it, or name another folder with `--cache-dir`")
             }
             Self::Foreign(_) => Some("name a folder that is empty or not there with `--cache-dir`"),
+            Self::Owner { .. } => Some(
+                "name a cache of your own with `--cache-dir DIR`; with sudo, `sudo -H` uses that of root",
+            ),
+            Self::Writable { .. } => Some(
+                "remove the cache and take the right away with `chmod go-w`, or name another with \
+                 `--cache-dir DIR`",
+            ),
             Self::Odd(_) | Self::Fs(_) | Self::Cancelled => None,
         }
     }
@@ -212,6 +239,12 @@ impl Error {
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         matches!(self, Self::Cancelled)
+    }
+
+    /// Whether it is not safe to use.
+    #[must_use]
+    pub fn is_unsafe(&self) -> bool {
+        matches!(self, Self::Owner { .. } | Self::Writable { .. })
     }
 
     /// Whether the request is wrong, rather than the machine.

@@ -7,6 +7,7 @@
 //! <https://refspecs.linuxfoundation.org/elf/gabi4+/ch5.dynamic.html>, and for versions of symbols
 //! <https://refspecs.linuxfoundation.org/LSB_5.0.0/LSB-Core-generic/LSB-Core-generic/symversion.html>
 
+use std::cell::Cell;
 use std::fmt;
 use std::ops::Range;
 
@@ -14,6 +15,8 @@ use object::elf;
 use object::read::elf::{Dyn as _, FileHeader, ProgramHeader as _};
 use object::{Endian, Endianness, FileKind, ReadRef};
 use serde::{Deserialize, Serialize};
+
+use super::weight;
 
 /// What the dynamic loader reads of an ELF file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,13 +110,18 @@ pub enum Damaged {
     TooMany,
 }
 
-/// More than any file has: program headers, entries of the dynamic section, versions of symbols, and the
-/// bytes of a name and of all names.
+/// More than any file has: program headers, entries of the dynamic section, versions of symbols, needed
+/// libraries, directories in a search path, and the bytes of a name and of the string table.
 const MAX_SEGMENTS: usize = 4096;
 const MAX_ENTRIES: usize = 1 << 16;
 const MAX_VERSIONS: usize = 1 << 16;
+const MAX_NEEDED: usize = 1024;
+const MAX_FOLDERS: usize = 512;
 const MAX_NAME: usize = 4096;
 const MAX_NAMES: u64 = 64 << 20;
+/// The most bytes that the names of one file take, counted as [`weight`] counts them. Entries may share a
+/// string: the string table does not bound what is copied out of it.
+const MAX_WEIGHT: usize = 1 << 20;
 
 impl Elf {
     /// Reads a file.
@@ -132,6 +140,20 @@ impl Elf {
             FileKind::Elf64 => dynamic::<elf::FileHeader64<Endianness>>(start),
             _ => None,
         }
+    }
+
+    /// How many bytes of memory it takes, about.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let versions = self.versions.iter();
+        let taken = versions.flat_map(|one| {
+            let names = one.names.iter().map(|(name, _)| name);
+            names.chain([&one.library])
+        });
+        let lists = self.needed.iter().chain(&self.rpath).chain(&self.runpath);
+        let names = lists.chain(&self.defines).chain(taken);
+        let names = names.chain(&self.interpreter).chain(&self.soname);
+        size_of::<Self>() + names.map(|name| weight(name)).sum::<usize>()
     }
 
     /// Whether it is loaded by the dynamic loader, and so needs what it names.
@@ -157,6 +179,8 @@ struct Reading<'data, H: FileHeader, R: ReadRef<'data>> {
     segments: &'data [H::ProgramHeader],
     /// The string table of the dynamic section.
     names: &'data [u8],
+    /// How many bytes further names may take.
+    room: Cell<usize>,
 }
 
 impl<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>> Reading<'data, H, R> {
@@ -174,6 +198,7 @@ impl<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>> Reading<'data
             endian,
             segments,
             names: &[],
+            room: Cell::new(MAX_WEIGHT),
         };
         let kind = header.e_type(endian);
         let mut found = Elf {
@@ -192,7 +217,7 @@ impl<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>> Reading<'data
                 let bytes = data
                     .read_bytes_at(offset, size)
                     .map_err(|()| Damaged::Segments)?;
-                found.interpreter = Some(text(bytes)?);
+                found.interpreter = Some(text(bytes)?.to_owned());
             }
         }
         reading.dynamic(&mut found)?;
@@ -238,10 +263,13 @@ impl<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>> Reading<'data
         }
         for (tag, value) in &entries {
             match *tag {
+                elf::DT_NEEDED if found.needed.len() == MAX_NEEDED => {
+                    return Err(Damaged::TooMany);
+                }
                 elf::DT_NEEDED => found.needed.push(self.name(*value)?),
                 elf::DT_SONAME => found.soname = Some(self.name(*value)?),
-                elf::DT_RPATH => found.rpath = folders(&self.name(*value)?),
-                elf::DT_RUNPATH => found.runpath = folders(&self.name(*value)?),
+                elf::DT_RPATH => found.rpath = folders(&self.name(*value)?)?,
+                elf::DT_RUNPATH => found.runpath = folders(&self.name(*value)?)?,
                 _ => {}
             }
         }
@@ -275,7 +303,10 @@ impl<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>> Reading<'data
     fn name(&self, at: u64) -> Result<String, Damaged> {
         let at = usize::try_from(at).map_err(|_| Damaged::Name)?;
         let bytes = self.names.get(at..).ok_or(Damaged::Name)?;
-        text(&bytes[..bytes.len().min(MAX_NAME)])
+        let name = text(&bytes[..bytes.len().min(MAX_NAME)])?;
+        let room = self.room.get().checked_sub(weight(name));
+        self.room.set(room.ok_or(Damaged::TooMany)?);
+        Ok(name.to_owned())
     }
 
     /// Follows the list of versions that are taken from others (`DT_VERNEED`).
@@ -340,15 +371,16 @@ fn step(at: u64, by: u32) -> Result<u64, Damaged> {
 }
 
 /// The text before the first NUL.
-fn text(bytes: &[u8]) -> Result<String, Damaged> {
+fn text(bytes: &[u8]) -> Result<&str, Damaged> {
     let end = memchr::memchr(0, bytes).ok_or(Damaged::Name)?;
-    str::from_utf8(&bytes[..end])
-        .map(str::to_owned)
-        .map_err(|_| Damaged::Name)
+    str::from_utf8(&bytes[..end]).map_err(|_| Damaged::Name)
 }
 
 /// The entries of a search path.
-fn folders(path: &str) -> Vec<String> {
+fn folders(path: &str) -> Result<Vec<String>, Damaged> {
     let folders = path.split(':').filter(|folder| !folder.is_empty());
-    folders.map(str::to_owned).collect()
+    if folders.clone().count() > MAX_FOLDERS {
+        return Err(Damaged::TooMany);
+    }
+    Ok(folders.map(str::to_owned).collect())
 }

@@ -5,7 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Code, Import, is_standard};
+use super::{Code, Import, is_standard, weight};
+
+/// The most bytes that the imports of one distribution take, counted as [`weight`] counts them: what comes
+/// after that is passed over.
+const MAX_WEIGHT: usize = 128 << 20;
 
 /// A module from outside of the distribution that one of its files imports: of the standard library, or of
 /// setuptools.
@@ -24,14 +28,19 @@ pub struct Imported {
 /// extension modules that it can do without, and lets go of the rest.
 pub fn settle(files: &mut [(&str, &mut Code)]) -> Vec<Imported> {
     let mut modules = BTreeMap::new();
-    for (path, code) in files.iter() {
-        if !code.imports.is_empty()
+    // A relative name becomes as long as the module's own: a long path times many imports.
+    let mut room = MAX_WEIGHT;
+    for (path, code) in files.iter_mut() {
+        let imports = std::mem::take(&mut code.imports);
+        if !imports.is_empty()
             && let Some((name, is_package)) = module(path)
         {
-            let imports = code.imports.iter();
-            let resolved: Vec<Import> = imports
-                .filter_map(|import| resolve(import, &name, is_package))
-                .collect();
+            let resolved = imports.into_iter().filter_map(|import| {
+                let import = resolve(import, &name, is_package)?;
+                room = room.checked_sub(weight(&import.name))?;
+                Some(import)
+            });
+            let resolved: Vec<Import> = resolved.collect();
             modules.insert(name, (*path, resolved));
         }
     }
@@ -43,14 +52,13 @@ pub fn settle(files: &mut [(&str, &mut Code)]) -> Vec<Imported> {
         } else {
             &mut maybe
         };
-        names.insert(import.name.clone());
+        names.insert(import.name.as_str());
     }
     for (path, code) in files {
-        code.imports = Vec::new();
         if code.elf.is_some()
             && let Some(name) = extension(path)
         {
-            code.optional = maybe.contains(&name) && !always.contains(&name);
+            code.optional = maybe.contains(name.as_str()) && !always.contains(name.as_str());
         }
     }
     found
@@ -61,21 +69,32 @@ type Modules<'a> = BTreeMap<String, (&'a str, Vec<Import>)>;
 
 /// The modules that are imported whenever a top-level one is.
 fn reached<'a>(modules: &'a Modules<'_>) -> BTreeSet<&'a str> {
-    let mut left: Vec<&str> = modules.keys().map(String::as_str).collect();
-    left.retain(|name| !name.contains('.'));
+    let known = |name: &str| {
+        let found = modules.get_key_value(name);
+        found.map(|(name, (_, imports))| (name.as_str(), imports))
+    };
     let mut reached = BTreeSet::new();
-    while let Some(name) = left.pop() {
-        let Some((name, (_, imports))) = modules.get_key_value(name) else {
-            continue;
-        };
-        if !reached.insert(name.as_str()) {
-            continue;
-        }
+    let mut left: Vec<&Vec<Import>> = Vec::new();
+    for (name, (_, imports)) in modules.iter().filter(|(name, _)| !name.contains('.')) {
+        reached.insert(name.as_str());
+        left.push(imports);
+    }
+    while let Some(imports) = left.pop() {
+        let mut before = "";
         for import in imports.iter().filter(|import| import.always) {
-            // Importing `a.b.c` imports `a` and `a.b` first.
-            let dots = import.name.match_indices('.').map(|(at, _)| at);
-            left.extend(dots.map(|at| &import.name[..at]));
-            left.push(&import.name);
+            let name = import.name.as_str();
+            // Importing `a.b.c` imports `a` and `a.b` first. Those that the import before has too were
+            // looked at: one long `from` stands in many names.
+            let bytes = name.bytes().zip(before.bytes());
+            let shared = bytes.take_while(|(here, there)| here == there).count();
+            let dots = name.match_indices('.').map(|(at, _)| at);
+            let ends = dots.filter(|at| *at >= shared).chain([name.len()]);
+            for (name, imports) in ends.filter_map(|end| known(&name[..end])) {
+                if reached.insert(name) {
+                    left.push(imports);
+                }
+            }
+            before = name;
         }
     }
     reached
@@ -139,11 +158,11 @@ fn extension(path: &str) -> Option<String> {
 }
 
 /// The absolute name of what a module imports.
-fn resolve(import: &Import, module: &str, is_package: bool) -> Option<Import> {
+fn resolve(import: Import, module: &str, is_package: bool) -> Option<Import> {
     let rest = import.name.trim_start_matches('.');
     let dots = import.name.len() - rest.len();
     if dots == 0 {
-        return Some(import.clone());
+        return Some(import);
     }
     let up = dots - usize::from(is_package);
     let mut base = module;
@@ -171,7 +190,7 @@ mod tests {
                 name: name.to_owned(),
                 always: true,
             };
-            resolve(&import, module, is_package).map(|import| import.name)
+            resolve(import, module, is_package).map(|import| import.name)
         };
         assert_eq!(resolved(".x", "a.b", false).as_deref(), Some("a.x"));
         assert_eq!(resolved(".x", "a.b", true).as_deref(), Some("a.b.x"));

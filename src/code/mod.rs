@@ -35,6 +35,14 @@ pub struct Code {
 }
 
 impl Code {
+    /// How many bytes of memory it takes, about.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let elf = self.elf.iter().flatten().map(Elf::weight);
+        let imports = self.imports.iter().map(|import| weight(&import.name));
+        elf.chain(imports).sum()
+    }
+
     /// Whether there is nothing to say of it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -64,9 +72,17 @@ const HEAD: u64 = 8 << 20;
 const TAIL: u64 = 4 << 20;
 /// The largest Python source that is looked at, in bytes.
 const MAX_SOURCE: u64 = 8 << 20;
-/// How often bytes are gone through again for what lies elsewhere, and how many of them are kept then.
+/// How often bytes are gone through again for what lies elsewhere, and how many of them are kept then, all
+/// rounds together.
 const ROUNDS: usize = 6;
 const MAX_WANTED: u64 = 64 << 20;
+
+/// How many bytes of memory a text takes in a list, about: what is learnt of untrusted bytes is bounded by
+/// such sums, for a few bytes of input can name one long text many times over.
+#[must_use]
+pub fn weight(text: &str) -> usize {
+    text.len() + 48
+}
 
 /// Looks at the bytes of a file as they go by.
 #[derive(Debug)]
@@ -172,6 +188,7 @@ impl Scanner {
         &mut self,
         again: &mut dyn FnMut(&mut Self) -> io::Result<()>,
     ) -> io::Result<Result<Elf, Damaged>> {
+        let mut room = MAX_WANTED;
         for _ in 0..ROUNDS {
             let sparse = Sparse {
                 size: self.size,
@@ -182,9 +199,10 @@ impl Scanner {
             let Some((from, to)) = sparse.missing.get() else {
                 return Ok(read);
             };
-            if to - from > MAX_WANTED {
+            let Some(left) = room.checked_sub(to - from) else {
                 return Ok(Err(Damaged::TooMany));
-            }
+            };
+            room = left;
             self.pieces.push(Piece::new(from..to));
             self.at = 0;
             again(self)?;

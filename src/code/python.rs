@@ -9,6 +9,8 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
+use super::weight;
+
 /// The modules of the standard library of any `CPython` from 3.8 to 3.13, by `sys.stdlib_module_names`.
 const STANDARD: &str = include_str!("stdlib.txt");
 
@@ -28,10 +30,21 @@ pub struct Import {
     pub always: bool,
 }
 
+/// The longest name that is an import's: a module's file has a path of at most 4096 bytes, and the longest
+/// names in use have some 120.
+const MAX_NAME: usize = 1024;
+/// The most bytes that the imports of one file take, counted as [`weight`] counts them: one `from` stands in
+/// each of the names behind it. Of the files of 300 distributions, none takes a tenth.
+const MAX_WEIGHT: usize = 4 << 20;
+
 /// The imports of a source file. `from a import b` is given as `a` and as `a.b`, of which it means one.
+///
+/// Names that are longer than any module's are passed over, and so is what comes after the first few ten
+/// thousand imports.
 #[must_use]
 pub fn imports(source: &[u8]) -> Vec<Import> {
     let mut found = Vec::new();
+    let mut room = MAX_WEIGHT;
     for line in LogicalLines::new(source) {
         if line.text.is_empty() {
             continue;
@@ -39,10 +52,14 @@ pub fn imports(source: &[u8]) -> Vec<Import> {
         let text = String::from_utf8_lossy(&line.text);
         let words = text.trim();
         let mut add = |name: String| {
-            found.push(Import {
-                name,
-                always: !line.indented,
-            });
+            let left = room.checked_sub(weight(&name));
+            if let Some(left) = left.filter(|_| name.len() <= MAX_NAME) {
+                room = left;
+                found.push(Import {
+                    name,
+                    always: !line.indented,
+                });
+            }
         };
         // `try: import a` and the like are lines of their own to this reader.
         if let Some(names) = words.strip_prefix("import ") {
@@ -56,7 +73,8 @@ pub fn imports(source: &[u8]) -> Vec<Import> {
             .or_else(|| words.strip_prefix("from.").map(|_| &words[4..]))
             .and_then(split_from)
         {
-            for name in names.trim_matches(['(', ')', ' ']).split(',') {
+            let names = names.trim_matches(['(', ')', ' ']).split(',');
+            for name in names.filter(|_| from.len() <= MAX_NAME) {
                 if let Some(name) = dotted(name) {
                     let dot = if from.ends_with('.') { "" } else { "." };
                     add(format!("{from}{dot}{name}"));

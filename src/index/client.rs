@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
@@ -17,8 +17,8 @@ use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body, Proxy, ProxyProtocol};
 use url::{Host, Url};
 
-use super::Error;
 use super::credentials::{Credentials, Netrc, Origin};
+use super::error::{Error, Slow};
 use super::resolver::Once;
 use crate::event::Cancel;
 use crate::fs;
@@ -33,6 +33,10 @@ pub(super) const PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 /// How often a pause looks at the switch.
 const TICK: Duration = Duration::from_millis(25);
+/// How many bytes a second a server must send, on average over as many times the timeout as this; headers
+/// must have come by then.
+const MIN_RATE: u64 = 1024;
+const PATIENCE: u32 = 4;
 /// How long a keyring may take: it may ask somebody.
 const KEYRING: Duration = Duration::from_secs(60);
 
@@ -107,6 +111,7 @@ pub(super) struct Response {
     /// Where it came from in the end.
     pub(super) url: Url,
     body: Body,
+    window: Duration,
 }
 
 impl Response {
@@ -115,7 +120,12 @@ impl Response {
     }
 
     pub(super) fn reader(&mut self) -> impl Read + '_ {
-        self.body.with_config().limit(u64::MAX).reader()
+        Paced {
+            reader: self.body.with_config().limit(u64::MAX).reader(),
+            window: self.window,
+            since: Instant::now(),
+            read: 0,
+        }
     }
 
     /// The body, if it has no more than `limit` bytes.
@@ -130,6 +140,32 @@ impl Response {
             });
         }
         Ok(bytes)
+    }
+}
+
+/// A reader that fails where too little comes: a server that sends a byte now and then is silent for no time
+/// at all, and would go on for ever.
+struct Paced<R> {
+    reader: R,
+    /// How long the rate is measured for.
+    window: Duration,
+    since: Instant,
+    /// How many bytes came since then.
+    read: u64,
+}
+
+impl<R: Read> Read for Paced<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        self.read += read as u64;
+        let elapsed = self.since.elapsed();
+        if read > 0 && elapsed > self.window {
+            if self.read < MIN_RATE * elapsed.as_secs() {
+                return Err(io::Error::other(Slow(MIN_RATE)));
+            }
+            (self.since, self.read) = (Instant::now(), 0);
+        }
+        Ok(read)
     }
 }
 
@@ -329,8 +365,9 @@ impl<'a> Client<'a> {
         let password = services.iter().find_map(|service| {
             let exec = Exec::new("keyring")
                 .args(["get", service, &user])
-                .envs(env.clone());
-            let answer = runner::ask(&exec, self.cancel, KEYRING).ok()?;
+                .envs(env.clone())
+                .within(KEYRING);
+            let answer = runner::ask(&exec, self.cancel).ok()?;
             let password = answer.trim_end_matches(['\r', '\n']).to_owned();
             (!password.is_empty()).then_some(password)
         })?;
@@ -375,6 +412,7 @@ impl<'a> Client<'a> {
             headers: parts.headers,
             url: plain,
             body,
+            window: self.network.timeout * PATIENCE,
         })
     }
 
@@ -492,6 +530,7 @@ impl<'a> Client<'a> {
                 .user_agent(concat!("prebuild/", env!("CARGO_PKG_VERSION")))
                 .timeout_resolve(Some(network.timeout))
                 .timeout_connect(Some(network.timeout))
+                .timeout_recv_response(Some(network.timeout * PATIENCE))
                 .timeout_per_read(Some(network.timeout))
                 .timeout_per_write(Some(network.timeout))
                 .max_idle_connections_per_host(super::WORKERS)
@@ -503,8 +542,11 @@ impl<'a> Client<'a> {
     }
 }
 
+/// The largest file of certificates, in bytes.
+const MAX_PEM: u64 = 64 << 20;
+
 fn pem(path: &Path) -> Result<Vec<PemItem<'static>>, Error> {
-    let bytes = fs::read(path)?;
+    let bytes = fs::read_to(path, MAX_PEM)?;
     let items: Result<Vec<_>, _> = parse_pem(&bytes).collect();
     items.map_err(|_| Error::Certificates(path.to_path_buf()))
 }

@@ -55,7 +55,7 @@ pub(super) struct Netrc(BTreeMap<Option<String>, Credentials>);
 impl Netrc {
     /// Reads the file; one that is not there, or cannot be read, has none, as with pip.
     pub(super) fn read(path: &Path) -> Self {
-        let text = fs::read_at_most(path, 1 << 20).unwrap_or_default();
+        let text = fs::read_to(path, 1 << 20).unwrap_or_default();
         Self::parse(&String::from_utf8_lossy(&text))
     }
 
@@ -167,19 +167,52 @@ mod tests {
         assert_eq!(get("evil"), ("any", "thing"));
     }
 
+    /// What is cut off, or stands in no order, is read as far as it goes.
     #[test]
     fn odd_netrcs_are_no_harm() {
-        for text in [
-            "",
-            "machine",
-            "machine a login",
-            "login x",
-            "\"",
-            "macdef",
-            "\\",
-            "default password",
+        let all = |text: &str| -> Vec<String> {
+            let netrc = Netrc::parse(text);
+            let show = |(machine, credentials): (&Option<String>, &Credentials)| {
+                let machine = machine.as_deref().unwrap_or("*");
+                format!("{machine} {} {}", credentials.user, credentials.password)
+            };
+            netrc.0.iter().map(show).collect()
+        };
+        for (text, expected) in [
+            ("", &[][..]),
+            ("machine", &["*  "]),
+            ("machine a login", &["a  "]),
+            ("machine a login \"x", &["a x "]),
+            ("machine a login \"x y\" password \"\"", &["a x y "]),
+            ("login x", &[]),
+            ("password x machine a", &["a  "]),
+            ("\"", &[]),
+            ("macdef", &[]),
+            ("macdef x machine a login b", &[]),
+            ("\\", &[]),
+            ("machine a login \\", &["a  "]),
+            ("default password", &["*  "]),
+            ("default login x machine a login y", &["* x ", "a y "]),
+            ("machine a machine b login x", &["a  ", "b x "]),
+            ("machine a login x login y", &["a y "]),
+            ("machine a # login x", &["a  "]),
+            ("machine A login x machine a login y", &["a x "]),
+            ("\0machine a", &[]),
         ] {
-            Netrc::parse(text);
+            assert_eq!(all(text), expected, "{text:?}");
         }
+    }
+
+    /// A file that is none is none, and nobody waits for it; a link to one is one.
+    #[test]
+    fn a_netrc_is_a_file() {
+        let folder = fs::temp_dir(Path::new("/tmp")).unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write_new(&at("real"), b"machine a login x password y").unwrap();
+        fs::symlink("real", &at("link")).unwrap();
+        fs::symlink("/dev/zero", &at("zeros")).unwrap();
+        assert!(Netrc::read(&at("link")).get("a").is_some());
+        assert_eq!(Netrc::read(&at("zeros")).all().count(), 0);
+        assert_eq!(Netrc::read(folder.path()).all().count(), 0);
     }
 }

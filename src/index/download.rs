@@ -15,6 +15,10 @@ use crate::fs;
 
 /// How much is read at a time.
 const BUFFER: usize = 128 << 10;
+/// How many bytes further a connection must have come for the count of retries to begin again, and how often
+/// a file is gone on with at most.
+const PROGRESS: u64 = 64 << 10;
+const MAX_TURNS: u32 = 100;
 
 /// Gets what is at `url` into the file at `path`, which is made.
 ///
@@ -35,9 +39,9 @@ pub(super) fn download(
         etag: None,
         on_read,
     };
-    let mut tries = client.network().retries;
-    loop {
-        let before = part.done;
+    let retries = client.network().retries;
+    let (mut left, mut furthest) = (retries, 0);
+    for turn in 0.. {
         match part.go_on(client, url, size, limit) {
             Ok(()) => {
                 let (_, digest, _) = part.file.finish();
@@ -45,18 +49,20 @@ pub(super) fn download(
             }
             Err(error) if error.may_pass() => {
                 client.check_cancelled()?;
-                if part.done > before {
-                    tries = client.network().retries;
-                } else if tries == 0 {
-                    return Err(error);
-                } else {
-                    tries -= 1;
-                    client.pause(super::client::PAUSE)?;
+                // Further than ever, and by something: what is sent anew each time goes nowhere.
+                if part.done >= furthest + PROGRESS {
+                    (left, furthest) = (retries, part.done);
                 }
+                if left == 0 || turn >= MAX_TURNS {
+                    return Err(error);
+                }
+                left -= 1;
+                client.pause(super::client::PAUSE)?;
             }
             Err(error) => return Err(error),
         }
     }
+    unreachable!("turns have no end")
 }
 
 /// A file that is not all there yet.

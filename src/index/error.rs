@@ -31,6 +31,9 @@ pub enum Error {
         /// Whether another try may help.
         passing: bool,
     },
+    /// More files than anybody can want.
+    #[error("`{0}` and the pages before it list more files than are kept in memory")]
+    TooMany(String),
     /// It leads where we do not go.
     #[error("`{url}` redirects to `{to}`: {why}")]
     Redirect {
@@ -118,11 +121,22 @@ pub enum Error {
     Cancelled,
 }
 
+/// A server that sends too little to wait for.
+#[derive(Debug, thiserror::Error)]
+#[error("it sends less than {0} bytes a second")]
+pub(super) struct Slow(pub(super) u64);
+
 impl Error {
     pub(super) fn unreachable(url: &Url, error: ureq::Error) -> Self {
         let passing = match &error {
             // A certificate that is wrong stays wrong.
-            ureq::Error::Io(error) => error.kind() != std::io::ErrorKind::InvalidData,
+            // So does a server that sends too little.
+            ureq::Error::Io(error) => {
+                let slow = error
+                    .get_ref()
+                    .and_then(|error| error.downcast_ref::<Slow>());
+                slow.is_none() && error.kind() != std::io::ErrorKind::InvalidData
+            }
             ureq::Error::Timeout(_)
             | ureq::Error::HostNotFound
             | ureq::Error::ConnectionFailed

@@ -8,7 +8,7 @@
 //! **Nothing is believed.** What a page says of a file (its digest, its length, its metadata) is held
 //! against the file. Credentials go to the host that they are for, and never along with a redirect.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -19,9 +19,9 @@ use std::time::Duration;
 use url::Url;
 
 use crate::cache::Cache;
-use crate::event::Cancel;
+use crate::event::{Cancel, counted};
 use crate::fs;
-use crate::requirements::{Name, hide_credentials};
+use crate::requirements::{Name, hide_credentials, is_archive};
 
 mod client;
 mod credentials;
@@ -134,7 +134,15 @@ pub struct Index<'a> {
     strategy: Strategy,
     /// Pages of links: read once, for all projects.
     pages: Mutex<BTreeMap<String, Vec<File>>>,
+    /// What was overlooked.
+    warnings: Mutex<BTreeSet<String>>,
+    /// How many bytes the files of further pages may take.
+    room: AtomicUsize,
 }
+
+/// The most bytes that the files of all pages take, as [`File::weight`] counts them. A project with 10 000
+/// files takes 7 MB.
+const MAX_FILES: usize = 512 << 20;
 
 impl<'a> Index<'a> {
     /// Takes note of the sources; asks nobody.
@@ -164,6 +172,8 @@ impl<'a> Index<'a> {
             links: sources.links.clone(),
             strategy: sources.strategy,
             pages: Mutex::default(),
+            warnings: Mutex::default(),
+            room: AtomicUsize::new(MAX_FILES),
         })
     }
 
@@ -235,8 +245,63 @@ impl<'a> Index<'a> {
         Ok(found)
     }
 
-    /// A page of an index, from wherever it is.
+    /// What was overlooked so far, and is not told again.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *warnings).into_iter().collect()
+    }
+
+    /// A page of an index, from wherever it is, with the links that it may have.
     fn page(
+        &self,
+        url: &Url,
+        suffices: &dyn Fn(&[File]) -> bool,
+    ) -> Result<Option<Vec<File>>, Error> {
+        let Some(mut files) = self.any_page(url, suffices)? else {
+            return Ok(None);
+        };
+        self.leave_out(url, &mut files);
+        let weight = files.iter().map(File::weight).sum();
+        let room = |room: usize| room.checked_sub(weight);
+        let order = Ordering::Relaxed;
+        if self.room.fetch_update(order, order, room).is_err() {
+            return Err(Error::TooMany(shown(url)));
+        }
+        Ok(Some(files))
+    }
+
+    /// Leaves out links that a page may not have: one that a server sends has none to files of this machine,
+    /// and what TLS brought names nothing without TLS that has no hash.
+    fn leave_out(&self, page: &Url, files: &mut Vec<File>) {
+        let is_secure = page.scheme() == "https";
+        let mut left_out: BTreeMap<(String, &str), usize> = BTreeMap::new();
+        files.retain(|file| {
+            let (scheme, _) = file.url.split_once(':').unwrap_or_default();
+            let why = match scheme {
+                "https" => return true,
+                "file" if page.scheme() == "file" => return true,
+                "http" if !is_secure || !file.hashes.is_empty() => return true,
+                "http" if Url::parse(&file.url).is_ok_and(|url| self.client.is_secure(&url)) => {
+                    return true;
+                }
+                "http" => "a page with TLS links without TLS only to files with a hash",
+                "file" => "only a page of this machine links to its files",
+                _ => "files are downloaded over HTTP and HTTPS",
+            };
+            // Pages of links have others than to files: `mailto:`.
+            if is_archive(&file.name) || file.name.ends_with(".whl") {
+                *left_out.entry((scheme.to_owned(), why)).or_default() += 1;
+            }
+            false
+        });
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        for ((scheme, why), count) in left_out {
+            let count = counted(count, &format!("`{scheme}:` link"));
+            warnings.insert(format!("{}: ignored {count}: {why}", shown(page)));
+        }
+    }
+
+    fn any_page(
         &self,
         url: &Url,
         suffices: &dyn Fn(&[File]) -> bool,
@@ -271,7 +336,9 @@ impl<'a> Index<'a> {
                 .unwrap_or_default(),
             Links::Path(path) if is_page(path) => {
                 let url = Url::from_file_path(path).map_err(|()| Error::Url(key.clone()))?;
-                read_page(path, &url)?
+                let mut files = read_page(path, &url)?;
+                self.leave_out(&url, &mut files);
+                files
             }
             Links::Path(path) => folder(path)?,
         };
@@ -388,7 +455,7 @@ fn is_page(path: &Path) -> bool {
 }
 
 fn read_page(path: &Path, url: &Url) -> Result<Vec<File>, Error> {
-    let text = fs::read(path)?;
+    let text = fs::read_to(path, pages::MAX_PAGE)?;
     page::parse("text/html", &text, url).map_err(|problem| Error::NotAPage {
         url: shown(url),
         problem,

@@ -2,10 +2,15 @@
 //!
 //! <https://packaging.python.org/en/latest/specifications/simple-repository-api/>
 
-use html5gum::{Token, Tokenizer};
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use html5gum::emitters::callback::{CallbackEmitter, CallbackEvent};
+use html5gum::{Span, Tokenizer};
+use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use url::Url;
 
+use crate::code::weight;
 use crate::requirements::{Hash, file_name};
 
 /// The content types that are asked for, the best first.
@@ -13,7 +18,11 @@ pub(super) const ACCEPT: &str = "application/vnd.pypi.simple.v1+json, \
      application/vnd.pypi.simple.v1+html; q=0.1, text/html; q=0.01";
 
 /// More files than any project has.
-const MAX_FILES: usize = 1_000_000;
+const MAX_FILES: usize = 200_000;
+/// The longest URL, in bytes: servers take no longer ones. A link's text may be short, and its base long.
+const MAX_URL: usize = 8 << 10;
+/// The most bytes that the files of one page take, counted as [`File::weight`] counts them.
+const MAX_WEIGHT: usize = 64 << 20;
 
 /// A file of a project: a wheel, an sdist, or something older.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +44,17 @@ pub struct File {
     pub metadata: Option<Vec<Hash>>,
 }
 
+impl File {
+    /// How many bytes of memory it takes, about.
+    pub(super) fn weight(&self) -> usize {
+        let hashes = self.hashes.iter().chain(self.metadata.iter().flatten());
+        let hashes = hashes.map(|hash| weight(&hash.hex));
+        let texts = [&self.requires_python, &self.yanked];
+        let texts = texts.into_iter().flatten().chain([&self.name, &self.url]);
+        size_of::<Self>() + hashes.chain(texts.map(|text| weight(text))).sum::<usize>()
+    }
+}
+
 /// Why a text is no page of an index.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -51,15 +71,22 @@ pub enum Problem {
     /// A URL in it is none.
     #[error("`{0}` in it is no URL")]
     Url(String),
+    /// A URL that no server takes.
+    #[error("`{0}…` in it is longer than {MAX_URL} bytes")]
+    LongUrl(String),
     /// More than is read.
     #[error("it lists more than {MAX_FILES} files")]
     TooMany,
+    /// More than is kept.
+    #[error("its links take more than {} MB", MAX_WEIGHT >> 20)]
+    TooLarge,
 }
 
 #[derive(Deserialize)]
 struct Json {
     #[serde(default)]
     meta: Meta,
+    #[serde(deserialize_with = "files")]
     files: Vec<JsonFile>,
 }
 
@@ -79,34 +106,128 @@ struct JsonFile {
     requires_python: Option<String>,
     size: Option<u64>,
     #[serde(default)]
-    yanked: Flag<String>,
+    yanked: Flag,
     // PEP 714: the second is the older name, which was served wrongly for a while.
-    core_metadata: Option<Flag<Hashes>>,
-    dist_info_metadata: Option<Flag<Hashes>>,
+    core_metadata: Option<Flag>,
+    dist_info_metadata: Option<Flag>,
 }
 
-type Hashes = std::collections::BTreeMap<String, String>;
+/// The files, as many as are read: a file of 27 bytes of JSON takes ten times as many here.
+fn files<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<JsonFile>, D::Error> {
+    struct Files;
+    impl<'de> Visitor<'de> for Files {
+        type Value = Vec<JsonFile>;
 
-/// `true`, `false`, or a value that stands for `true`.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Flag<T> {
-    Plain(bool),
-    Value(T),
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of files")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<JsonFile>, A::Error> {
+            let mut files = Vec::new();
+            while let Some(file) = list.next_element()? {
+                if files.len() == MAX_FILES {
+                    return Err(A::Error::custom(Problem::TooMany));
+                }
+                files.push(file);
+            }
+            Ok(files)
+        }
+    }
+    deserializer.deserialize_seq(Files)
 }
 
-impl<T> Default for Flag<T> {
-    fn default() -> Self {
-        Self::Plain(false)
+/// The hashes that mean something to pip; of others, nothing is kept.
+#[derive(Default)]
+struct Hashes(Vec<Hash>);
+
+impl<'de> Deserialize<'de> for Hashes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Known;
+        impl<'de> Visitor<'de> for Known {
+            type Value = Hashes;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of hashes")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Hashes, A::Error> {
+                known(map)
+            }
+        }
+        deserializer.deserialize_map(Known)
     }
 }
 
-impl<T: Default> Flag<T> {
-    fn value(self) -> Option<T> {
+fn known<'de, A: MapAccess<'de>>(mut map: A) -> Result<Hashes, A::Error> {
+    let mut known: Vec<Hash> = Vec::new();
+    while let Some((name, hex)) = map.next_entry::<String, String>()? {
+        if let Some(hash) = Hash::new(&name, &hex) {
+            // Of two of one name, the last counts, as in Python.
+            known.retain(|one| one.algorithm != hash.algorithm);
+            known.push(hash);
+        }
+    }
+    known.sort_by_key(|hash| hash.algorithm.as_str());
+    Ok(Hashes(known))
+}
+
+/// `true`, `false`, or a value that stands for `true`. Nothing else is kept, and nothing is read twice, as
+/// serde's untagged values are.
+#[derive(Default)]
+enum Flag {
+    #[default]
+    No,
+    Yes,
+    Reason(String),
+    Hashes(Hashes),
+}
+
+impl<'de> Deserialize<'de> for Flag {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Value;
+        impl<'de> Visitor<'de> for Value {
+            type Value = Flag;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("true, false, a text or an object of hashes")
+            }
+
+            fn visit_bool<E>(self, yes: bool) -> Result<Flag, E> {
+                Ok(if yes { Flag::Yes } else { Flag::No })
+            }
+
+            fn visit_unit<E>(self) -> Result<Flag, E> {
+                Ok(Flag::No)
+            }
+
+            fn visit_str<E>(self, reason: &str) -> Result<Flag, E> {
+                Ok(Flag::Reason(reason.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Flag, A::Error> {
+                known(map).map(Flag::Hashes)
+            }
+        }
+        deserializer.deserialize_any(Value)
+    }
+}
+
+impl Flag {
+    /// As `yanked` has it: a reason, which may be empty.
+    fn reason(self) -> Option<String> {
         match self {
-            Self::Plain(false) => None,
-            Self::Plain(true) => Some(T::default()),
-            Self::Value(value) => Some(value),
+            Self::No => None,
+            Self::Reason(reason) => Some(reason),
+            Self::Yes | Self::Hashes(_) => Some(String::new()),
+        }
+    }
+
+    /// As `core-metadata` has it: digests, which may be none.
+    fn hashes(self) -> Option<Vec<Hash>> {
+        match self {
+            Self::No => None,
+            Self::Hashes(Hashes(hashes)) => Some(hashes),
+            Self::Yes | Self::Reason(_) => Some(Vec::new()),
         }
     }
 }
@@ -114,17 +235,34 @@ impl<T: Default> Flag<T> {
 /// The files that a page names. It is read by its content type; its links are relative to `url`.
 pub fn parse(content_type: &str, body: &[u8], url: &Url) -> Result<Vec<File>, Problem> {
     let kind = content_type.split(';').next().unwrap_or_default().trim();
-    let files = match kind.to_ascii_lowercase().as_str() {
-        "application/vnd.pypi.simple.v1+json" | "application/json" => json(body, url)?,
+    match kind.to_ascii_lowercase().as_str() {
+        "application/vnd.pypi.simple.v1+json" | "application/json" => json(body, url),
         "application/vnd.pypi.simple.v1+html" | "text/html" | "application/xhtml+xml" => {
-            html(body, url)?
+            html(body, url)
         }
-        _ => return Err(Problem::ContentType(kind.to_owned())),
-    };
-    if files.len() > MAX_FILES {
-        return Err(Problem::TooMany);
+        _ => Err(Problem::ContentType(kind.to_owned())),
     }
-    Ok(files)
+}
+
+/// The files of a page that is being read.
+#[derive(Default)]
+struct Files {
+    files: Vec<File>,
+    weight: usize,
+}
+
+impl Files {
+    fn push(&mut self, file: File) -> Result<(), Problem> {
+        self.weight += file.weight();
+        if self.weight > MAX_WEIGHT {
+            return Err(Problem::TooLarge);
+        }
+        if self.files.len() == MAX_FILES {
+            return Err(Problem::TooMany);
+        }
+        self.files.push(file);
+        Ok(())
+    }
 }
 
 fn json(body: &[u8], base: &Url) -> Result<Vec<File>, Problem> {
@@ -136,80 +274,130 @@ fn json(body: &[u8], base: &Url) -> Result<Vec<File>, Problem> {
         }
         _ => {}
     }
-    let file = |file: JsonFile| {
+    let mut files = Files::default();
+    for file in page.files {
         let (url, _) = resolve(base, &file.url)?;
         let metadata = file.core_metadata.or(file.dist_info_metadata);
-        Ok(File {
+        files.push(File {
             name: file.filename,
             url,
-            hashes: known(file.hashes),
+            hashes: file.hashes.0,
             requires_python: file.requires_python,
-            yanked: file.yanked.value(),
+            yanked: file.yanked.reason(),
             size: file.size,
-            metadata: metadata.and_then(Flag::value).map(known),
-        })
-    };
-    page.files.into_iter().map(file).collect()
+            metadata: metadata.and_then(Flag::hashes),
+        })?;
+    }
+    Ok(files.files)
 }
 
-/// The hashes that mean something to pip.
-fn known(hashes: Hashes) -> Vec<Hash> {
-    let parsed = hashes
-        .into_iter()
-        .filter_map(|(name, hex)| Hash::new(&name, &hex));
-    parsed.collect()
+/// The attributes that mean something, of the tag that is being read.
+#[derive(Default)]
+struct Tag {
+    is_base: bool,
+    is_link: bool,
+    /// The last of [`ATTRIBUTES`] whose name came.
+    current: Option<usize>,
+    values: [Option<String>; ATTRIBUTES.len()],
 }
+
+const ATTRIBUTES: [&[u8]; 5] = [
+    b"href",
+    b"data-requires-python",
+    b"data-yanked",
+    b"data-core-metadata",
+    b"data-dist-info-metadata",
+];
 
 /// Every link of a page, whatever text it has: as with pip, the file's name is the URL's.
 fn html(body: &[u8], url: &Url) -> Result<Vec<File>, Problem> {
-    let mut base = url.clone();
-    let mut is_based = false;
-    let mut files = Vec::new();
+    let mut page = Page {
+        base: url.clone(),
+        is_based: false,
+        files: Files::default(),
+    };
+    let mut tag = Tag::default();
     let text = String::from_utf8_lossy(body);
-    for Ok(token) in Tokenizer::new(&*text) {
-        let Token::StartTag(tag) = token else {
-            continue;
-        };
-        let attribute = |name: &[u8]| {
-            let value = tag.attributes.get(name)?;
-            Some(String::from_utf8_lossy(value).into_owned())
-        };
-        match tag.name.as_slice() {
-            b"base" if !is_based => {
-                if let Some(href) = attribute(b"href") {
-                    base = url.join(&href).map_err(|_| Problem::Url(href))?;
-                    is_based = true;
+    // Event by event: a token has all the attributes of its tag, of which there may be millions.
+    let emitter = CallbackEmitter::new(|event: CallbackEvent<'_>, _: Span<()>| {
+        match event {
+            CallbackEvent::OpenStartTag { name } => {
+                tag = Tag {
+                    is_base: name == b"base",
+                    is_link: name == b"a",
+                    ..Tag::default()
+                };
+            }
+            CallbackEvent::AttributeName { name } => {
+                let known = ATTRIBUTES.iter().position(|known| *known == name);
+                // Of two of one name, the first counts.
+                tag.current = known.filter(|at| tag.values[*at].is_none());
+                if let Some(at) = tag.current {
+                    tag.values[at] = Some(String::new());
                 }
             }
-            b"a" => {
-                let Some(href) = attribute(b"href") else {
-                    continue;
-                };
-                // Pages of links hold others than to files: what is no URL leads nowhere.
-                let Ok((url, fragment)) = resolve(&base, &href) else {
-                    continue;
-                };
-                let metadata = attribute(b"data-core-metadata")
-                    .or_else(|| attribute(b"data-dist-info-metadata"));
-                files.push(File {
-                    name: file_name(&url),
-                    url,
-                    hashes: fragment.as_deref().map(fragment_hashes).unwrap_or_default(),
-                    requires_python: attribute(b"data-requires-python"),
-                    yanked: attribute(b"data-yanked"),
-                    size: None,
-                    metadata: metadata
-                        .filter(|value| value != "false")
-                        .map(|value| fragment_hashes(&value)),
-                });
-                if files.len() > MAX_FILES {
-                    return Err(Problem::TooMany);
+            CallbackEvent::AttributeValue { value } => {
+                if let Some(at) = tag.current.take() {
+                    tag.values[at] = Some(String::from_utf8_lossy(value).into_owned());
                 }
+            }
+            CallbackEvent::CloseStartTag { .. } => {
+                return page.tag(std::mem::take(&mut tag)).err();
             }
             _ => {}
         }
+        None
+    });
+    let problem = Tokenizer::new_with_emitter(&*text, emitter).next();
+    match problem {
+        Some(Ok(problem)) => Err(problem),
+        None => Ok(page.files.files),
     }
-    Ok(files)
+}
+
+/// A page of HTML that is being read.
+struct Page {
+    base: Url,
+    is_based: bool,
+    files: Files,
+}
+
+impl Page {
+    fn tag(&mut self, tag: Tag) -> Result<(), Problem> {
+        let [
+            href,
+            requires_python,
+            yanked,
+            core_metadata,
+            dist_info_metadata,
+        ] = tag.values;
+        let Some(href) = href else {
+            return Ok(());
+        };
+        if tag.is_base && !self.is_based {
+            self.base = join(&self.base, &href)?;
+            self.is_based = true;
+        }
+        if !tag.is_link {
+            return Ok(());
+        }
+        // Pages of links hold others than to files: what is no URL leads nowhere.
+        let Ok((url, fragment)) = resolve(&self.base, &href) else {
+            return Ok(());
+        };
+        let metadata = core_metadata.or(dist_info_metadata);
+        self.files.push(File {
+            name: file_name(&url),
+            url,
+            hashes: fragment.as_deref().map(fragment_hashes).unwrap_or_default(),
+            requires_python,
+            yanked,
+            size: None,
+            metadata: metadata
+                .filter(|value| value != "false")
+                .map(|value| fragment_hashes(&value)),
+        })
+    }
 }
 
 /// The digest in `sha256=…`, where there is one.
@@ -223,12 +411,22 @@ fn fragment_hashes(fragment: &str) -> Vec<Hash> {
 
 /// A link of a page, absolute, and its fragment.
 fn resolve(base: &Url, link: &str) -> Result<(String, Option<String>), Problem> {
-    let mut url = base
-        .join(link.trim())
-        .map_err(|_| Problem::Url(link.to_owned()))?;
+    let mut url = join(base, link.trim())?;
     let fragment = url.fragment().map(str::to_owned);
     url.set_fragment(None);
     Ok((url.into(), fragment))
+}
+
+fn join(base: &Url, link: &str) -> Result<Url, Problem> {
+    let long = || Problem::LongUrl(link.chars().take(100).collect());
+    if link.len() > MAX_URL {
+        return Err(long());
+    }
+    let url = base.join(link).map_err(|_| Problem::Url(link.to_owned()))?;
+    if url.as_str().len() > MAX_URL {
+        return Err(long());
+    }
+    Ok(url)
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::digest::Digest;
 use crate::fs;
 
 /// The largest page that is read, in bytes.
-const MAX_PAGE: u64 = 64 << 20;
+pub(super) const MAX_PAGE: u64 = 64 << 20;
 const FILES: &str = "files";
 const POLICY: &str = "policy.json";
 

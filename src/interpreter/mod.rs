@@ -213,6 +213,12 @@ fn question(
             python: session.python().to_owned(),
             reason: tail.last().cloned().unwrap_or_default(),
         },
+        error @ (runner::Error::TooSlow { .. } | runner::Error::TooMuch { .. }) => {
+            Error::NoAnswer {
+                python: session.python().to_owned(),
+                reason: error.to_string(),
+            }
+        }
         error => Error::Runner(error),
     })
 }

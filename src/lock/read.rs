@@ -12,7 +12,7 @@ use crate::fs;
 use crate::requirements::{Hash, LockMarker, Name, Specifiers, file_name, normalize, parse_toml};
 
 /// The largest lock file that is read, in bytes.
-const MAX_FILE: u64 = 256 << 20;
+const MAX_FILE: u64 = 64 << 20;
 
 /// What can be wrong in a lock file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -60,7 +60,7 @@ impl Lock {
             file: path.to_path_buf(),
             source,
         };
-        let bytes = fs::read_at_most(&whole, MAX_FILE).map_err(failed)?;
+        let bytes = fs::read_to(&whole, MAX_FILE).map_err(failed)?;
         let text = String::from_utf8_lossy(&bytes);
         Self::parse(&text, path, whole.parent().unwrap_or(cwd))
     }

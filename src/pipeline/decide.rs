@@ -184,7 +184,11 @@ impl Deciding<'_> {
                     pip: self.pip(),
                     fetch,
                 };
-                match locked.answer(self.observe)? {
+                let answer = locked.answer(self.observe);
+                for warning in index.warnings() {
+                    (self.observe)(&Event::Warning(&warning));
+                }
+                match answer? {
                     Answer::Items(items) => {
                         let kept = Kept {
                             items,

@@ -44,7 +44,8 @@ impl Opened {
             cwd: &request.cwd,
         };
         // Read before the builder is opened, which may take long: a mistake is told at once.
-        let requirements = Requirements::read(&request.inputs, &request.constraints, &context)?;
+        let (inputs, constraints) = (&request.inputs, &request.constraints);
+        let requirements = Requirements::read_until(inputs, constraints, &context, cancel)?;
 
         watch.stage(Stage::Builder, "");
         let cache = Cache::open(&request.cache, watch.observe, cancel)?;

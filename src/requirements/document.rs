@@ -13,8 +13,15 @@ const MAX_BRACKETS: u32 = 80;
 /// How many dots the keys within a bracket may have, all of them together.
 const MAX_DOTS: usize = 1_000;
 
+/// More tokens than any lock file of 20 MB has: each takes some hundred bytes once it is a value, and
+/// `[1,1,1]` is seven of them.
+const MAX_TOKENS: usize = 2_000_000;
+
 /// Parses a document.
 pub(crate) fn parse(text: &str) -> Result<Spanned<DeTable<'_>>> {
+    if let Some(token) = Source::new(text).lex().nth(MAX_TOKENS) {
+        return fail(token.span().start(), "more than any such file holds");
+    }
     if let Some(at) = too_deep(text) {
         return fail(at, "too many tables within one another");
     }
@@ -67,6 +74,14 @@ mod tests {
             parse(&format!("a = {}", bracket.repeat(100_000))).unwrap_err();
             parse(&bracket.repeat(100_000)).unwrap_err();
         }
+        // Nor are more values read than fit in memory.
+        let many = format!("a = [{}]", "1,".repeat(MAX_TOKENS / 2 - 10));
+        parse(&many).unwrap();
+        let error = parse(&many.replace(']', "1,1,1,1,1,1,1,1,1,1]")).unwrap_err();
+        assert_eq!(
+            (error.at, &*error.message),
+            (2_000_000, "more than any such file holds")
+        );
         // Many are no harm beside each other.
         parse(&format!("a = [{}]", "{ b.c = 1.0 }, ".repeat(1_000))).unwrap();
         parse(&"[[a.b.c]]\nd.e = { f.g = 1 }\n".repeat(10_000)).unwrap();

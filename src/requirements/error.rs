@@ -174,6 +174,9 @@ pub enum Problem {
     /// More files than anyone means.
     #[error("too many files include one another")]
     TooManyFiles,
+    /// More lines than anyone means, or longer ones, with the values of variables.
+    #[error("the lines up to here, with the values of variables, are more than is read")]
+    TooMuch,
     /// The project's file is no TOML.
     #[error("not TOML: {0}")]
     NotToml(String),

@@ -25,9 +25,33 @@ struct Piece {
     written: Option<String>,
 }
 
-/// The logical lines of a file.
-pub(super) fn logical_lines(text: &str, env: &BTreeMap<String, String>) -> Vec<Line> {
+/// The most bytes that all lines take, variables expanded: `${A}` may stand for 100 KB, and a line of two
+/// bytes takes a hundred times as many once it is an entry.
+pub(super) const MAX_LINES: usize = 32 << 20;
+/// What a line takes besides its text, and a part of one that stands on a line of its own.
+const OVERHEAD: usize = 192;
+/// More variables than any line has: what each stands for is copied with all that is around it.
+const MAX_VARIABLES: usize = 100;
+
+/// The logical lines of a file, as far as there is room for them: else the line that there is none for.
+pub(super) fn logical_lines(
+    text: &str,
+    env: &BTreeMap<String, String>,
+    room: &mut usize,
+) -> Result<Vec<Line>, Line> {
     let mut lines = Vec::new();
+    let mut keep = |line: Option<Result<Line, Line>>| -> Result<(), Line> {
+        let Some(line) = line.transpose()? else {
+            return Ok(());
+        };
+        let size = line.text.len() + line.pieces.len() * OVERHEAD;
+        match room.checked_sub(size) {
+            Some(left) => *room = left,
+            None => return Err(line),
+        }
+        lines.push(line);
+        Ok(())
+    };
     let mut joined = Line::empty();
     for (index, physical) in split_lines(text).enumerate() {
         let is_comment = trim_start(physical).starts_with('#');
@@ -42,10 +66,10 @@ pub(super) fn logical_lines(text: &str, env: &BTreeMap<String, String>) -> Vec<L
         if !is_comment {
             joined.push(physical, index + 1, 1);
         }
-        lines.extend(std::mem::replace(&mut joined, Line::empty()).finish(env));
+        keep(std::mem::replace(&mut joined, Line::empty()).finish(env))?;
     }
-    lines.extend(joined.finish(env));
-    lines
+    keep(joined.finish(env))?;
+    Ok(lines)
 }
 
 impl Line {
@@ -83,8 +107,9 @@ impl Line {
         }
     }
 
-    /// Strips the comment and white space, and expands variables; `None` if nothing is left.
-    fn finish(self, env: &BTreeMap<String, String>) -> Option<Self> {
+    /// Strips the comment and white space, and expands variables; `None` if nothing is left, and the line as
+    /// far as it came if that would be too much.
+    fn finish(self, env: &BTreeMap<String, String>) -> Option<Result<Self, Self>> {
         let code = trim_end(&self.text[..comment(&self.text)]);
         let start = code.len() - trim_start(code).len();
         let range = start..code.len();
@@ -100,13 +125,20 @@ impl Line {
         };
         // pip finds the variables first and replaces them one after the other, so that a value
         // may hold a variable which stands further on.
+        let mut left = MAX_VARIABLES;
         for variable in variables(&line.text) {
             let name = &variable[2..variable.len() - 1];
             if let Some(value) = env.get(name).filter(|value| !value.is_empty()) {
+                let count = line.text.matches(&variable).count();
+                let grown = line.text.len() + count * value.len();
+                match left.checked_sub(count) {
+                    Some(fewer) if grown <= MAX_LINES => left = fewer,
+                    _ => return Some(Err(line)),
+                }
                 line = line.replace(&variable, value);
             }
         }
-        Some(line)
+        Some(Ok(line))
     }
 
     /// Appends a range of another line.
@@ -391,7 +423,8 @@ mod tests {
     }
 
     fn texts(text: &str) -> Vec<String> {
-        logical_lines(text, &env())
+        logical_lines(text, &env(), &mut MAX_LINES.clone())
+            .unwrap()
             .iter()
             .map(|line| line.text().to_owned())
             .collect()
@@ -444,7 +477,7 @@ mod tests {
             ("${NESTED}", "${A}"),
             ("${${A}}", "${1}"),
         ] {
-            let lines = logical_lines(text, &env());
+            let lines = logical_lines(text, &env(), &mut MAX_LINES.clone()).unwrap();
             assert_eq!(lines[0].text(), expanded);
             assert_eq!(lines[0].written(0..expanded.len()), text);
         }
@@ -452,7 +485,7 @@ mod tests {
 
     #[test]
     fn places_are_those_of_what_was_written() {
-        let lines = logical_lines("é ${LONG}b\\\n  cd", &env());
+        let lines = logical_lines("é ${LONG}b\\\n  cd", &env(), &mut MAX_LINES.clone()).unwrap();
         let line = &lines[0];
         assert_eq!(line.text(), "é fourb  cd");
         let place = |needle| line.place(line.text().find(needle).unwrap());

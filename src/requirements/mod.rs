@@ -99,6 +99,7 @@ pub(crate) use version::is_version;
 pub use version::{Version, same_version};
 
 use crate::digest::Digest;
+use crate::event::Cancel;
 use crate::target::MarkerEnvironment;
 
 /// The text with the credentials of the URLs in it hidden, as a [`Text`] shows itself.
@@ -187,7 +188,17 @@ impl Requirements {
         constraints: &[Input],
         context: &Context<'_>,
     ) -> Result<Self, Error> {
-        let mut reader = reader::Reader::new(context);
+        Self::read_until(inputs, constraints, context, &Cancel::new())
+    }
+
+    /// As [`read`](Self::read); waiting for whoever writes to a pipe ends when `cancel` is thrown.
+    pub fn read_until(
+        inputs: &[Input],
+        constraints: &[Input],
+        context: &Context<'_>,
+        cancel: &Cancel,
+    ) -> Result<Self, Error> {
+        let mut reader = reader::Reader::new(context, cancel);
         for input in constraints {
             reader.input(input, true)?;
         }

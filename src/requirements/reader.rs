@@ -7,24 +7,30 @@ use super::decode::decode;
 use super::entry::{Entry, Hash, What};
 use super::error::{Error, Fault, Problem, excerpt};
 use super::form;
-use super::lines::{Line, Part, logical_lines, place_behind, split_lines};
+use super::lines::{Line, MAX_LINES, Part, logical_lines, place_behind, split_lines};
 use super::link::{Link, normalize};
 use super::text::{Location, redact};
 use super::words::{self, Given, Name};
 use super::{Context, File, Input, Requirements, Warning};
 use crate::digest::Digest;
+use crate::event::Cancel;
 use crate::fs;
 
 /// How deep files may include one another, and how many inclusions there may be in all. Files that
 /// include others twice over need few lines to ask for more than any machine can read.
 pub(super) const MAX_DEPTH: usize = 200;
 const MAX_FILES: usize = 10_000;
+/// The most bytes of a file. The longest lists with hashes have some hundred kilobytes.
+const MAX_BYTES: u64 = 16 << 20;
 
 /// Reads files into [`Requirements`].
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
     pub(super) context: &'a Context<'a>,
+    cancel: &'a Cancel,
     pub(super) read: Requirements,
+    /// How many bytes the lines of further files may take.
+    room: usize,
 }
 
 /// A file that is being read.
@@ -70,10 +76,12 @@ impl Source<'_> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(context: &'a Context<'a>) -> Self {
+    pub(super) fn new(context: &'a Context<'a>, cancel: &'a Cancel) -> Self {
         Self {
             context,
+            cancel,
             read: Requirements::default(),
+            room: MAX_LINES,
         }
     }
 
@@ -85,7 +93,7 @@ impl<'a> Reader<'a> {
     pub(super) fn input(&mut self, input: &Input, constraint: bool) -> Result<(), Error> {
         let read = |named: &Path| {
             let path = normalize(&self.context.cwd.join(named));
-            match fs::read(&path) {
+            match fs::read_any(&path, MAX_BYTES, self.cancel) {
                 Ok(data) => Ok((path, data)),
                 Err(source) => Err(Error::Read {
                     file: named.to_owned(),
@@ -157,7 +165,9 @@ impl<'a> Reader<'a> {
             constraint,
             stack: &stack,
         };
-        for line in logical_lines(&text, self.context.env) {
+        let lines = logical_lines(&text, self.context.env, &mut self.room)
+            .map_err(|line| source.error(&line, Fault::new(0, Problem::TooMuch)))?;
+        for line in lines {
             self.line(&source, &line)?;
         }
         Ok(())
@@ -359,7 +369,7 @@ impl<'a> Reader<'a> {
         if source.stack.len() >= MAX_DEPTH || self.read.files.len() >= MAX_FILES {
             return refuse(Problem::TooManyFiles);
         }
-        let data = fs::read(&path).map_err(|error| {
+        let data = fs::read_any(&path, MAX_BYTES, self.cancel).map_err(|error| {
             let at = source.location(line, value.offset(0));
             // An expanded name is not shown: what was written is told instead.
             let error = if value.to_text().is_expanded() {

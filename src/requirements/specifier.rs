@@ -350,6 +350,11 @@ pub(super) fn parse_extras(text: &str) -> Result<BTreeSet<Name>> {
     }
 }
 
+/// More clauses and extras than any requirement has. Each clause is held against each version that there is,
+/// and each extra against each marker.
+const MAX_CLAUSES: usize = 1000;
+const MAX_EXTRAS: usize = 1000;
+
 fn extras(scanner: &mut Scanner<'_>) -> Result<BTreeSet<Name>> {
     let mut extras = BTreeSet::new();
     let open = scanner.at();
@@ -365,6 +370,9 @@ fn extras(scanner: &mut Scanner<'_>) -> Result<BTreeSet<Name>> {
             let Some(next) = scanner.identifier() else {
                 return scanner.fail("expected the name of an extra behind `,`");
             };
+            if extras.len() == MAX_EXTRAS {
+                return scanner.fail("more than 1000 extras");
+            }
             extras.insert(Name::new(next));
             scanner.skip_blanks();
         }
@@ -428,6 +436,9 @@ fn split_clause(text: &str, at: usize, clauses: &mut Vec<Specifier>) -> Result<(
         let base = clause.version.strip_suffix(".*").unwrap_or(&clause.version);
         if clause.operator != Operator::Identical && !is_version(base) {
             return fail(start, "a number in this version is too large");
+        }
+        if clauses.len() == MAX_CLAUSES {
+            return fail(start, "more than 1000 version specifiers");
         }
         clauses.push(clause);
     }

@@ -244,11 +244,11 @@ fn long(written: Part<'_>) -> Result<Name, Fault> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::lines::logical_lines;
+    use super::super::lines::{MAX_LINES, logical_lines};
     use super::*;
 
     fn with_options<T>(text: &str, then: impl FnOnce(Result<Options<'_>, Fault>) -> T) -> T {
-        let lines = logical_lines(text, &BTreeMap::new());
+        let lines = logical_lines(text, &BTreeMap::new(), &mut MAX_LINES.clone()).unwrap();
         match words(&lines[0], 0) {
             Ok(words) => then(parse(&lines[0], &words)),
             Err(fault) => then(Err(fault)),

@@ -201,6 +201,10 @@ impl Seen {
         fit: &Fit<'_>,
     ) -> Option<Candidate<'a>> {
         let file = &found.file;
+        // No file system takes a longer name, and a version in it may be as long.
+        if file.name.len() > 255 {
+            return None;
+        }
         let (wheels, sdists) = wish.forms;
         let is_wheel = extension(&file.name).eq_ignore_ascii_case(".whl");
         let (version, rank, build, form) = if is_wheel {

@@ -32,6 +32,8 @@ const CLIENT_OWN: [&str; 4] = ["PATH", "HOME", "TMPDIR", "XDG_RUNTIME_DIR"];
 
 /// How long an engine may take to say that it is there.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long it may take for what needs no image from elsewhere, and no copy.
+const QUICK: Duration = Duration::from_secs(60);
 
 /// The program that runs containers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,8 +62,9 @@ impl Engine {
         };
         let exec = Exec::new(self.program())
             .args(["version", "--format", format])
-            .envs(env.clone());
-        process::capture_within(&exec, cancel, PATIENCE)
+            .envs(env.clone())
+            .within(PATIENCE);
+        process::capture(&exec, cancel)
             .map(drop)
             .map_err(|error| match error {
                 Error::Failed { tail, .. } => Error::EngineDown {
@@ -69,7 +72,7 @@ impl Engine {
                     reason: reason(&tail),
                 },
                 // Its client waits for ever where something else listens on its socket.
-                Error::Cancelled if !cancel.is_cancelled() => Error::EngineDown {
+                Error::TooSlow { .. } => Error::EngineDown {
                     engine: self,
                     reason: format!("it is silent for {} seconds", PATIENCE.as_secs()),
                 },
@@ -108,6 +111,11 @@ pub struct Container {
 impl Container {
     pub(super) fn client(&self) -> Exec {
         Exec::new(self.engine.program()).envs(self.env.clone())
+    }
+
+    /// As [`client`](Self::client), for what asks the engine of something that it has, and is answered soon.
+    pub(super) fn quick(&self) -> Exec {
+        self.client().within(QUICK)
     }
 
     /// The command that creates the container. Pure: the tests read it.
@@ -155,20 +163,20 @@ impl Container {
         let filter = format!("label={LABEL}");
         let list = ["ps", "--all", "--quiet", "--no-trunc", "--filter", &filter];
         // Not worth failing for: the next run tries again.
-        let Ok(ids) = process::capture(&self.client().args(list), cancel) else {
+        let Ok(ids) = process::capture(&self.quick().args(list), cancel) else {
             return;
         };
         let label = format!("{{{{index .Config.Labels \"{LABEL}\"}}}}");
         let host = self.process.split(':').next().unwrap_or_default();
         for id in ids.split_whitespace() {
-            let inspect = self.client().args(["inspect", "--format", &label, id]);
+            let inspect = self.quick().args(["inspect", "--format", &label, id]);
             let owner = process::capture(&inspect, cancel).unwrap_or_default();
             // Another machine's, on the same engine, is not ours to judge.
             let dead = owner.trim().split_once(':').is_some_and(|(owner, pid)| {
                 owner == host && fs::exists(&PathBuf::from("/proc").join(pid)).is_none()
             });
             if dead {
-                let _ = process::capture(&self.client().args(["rm", "-f", "-v", id]), cancel);
+                let _ = process::capture(&self.quick().args(["rm", "-f", "-v", id]), cancel);
             }
         }
     }
@@ -242,7 +250,7 @@ impl Runner for Container {
                 digest: None,
             },
         };
-        process::capture(&self.client().args(["start", &session.id]), cancel)
+        process::capture(&self.quick().args(["start", &session.id]), cancel)
             .map_err(|error| self.explain(error))?;
         session.identity.digest = session.digest();
         Ok(Box::new(session))
@@ -263,7 +271,7 @@ impl ContainerSession {
         let inspect = |format: &str, what: &str| {
             let exec = self
                 .container
-                .client()
+                .quick()
                 .args(["inspect", "--format", format, what]);
             let text = process::capture(&exec, &self.cancel).ok()?;
             Some(text.trim().to_owned()).filter(|text| !text.is_empty())
@@ -287,7 +295,7 @@ impl ContainerSession {
     fn runs(&self) -> bool {
         let exec =
             self.container
-                .client()
+                .quick()
                 .args(["inspect", "--format", "{{.State.Running}}", &self.id]);
         process::capture(&exec, &self.cancel).is_ok_and(|text| text.trim() == "true")
     }
@@ -375,7 +383,7 @@ impl Session for ContainerSession {
         let root = inside.rsplit('/').next().unwrap_or(inside);
         let (tree, ended) = process::consume(&copy, &self.cancel, |stdout| {
             let mut stdout = std::io::BufReader::with_capacity(1 << 18, stdout);
-            let tree = stream::read(&mut stdout, root, &spool);
+            let tree = stream::read(&mut stdout, root, u64::MAX, &spool);
             if tree.is_ok() {
                 // The end of an archive is padded; a client whose pipe breaks calls it a failure.
                 let _ = std::io::copy(&mut stdout, &mut std::io::sink());
@@ -407,7 +415,7 @@ impl Session for ContainerSession {
 impl Drop for ContainerSession {
     fn drop(&mut self) {
         // With a switch of its own: this must happen after a cancelled build above all.
-        let remove = self.container.client().args(["rm", "-f", "-v", &self.id]);
+        let remove = self.container.quick().args(["rm", "-f", "-v", &self.id]);
         let _ = process::capture(&remove, &Cancel::new());
     }
 }
@@ -426,6 +434,8 @@ fn exec_command(container: &Container, id: &str, exec: &Exec) -> Exec {
             command.env.insert(name.clone(), value.clone());
         }
     }
+    command.time = exec.time;
+    command.output = exec.output;
     command.args([id, &exec.program]).args(exec.args.clone())
 }
 

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 
 use crate::fs::TempDir;
 use serde::Deserialize;
-use tar::{Archive, EntryType};
+use tar::EntryType;
 
 use super::container::{Container, Engine};
-use super::{Error, process};
+use super::{Error, process, stream};
+use crate::code::weight;
 use crate::event::Cancel;
 use crate::fs;
 use crate::tree::{ReadError, RelPath};
@@ -90,7 +91,7 @@ impl Container {
     /// What the engine says of the image.
     fn inspect(&self, cancel: &Cancel) -> Result<Said, Error> {
         // Without a format, which not every Podman applies to one image, both print a list.
-        let exec = self.client().args(["image", "inspect", &self.image]);
+        let exec = self.quick().args(["image", "inspect", &self.image]);
         let text = process::capture(&exec, cancel)?;
         let said: Result<[Said; 1], _> = serde_json::from_str(&text);
         match said {
@@ -118,7 +119,7 @@ impl<'a> Unstarted<'a> {
 
 impl Drop for Unstarted<'_> {
     fn drop(&mut self) {
-        let remove = self.container.client().args(["rm", "-f", "-v", &self.id]);
+        let remove = self.container.quick().args(["rm", "-f", "-v", &self.id]);
         let _ = process::capture(&remove, &Cancel::new());
     }
 }
@@ -187,9 +188,11 @@ const NOT_WANTED: [&str; 8] = [
     "var/cache/",
 ];
 
-/// More entries than any image has, and more bytes: images of 30 GB are known.
+/// More entries than any image has, and more bytes: images of 30 GB are known. And the most bytes that the
+/// paths of its links take, as [`weight`] counts them.
 const MAX_ENTRIES: u64 = 4_000_000;
 const MAX_BYTES: u64 = 64 << 30;
+const MAX_LINKS: usize = 64 << 20;
 
 /// Writes the files of an image's tar stream into a folder of our own. Names are checked, and nothing is written
 /// through a link: what does not fit is not there.
@@ -203,30 +206,27 @@ pub fn unpack(stream: impl Read, folder: &Path) -> Result<(), Error> {
         unreadable(ReadError::Io(error))
     };
     let mut links = BTreeSet::new();
-    let (mut count, mut bytes) = (0, 0);
-    let mut archive = Archive::new(stream);
-    for entry in archive.entries().map_err(broken)? {
-        let mut entry = entry.map_err(broken)?;
+    let (mut count, mut bytes, mut room) = (0, 0_u64, MAX_LINKS);
+    stream::each_entry(stream, broken, |entry| {
         count += 1;
-        bytes += entry.size();
-        if count > MAX_ENTRIES || bytes > MAX_BYTES {
+        bytes = bytes.saturating_add(entry.size());
+        if count > MAX_ENTRIES {
             return Err(unreadable(ReadError::TooMany { limit: MAX_ENTRIES }));
         }
-        let Some(path) = name(&entry.path_bytes()) else {
-            continue;
-        };
-        let mut above = path.parent();
-        while let Some(folder) = above.as_ref().filter(|folder| !links.contains(*folder)) {
-            above = folder.parent();
+        if bytes > MAX_BYTES {
+            return Err(unreadable(ReadError::TooLarge { limit: MAX_BYTES }));
         }
-        if above.is_some() || NOT_WANTED.iter().any(|not| path.as_str().starts_with(not)) {
-            continue;
+        let Some(path) = name(&entry.path_bytes()) else {
+            return Ok(());
+        };
+        if is_below(&path, &links) || NOT_WANTED.iter().any(|not| path.as_str().starts_with(not)) {
+            return Ok(());
         }
         let at = folder.join(path.as_str());
         let kind = entry.header().entry_type();
         if kind == EntryType::Directory {
             fs::create_dir_all(&at)?;
-            continue;
+            return Ok(());
         }
         if let Some(parent) = path.parent() {
             fs::create_dir_all(&folder.join(parent.as_str()))?;
@@ -234,7 +234,7 @@ pub fn unpack(stream: impl Read, folder: &Path) -> Result<(), Error> {
         match kind {
             EntryType::Regular | EntryType::Continuous => {
                 let mut file = fs::create_new(&at)?;
-                io::copy(&mut entry, &mut file)
+                io::copy(entry, &mut file)
                     .map_err(|source| fs::Error::new("write", &at, source))?;
                 if entry.header().mode().is_ok_and(|mode| mode & 0o111 != 0) {
                     fs::set_mode(&at, 0o755)?;
@@ -242,9 +242,10 @@ pub fn unpack(stream: impl Read, folder: &Path) -> Result<(), Error> {
             }
             EntryType::Link => {
                 let target = entry.link_name_bytes().and_then(|target| name(&target));
-                let target = target.map(|target| folder.join(target.as_str()));
-                // A second name of a file that came before; anything else was left out.
-                if let Some(target) = target
+                // A second name of a file that came before; anything else was left out. Not through a
+                // link, which may lead out of the folder.
+                if let Some(target) = target.filter(|target| !is_below(target, &links))
+                    && let target = folder.join(target.as_str())
                     && fs::metadata(&target).is_ok_and(|found| found.is_file())
                 {
                     fs::hard_link(&target, &at)?;
@@ -252,15 +253,27 @@ pub fn unpack(stream: impl Read, folder: &Path) -> Result<(), Error> {
             }
             EntryType::Symlink => {
                 let target = entry.link_name_bytes().unwrap_or_default();
-                if let Ok(target) = str::from_utf8(&target) {
+                // The kernel has no longer ones either.
+                if let Some(target) = str::from_utf8(&target)
+                    .ok()
+                    .filter(|target| target.len() < 4096)
+                {
+                    let left = room.checked_sub(weight(path.as_str()));
+                    room =
+                        left.ok_or_else(|| unreadable(ReadError::TooMany { limit: MAX_ENTRIES }))?;
                     fs::symlink(target, &at)?;
                     links.insert(path);
                 }
             }
             _ => {}
         }
-    }
-    Ok(())
+        Ok(())
+    })
+}
+
+/// Whether a path lies below one of these.
+fn is_below(path: &RelPath, links: &BTreeSet<RelPath>) -> bool {
+    std::iter::successors(path.parent(), RelPath::parent).any(|folder| links.contains(&folder))
 }
 
 /// A name below the root; nothing for the root itself, and for what no path can be.
@@ -274,41 +287,172 @@ fn name(bytes: &[u8]) -> Option<RelPath> {
 mod tests {
     use super::*;
 
-    /// Nothing is written outside of the folder, whatever the links say.
-    #[test]
-    fn links_lead_nowhere() {
+    /// The entries of a stream: kind, name, where a link leads, contents.
+    fn stream(entries: &[(EntryType, &str, &str, &[u8])]) -> Vec<u8> {
         let mut builder = tar::Builder::new(Vec::new());
-        let mut add = |kind, name: &str, link: &str, text: &[u8]| {
+        for (kind, name, link, text) in entries {
             let mut header = tar::Header::new_gnu();
-            header.set_entry_type(kind);
+            header.set_entry_type(*kind);
             header.set_size(text.len() as u64);
-            header.set_mode(0o755);
+            header.set_mode(0o6755);
             if link.is_empty() {
-                builder.append_data(&mut header, name, text).unwrap();
+                builder.append_data(&mut header, name, *text).unwrap();
             } else {
                 builder.append_link(&mut header, name, link).unwrap();
             }
+        }
+        builder.into_inner().unwrap()
+    }
+
+    /// What lies in a folder: paths, and for each file its mode and text, for each link its target.
+    fn listed(folder: &Path) -> Vec<String> {
+        use std::os::unix::fs::PermissionsExt;
+        let entries = walkdir::WalkDir::new(folder)
+            .min_depth(1)
+            .sort_by_file_name();
+        let show = |entry: walkdir::DirEntry| {
+            let path = entry
+                .path()
+                .strip_prefix(folder)
+                .unwrap()
+                .display()
+                .to_string();
+            let kind = entry.file_type();
+            if kind.is_dir() {
+                return format!("{path}/");
+            }
+            if kind.is_symlink() {
+                let target = fs::read_link(entry.path()).unwrap();
+                return format!("{path} -> {}", target.display());
+            }
+            assert!(kind.is_file(), "{path}");
+            let mode = fs::metadata(entry.path()).unwrap().permissions().mode() & 0o7777;
+            let text = String::from_utf8(fs::read(entry.path()).unwrap()).unwrap();
+            format!("{path} {mode:o} {text}")
         };
-        let outside = fs::temp_dir(Path::new("/tmp")).unwrap();
-        add(
-            EntryType::Symlink,
-            "out",
-            outside.path().to_str().unwrap(),
-            b"",
-        );
-        add(EntryType::Regular, "out/evil", "", b"evil");
-        add(EntryType::Link, "second", "../../etc/passwd", b"");
-        add(EntryType::Regular, "usr/bin/tool", "", b"tool");
-        add(EntryType::Link, "usr/bin/other", "usr/bin/tool", b"");
-        add(EntryType::Fifo, "usr/pipe", "", b"");
-        let stream = builder.into_inner().unwrap();
+        entries
+            .into_iter()
+            .map(|entry| show(entry.unwrap()))
+            .collect()
+    }
+
+    fn unpacked(bytes: &[u8]) -> Result<Vec<String>, String> {
         let folder = fs::temp_dir(Path::new("/tmp")).unwrap();
-        unpack(&stream[..], folder.path()).unwrap();
-        assert_eq!(fs::names(folder.path()).unwrap(), ["out", "usr"]);
-        assert_eq!(fs::names(outside.path()).unwrap(), [""; 0]);
+        match unpack(bytes, folder.path()) {
+            Ok(()) => Ok(listed(folder.path())),
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                let causes = std::iter::successors(Some(error), |error| error.source());
+                Err(causes.last().unwrap().to_string())
+            }
+        }
+    }
+
+    /// Nothing is written outside of the folder and nothing outside is read, whatever links say and in
+    /// whatever order they come.
+    #[test]
+    fn links_lead_nowhere() {
+        let outside = fs::temp_dir(Path::new("/tmp")).unwrap();
+        fs::write_new(&outside.path().join("secret"), b"secret").unwrap();
+        let out = outside.path().to_str().unwrap();
+        let up = format!("..{out}");
+        let (file, link, hard, dir) = (
+            EntryType::Regular,
+            EntryType::Symlink,
+            EntryType::Link,
+            EntryType::Directory,
+        );
+        let bytes = stream(&[
+            (link, "out", out, b""),
+            (link, "up", &up, b""),
+            (file, "out/evil", "", b"evil"),
+            (dir, "out/evil.d", "", b""),
+            (dir, "out", "", b""),
+            (file, "out/late", "", b"late"),
+            (link, "out/link", "secret", b""),
+            // A hard link through a link, to a link, and by each way to write where it leads.
+            (hard, "a", "out/secret", b""),
+            (hard, "b", "./out/secret", b""),
+            (hard, "c", "/out/secret", b""),
+            (hard, "d", "up/secret", b""),
+            (hard, "e", "x/../out/secret", b""),
+            (hard, "f", &format!("{out}/secret"), b""),
+            (hard, "g", "../../etc/passwd", b""),
+            (hard, "h", "out", b""),
+            (hard, "i", "later/secret", b""),
+            (link, "later", out, b""),
+            (hard, "j", "later/secret", b""),
+            (link, "usr/lib/deep", out, b""),
+            (hard, "k", "usr/lib/deep/secret", b""),
+            (file, "usr/bin/tool", "", b"tool"),
+            (hard, "usr/bin/other", "usr/bin/tool", b""),
+            (EntryType::Fifo, "usr/pipe", "", b""),
+            (EntryType::Char, "usr/zero", "", b""),
+            (EntryType::Block, "usr/disk", "", b""),
+            (file, ".wh.usr", "", b""),
+        ]);
+        let found = unpacked(&bytes).unwrap();
+        let expected = [
+            ".wh.usr 755 ".to_owned(),
+            format!("later -> {out}"),
+            format!("out -> {out}"),
+            format!("up -> {up}"),
+            "usr/".to_owned(),
+            "usr/bin/".to_owned(),
+            "usr/bin/other 755 tool".to_owned(),
+            "usr/bin/tool 755 tool".to_owned(),
+            "usr/lib/".to_owned(),
+            format!("usr/lib/deep -> {out}"),
+        ];
+        assert_eq!(found, expected);
+        assert_eq!(listed(outside.path()), ["secret 644 secret"]);
+    }
+
+    /// One path twice is no image's.
+    #[test]
+    fn a_path_is_there_once() {
+        let (file, link) = (EntryType::Regular, EntryType::Symlink);
+        for entries in [
+            [(file, "a", "", &b"1"[..]), (file, "a", "", b"2")],
+            [(file, "a", "", b"1"), (link, "a", "/etc", b"")],
+            [(link, "a", "/etc/passwd", b""), (file, "a", "", b"2")],
+            [(link, "a", "/etc", b""), (link, "a", "/tmp", b"")],
+        ] {
+            assert_eq!(
+                unpacked(&stream(&entries)).unwrap_err(),
+                "File exists (os error 17)"
+            );
+        }
+    }
+
+    /// Headers that say that gigabytes come: refused before memory or the disk are full.
+    #[test]
+    fn sizes_are_bounded() {
+        let header = |kind: u8, size: u64| {
+            let mut header = tar::Header::new_gnu();
+            header.set_path("a").unwrap();
+            header.set_entry_type(EntryType::new(kind));
+            header.set_size(size);
+            header.as_gnu_mut().unwrap().realsize = *b"00000000000\0";
+            header.set_cksum();
+            header.as_bytes().to_vec()
+        };
+        let long = "a name or a header in it is longer than 1 MB";
+        // Long names and extended headers are held in memory.
+        for kind in [b'L', b'K', b'x'] {
+            let stream = io::Cursor::new(header(kind, 8 << 30)).chain(io::repeat(b'a'));
+            let folder = fs::temp_dir(Path::new("/tmp")).unwrap();
+            let error = unpack(stream, folder.path()).unwrap_err();
+            let error = std::error::Error::source(&error).unwrap().source().unwrap();
+            assert_eq!(error.to_string(), long, "{}", char::from(kind));
+        }
         assert_eq!(
-            fs::read(&folder.path().join("usr/bin/other")).unwrap(),
-            b"tool"
+            unpacked(&header(b'0', 65 << 30)).unwrap_err(),
+            "its files have more than 68719476736 bytes"
+        );
+        assert_eq!(
+            unpacked(&header(b'S', 0)).unwrap_err(),
+            "it has a sparse file"
         );
     }
 }

@@ -32,9 +32,14 @@ pub use image::{Image, unpack};
 pub use local::Local;
 pub use variables::engine as engine_variables;
 
-/// What a command of this machine that takes at most `limit` writes to standard output.
-pub(crate) fn ask(exec: &Exec, cancel: &Cancel, limit: Duration) -> Result<String, Error> {
-    process::capture_within(exec, cancel, limit)
+/// How long a command may take that only answers a question, and how many bytes it may write. An emulated
+/// interpreter takes some ten seconds, and writes some 100 KB.
+const ANSWER_TIME: Duration = Duration::from_secs(120);
+const ANSWER_SIZE: u64 = 16 << 20;
+
+/// What a command of this machine writes to standard output.
+pub(crate) fn ask(exec: &Exec, cancel: &Cancel) -> Result<String, Error> {
+    process::capture(exec, cancel)
 }
 
 /// Runs a command of this machine to its end.
@@ -47,14 +52,18 @@ pub(crate) fn run(
     process::run(exec, cancel, input, on_line)
 }
 
-/// Runs a command in a builder, and returns what it wrote to standard output.
+/// Runs a command in a builder that answers a question, and returns what it wrote to standard output. It may
+/// take two minutes, or as long as `exec` says.
 pub(crate) fn answer(
     session: &mut dyn Session,
     exec: &Exec,
     question: &str,
 ) -> Result<String, Error> {
+    let mut exec = exec.clone();
+    exec.time = exec.time.or(Some(ANSWER_TIME));
+    exec.output = exec.output.min(ANSWER_SIZE);
     let mut answer = String::new();
-    session.run(exec, question.as_bytes(), &mut |stream, line| {
+    session.run(&exec, question.as_bytes(), &mut |stream, line| {
         if stream == Stream::Stdout {
             answer.push_str(line);
         }
@@ -62,9 +71,13 @@ pub(crate) fn answer(
     Ok(answer)
 }
 
-/// Reads a tar stream into a tree; contents go into a file in `spool`.
-pub fn read_tar(stream: impl io::Read, spool: &Arc<TempDir>) -> Result<Tree, ReadError> {
-    stream::read(stream, "", spool)
+/// Reads a tar stream into a tree of at most `limit` bytes of contents, which go into a file in `spool`.
+pub fn read_tar(
+    stream: impl io::Read,
+    limit: u64,
+    spool: &Arc<TempDir>,
+) -> Result<Tree, ReadError> {
+    stream::read(stream, "", limit, spool)
 }
 
 /// A command, not yet run.
@@ -77,7 +90,14 @@ pub struct Exec {
     /// Variables set on top of the builder's own environment. Secrets may be here; an empty value
     /// takes away the meaning of a variable that the builder sets itself.
     pub env: BTreeMap<String, String>,
+    /// How long it may take; for ever if this is not set. Then it is ended, with all that it started.
+    pub time: Option<Duration>,
+    /// How many bytes it may write, as lines, before it is ended.
+    pub output: u64,
 }
+
+/// More than any build writes, in bytes.
+const MAX_OUTPUT: u64 = 256 << 20;
 
 impl Exec {
     /// A command without arguments.
@@ -87,6 +107,8 @@ impl Exec {
             program: program.into(),
             args: Vec::new(),
             env: BTreeMap::new(),
+            time: None,
+            output: MAX_OUTPUT,
         }
     }
 
@@ -94,6 +116,13 @@ impl Exec {
     #[must_use]
     pub fn args<A: Into<String>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
         self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Ends it when it takes longer.
+    #[must_use]
+    pub fn within(mut self, time: Duration) -> Self {
+        self.time = Some(time);
         self
     }
 
@@ -262,6 +291,22 @@ pub enum Error {
         ending: Ending,
         /// The last lines that it wrote.
         tail: Vec<String>,
+    },
+    /// It was ended because it took too long.
+    #[error("`{command}` takes longer than {} seconds", limit.as_secs())]
+    TooSlow {
+        /// As one could type it.
+        command: String,
+        /// How long it may take.
+        limit: Duration,
+    },
+    /// It was ended because it wrote too much.
+    #[error("`{command}` writes more than {} MB", limit >> 20)]
+    TooMuch {
+        /// As one could type it.
+        command: String,
+        /// How many bytes it may write.
+        limit: u64,
     },
     /// The container engine does not answer.
     #[error("{engine} does not answer: {reason}")]

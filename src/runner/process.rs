@@ -5,17 +5,19 @@
     reason = "the one place where processes are started"
 )]
 
+use std::cell::{Cell, OnceCell};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
 use std::thread::{self, Builder};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::{Ending, Error, Exec};
+use crate::code::weight;
 use crate::event::{Cancel, Stream};
 
 /// How often a running process is looked at.
@@ -28,6 +30,8 @@ const DRAIN: Duration = Duration::from_secs(1);
 const UNREAD: Duration = Duration::from_secs(10);
 /// The longest line that is handed over in one piece.
 const MAX_LINE: u64 = 1 << 20;
+/// How many lines may wait to be handed over.
+const QUEUE: usize = 32;
 /// How many last lines an error keeps.
 const TAIL: usize = 30;
 
@@ -92,28 +96,6 @@ pub(super) fn capture(exec: &Exec, cancel: &Cancel) -> Result<String, Error> {
     Ok(out)
 }
 
-/// As [`capture`], stopped as if by `cancel` when it takes longer than `limit`.
-pub(super) fn capture_within(
-    exec: &Exec,
-    cancel: &Cancel,
-    limit: Duration,
-) -> Result<String, Error> {
-    let (limited, outer, start) = (Cancel::new(), cancel.clone(), Instant::now());
-    let switch = limited.clone();
-    let (done, ended) = mpsc::channel::<()>();
-    let watching = Builder::new().spawn(move || {
-        while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
-            if outer.is_cancelled() || start.elapsed() > limit {
-                switch.cancel();
-            }
-        }
-    });
-    watching.map_err(|source| failed(exec, source))?;
-    let captured = capture(exec, &limited);
-    drop(done);
-    captured
-}
-
 type Supervised<T> = Result<(Option<T>, Result<(), Error>), Error>;
 
 fn supervise<'a, T: Send + 'a>(
@@ -128,8 +110,10 @@ fn supervise<'a, T: Send + 'a>(
     }
     let lines_only = matches!(output, Output::Lines);
     let mut child = spawn(exec)?;
+    let start = Instant::now();
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let (sender, lines) = mpsc::channel();
+    // Bounded: who writes faster than we read has to wait.
+    let (sender, lines) = mpsc::sync_channel(QUEUE);
     let mut tail = Vec::new();
     // Not scoped: a thread that reads a pipe which some grandchild keeps open would never end.
     if let Some(stderr) = stderr {
@@ -139,8 +123,29 @@ fn supervise<'a, T: Send + 'a>(
             .map_err(|source| unwatched(exec, &mut child, source))?;
     }
     let read: OnceLock<Instant> = OnceLock::new();
-    let is_over =
-        || cancel.is_cancelled() || read.get().is_some_and(|since| since.elapsed() > UNREAD);
+    let written = Cell::new(0_u64);
+    let limit = || match exec.time {
+        _ if written.get() > exec.output => Some(Error::TooMuch {
+            command: exec.to_string(),
+            limit: exec.output,
+        }),
+        Some(limit) if start.elapsed() > limit => Some(Error::TooSlow {
+            command: exec.to_string(),
+            limit,
+        }),
+        _ => None,
+    };
+    let exceeded: OnceCell<Error> = OnceCell::new();
+    let is_over = || {
+        if exceeded.get().is_none()
+            && let Some(error) = limit()
+        {
+            let _ = exceeded.set(error);
+        }
+        cancel.is_cancelled()
+            || exceeded.get().is_some()
+            || read.get().is_some_and(|since| since.elapsed() > UNREAD)
+    };
     let (value, ended) = thread::scope(|scope| {
         let mut consumer = None;
         // A process that ends without reading its input breaks the pipe; its exit code tells more.
@@ -171,15 +176,21 @@ fn supervise<'a, T: Send + 'a>(
                 tail.remove(0);
             }
             tail.push(text.to_owned());
-            on_line(stream, text);
+            written.set(written.get() + weight(text) as u64);
+            if written.get() <= exec.output {
+                on_line(stream, text);
+            }
         });
         (consumer.and_then(|consumer| consumer.join().ok()), ended)
     });
     let status = ended.map_err(|source| failed(exec, source))?;
-    let result = match (cancel.is_cancelled(), ending(status)) {
-        (true, _) => return Err(Error::Cancelled),
-        (false, None) => Ok(()),
-        (false, Some(ending)) => Err(Error::Failed {
+    if cancel.is_cancelled() {
+        return Err(Error::Cancelled);
+    }
+    let result = match (exceeded.into_inner(), ending(status)) {
+        (Some(error), _) => Err(error),
+        (None, None) => Ok(()),
+        (None, Some(ending)) => Err(Error::Failed {
             command: exec.to_string(),
             ending,
             tail,
@@ -293,7 +304,7 @@ fn ending(status: ExitStatus) -> Option<Ending> {
 }
 
 /// Sends the lines of a pipe until it is closed or nobody listens.
-fn forward(pipe: impl Read, stream: Stream, lines: &Sender<(Stream, String)>) {
+fn forward(pipe: impl Read, stream: Stream, lines: &SyncSender<(Stream, String)>) {
     let mut pipe = BufReader::new(pipe);
     let mut bytes = Vec::new();
     loop {
@@ -316,13 +327,49 @@ fn forward(pipe: impl Read, stream: Stream, lines: &Sender<(Stream, String)>) {
 mod tests {
     use super::*;
 
-    /// One that waits for ever when its pipe is broken is ended.
-    #[test]
-    fn what_nobody_reads_is_ended() {
-        let script = "trap '' PIPE; while :; do echo x 2>/dev/null; done";
+    fn sh(script: &str) -> Exec {
         let mut exec = Exec::new("sh").args(["-c", script]);
         exec.env
             .insert("PATH".to_owned(), "/usr/bin:/bin".to_owned());
+        exec
+    }
+
+    /// One that never ends, or never stops writing, or does not heed a gentle signal, is ended.
+    #[test]
+    fn what_has_no_end_is_ended() {
+        let limit = Duration::from_millis(300);
+        for script in ["sleep 1000", "trap '' TERM; while :; do sleep 1; done"] {
+            let error = capture(&sh(script).within(limit), &Cancel::new()).unwrap_err();
+            let shown = error.to_string();
+            assert!(matches!(error, Error::TooSlow { .. }), "{shown}");
+            assert_eq!(
+                shown,
+                format!(
+                    "`sh -c '{}'` takes longer than 0 seconds",
+                    script.replace('\'', r"'\''")
+                )
+            );
+        }
+        for (script, to) in [("yes", ""), ("yes", " >&2"), ("tr '\\0' x </dev/zero", "")] {
+            let mut exec = sh(&format!("{script}{to}"));
+            exec.output = 3 << 20;
+            let mut handed = 0;
+            let error = run(&exec, &Cancel::new(), b"", &mut |_, line| {
+                handed += line.len();
+            });
+            let shown = error.unwrap_err().to_string();
+            assert!(shown.ends_with("` writes more than 3 MB"), "{shown}");
+            assert!(handed <= 3 << 20, "{handed}");
+        }
+        // What ends by itself is what it is.
+        let quick = sh("echo x").within(Duration::from_secs(1000));
+        assert_eq!(capture(&quick, &Cancel::new()).unwrap(), "x\n");
+    }
+
+    /// One that waits for ever when its pipe is broken is ended.
+    #[test]
+    fn what_nobody_reads_is_ended() {
+        let exec = sh("trap '' PIPE; while :; do echo x 2>/dev/null; done");
         let (value, ended) = consume(&exec, &Cancel::new(), |mut stdout| {
             let mut start = [0; 2];
             stdout.read_exact(&mut start).map(|()| start)

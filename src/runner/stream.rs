@@ -3,18 +3,79 @@
 //! A container is hostile until checked. Names, kinds, sizes and counts of the entries are, and
 //! contents go into one file of our own, under no name that the stream chose.
 
+use std::cell::Cell;
 use std::io::{self, Read, Write};
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::fs::TempDir;
 use tar::{Archive, Builder, EntryType, Header};
 
+use crate::code::weight;
 use crate::fs;
 use crate::tree::{Content, Entry, Node, ReadError, RelPath, Tree};
 
 /// More nodes than any prefix has; the largest seen in the field has some hundred thousand.
-const MAX_ENTRIES: u64 = 4_000_000;
+const MAX_ENTRIES: u64 = 1_000_000;
+/// The most bytes that the names and links of a tree take, as [`weight`] counts them.
+const MAX_NAMES: usize = 256 << 20;
+/// The most bytes of contents, second names of a file counted again: each becomes a file of its own. A wheel
+/// may unpack to as many.
+const MAX_BYTES: u64 = 32 << 30;
+
+/// The entries of a tar stream, which is read as [`Archive`] reads it, but for two things: what lies between
+/// entries (long names, extended headers) is bounded, for `tar` holds it in memory, however long it is; and
+/// sparse files, of which a few bytes stand for any number of zeros, end it.
+///
+/// `take` is given each entry and need not read it.
+pub(super) fn each_entry<R: Read, E>(
+    stream: R,
+    broken: impl Fn(io::Error) -> E,
+    mut take: impl FnMut(&mut tar::Entry<'_, Metered<R>>) -> Result<(), E>,
+) -> Result<(), E> {
+    let room = Rc::new(Cell::new(MAX_BETWEEN));
+    let mut archive = Archive::new(Metered {
+        inner: stream,
+        room: Rc::clone(&room),
+    });
+    let mut entries = archive.entries().map_err(&broken)?;
+    loop {
+        room.set(MAX_BETWEEN);
+        let Some(entry) = entries.next() else {
+            return Ok(());
+        };
+        let mut entry = entry.map_err(&broken)?;
+        if entry.header().entry_type() == EntryType::GNUSparse {
+            let error = io::Error::new(io::ErrorKind::InvalidData, "it has a sparse file");
+            return Err(broken(error));
+        }
+        room.set(u64::MAX);
+        take(&mut entry)?;
+        io::copy(&mut entry, &mut io::sink()).map_err(&broken)?;
+    }
+}
+
+/// How many bytes may lie between the contents of one file and the header of the next.
+const MAX_BETWEEN: u64 = 1 << 20;
+
+/// A reader that ends with an error when more is read of it than there is room for.
+pub(super) struct Metered<R> {
+    inner: R,
+    room: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Metered<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        let Some(left) = self.room.get().checked_sub(read as u64) else {
+            let what = "a name or a header in it is longer than 1 MB";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+        };
+        self.room.set(left);
+        Ok(read)
+    }
+}
 
 /// Writes `tree` as a tar stream whose paths lie below `folder`.
 pub(super) fn write(tree: &Tree, folder: &str, out: impl Write) -> io::Result<()> {
@@ -61,27 +122,35 @@ fn header(kind: EntryType, size: u64, executable: bool) -> Header {
     header
 }
 
-/// Reads a tar stream of the folder called `root` into a tree; contents go into a file in `spool`.
-pub(super) fn read(stream: impl Read, root: &str, spool: &Arc<TempDir>) -> Result<Tree, ReadError> {
+/// Reads a tar stream of the folder called `root` into a tree of at most `limit` bytes of contents, which go
+/// into a file in `spool`.
+pub(super) fn read(
+    stream: impl Read,
+    root: &str,
+    limit: u64,
+    spool: &Arc<TempDir>,
+) -> Result<Tree, ReadError> {
     let path = spool.path().join("contents");
     let mut reader = StreamReader {
         root,
         tree: Tree::new(),
         contents: fs::create_new(&path)?,
         offset: 0,
+        names: MAX_NAMES,
+        bytes: limit.min(MAX_BYTES),
+        limit: limit.min(MAX_BYTES),
         path: &path,
         spool,
     };
     let broken = |source| ReadError::Io(fs::Error::new("read the stream of", root, source));
-    let mut archive = Archive::new(stream);
     let mut count = 0;
-    for entry in archive.entries().map_err(broken)? {
+    each_entry(stream, broken, |entry| {
         count += 1;
         if count > MAX_ENTRIES {
             return Err(ReadError::TooMany { limit: MAX_ENTRIES });
         }
-        reader.take(entry.map_err(broken)?)?;
-    }
+        reader.take(entry)
+    })?;
     Ok(reader.tree)
 }
 
@@ -90,12 +159,17 @@ struct StreamReader<'a> {
     tree: Tree,
     contents: std::fs::File,
     offset: u64,
+    /// How many bytes of names and links, and of contents, may still come.
+    names: usize,
+    bytes: u64,
+    /// How many bytes of contents may come in all.
+    limit: u64,
     path: &'a Path,
     spool: &'a Arc<TempDir>,
 }
 
 impl StreamReader<'_> {
-    fn take<R: Read>(&mut self, mut entry: tar::Entry<'_, R>) -> Result<(), ReadError> {
+    fn take<R: Read>(&mut self, entry: &mut tar::Entry<'_, R>) -> Result<(), ReadError> {
         let Some(name) = self.below(&entry.path_bytes())? else {
             return Ok(());
         };
@@ -104,7 +178,7 @@ impl StreamReader<'_> {
         let node = match kind {
             EntryType::Directory => Node::Dir,
             EntryType::Regular | EntryType::Continuous => Node::File {
-                content: self.keep(&mut entry)?,
+                content: self.keep(entry)?,
                 executable,
             },
             EntryType::Symlink => Node::Symlink {
@@ -132,6 +206,19 @@ impl StreamReader<'_> {
                 });
             }
         };
+        // A node has an owner, contents and a place in the tree besides its name.
+        let weight = weight(name.as_str()) + size_of::<Entry>();
+        let target = match &node {
+            Node::Symlink { target } => target.len(),
+            Node::File { content, .. } => {
+                let left = self.bytes.checked_sub(content.size());
+                self.bytes = left.ok_or(ReadError::TooLarge { limit: self.limit })?;
+                0
+            }
+            Node::Dir => 0,
+        };
+        let left = self.names.checked_sub(weight + target);
+        self.names = left.ok_or(ReadError::TooMany { limit: MAX_ENTRIES })?;
         self.tree
             .insert(name, node)
             .map_err(|occupied| ReadError::Twice(occupied.0))
@@ -161,6 +248,9 @@ impl StreamReader<'_> {
     /// Copies the contents of an entry to the end of our file.
     fn keep<R: Read>(&mut self, entry: &mut tar::Entry<'_, R>) -> Result<Content, ReadError> {
         let expected = entry.size();
+        if expected > self.bytes {
+            return Err(ReadError::TooLarge { limit: self.limit });
+        }
         let size = io::copy(entry, &mut self.contents)
             .map_err(|source| fs::Error::new("write", self.path, source))?;
         if size != expected {
@@ -202,7 +292,7 @@ mod tests {
 
     fn read_all(blocks: &[Vec<u8>]) -> Result<Tree, ReadError> {
         let spool = Arc::new(fs::temp_dir(Path::new("/tmp")).unwrap());
-        read(&blocks.concat()[..], "install", &spool)
+        read(&blocks.concat()[..], "install", u64::MAX, &spool)
     }
 
     #[test]
@@ -224,7 +314,7 @@ mod tests {
         let mut stream = Vec::new();
         write(&tree, "install", &mut stream).unwrap();
         let spool = Arc::new(fs::temp_dir(Path::new("/tmp")).unwrap());
-        let back = read(&stream[..], "install", &spool).unwrap();
+        let back = read(&stream[..], "install", u64::MAX, &spool).unwrap();
         let list = |tree: &Tree| -> Vec<String> {
             tree.iter()
                 .map(|(path, entry)| match &entry.node {

@@ -28,6 +28,9 @@ pub enum Error {
         /// Their paths.
         pythons: Vec<String>,
     },
+    /// More than any image has.
+    #[error("the root `{}` has more libraries, programs and packages than any image", .0.display())]
+    TooLarge(PathBuf),
     /// No facts.
     #[error("`{}` holds no facts about a runtime", path.display())]
     Json {

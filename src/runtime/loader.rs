@@ -13,7 +13,7 @@ use object::ReadCache;
 use serde::{Deserialize, Serialize};
 
 use super::root::Root;
-use crate::code::{Elf, Machine};
+use crate::code::{Elf, Machine, weight};
 
 /// Which C library there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,8 +83,11 @@ pub(super) fn read(root: &Root, beside: &BTreeSet<String>) -> Found {
         let triplets = names.iter().filter(|name| name.contains("-linux-"));
         folders.extend(triplets.map(|name| format!("{base}/{name}")));
     }
-    let cached = cache(root);
-    let mut wanted: BTreeSet<String> = cached.iter().map(|(_, path)| path.clone()).collect();
+    let bytes = root
+        .bytes("/etc/ld.so.cache", MAX_CACHE)
+        .unwrap_or_default();
+    let cached = parse_cache(&bytes).unwrap_or_default();
+    let mut wanted: BTreeSet<String> = cached.iter().map(|(_, path)| (*path).to_owned()).collect();
     let searched: BTreeSet<String> = folders.iter().filter_map(|one| root.real(one)).collect();
     for folder in &searched {
         let names = root.names(folder);
@@ -105,6 +108,7 @@ pub(super) fn read(root: &Root, beside: &BTreeSet<String>) -> Found {
                 cache: cached
                     .into_iter()
                     .rev()
+                    .map(|(name, path)| (name.to_owned(), path.to_owned()))
                     .filter(|(_, path)| {
                         let real = root.real(path);
                         real.and_then(|real| libraries.get(&real))
@@ -139,6 +143,7 @@ pub(super) fn elf(root: &Root, path: &str) -> Option<Elf> {
     let mut elf = Elf::read(&cache).ok()?;
     // What the runtime's own libraries want of each other is its maker's affair.
     elf.versions = Vec::new();
+    root.keep(elf.weight())?;
     Some(elf)
 }
 
@@ -260,7 +265,7 @@ fn standard(root: &Root, libc: &Libc, home: &str) -> Vec<String> {
 
 /// The folders that `ld.so.conf` names, with what it includes.
 fn configured(root: &Root) -> Vec<String> {
-    let mut folders = Vec::new();
+    let mut folders: Vec<String> = Vec::new();
     let mut files = vec!["/etc/ld.so.conf".to_owned()];
     let mut seen = BTreeSet::new();
     while let Some(file) = files.pop() {
@@ -284,7 +289,7 @@ fn configured(root: &Root) -> Vec<String> {
                     name.starts_with(start) && name.ends_with(end) && !name.starts_with('.')
                 });
                 files.extend(names.map(|name| format!("{folder}/{name}")));
-            } else if line.starts_with('/') {
+            } else if line.starts_with('/') && root.keep(weight(line)).is_some() {
                 folders.push(line.to_owned());
             }
         }
@@ -292,22 +297,22 @@ fn configured(root: &Root) -> Vec<String> {
     folders
 }
 
-/// The entries of `/etc/ld.so.cache`, in its order: name and path.
-fn cache(root: &Root) -> Vec<(String, String)> {
-    let bytes = root.bytes("/etc/ld.so.cache", 64 << 20).unwrap_or_default();
-    parse_cache(&bytes).unwrap_or_default()
-}
-
 const OLD_CACHE: &[u8] = b"ld.so-1.7.0\0";
 const NEW_CACHE: &[u8] = b"glibc-ld.so.cache1.1";
 const HEADER: usize = 48;
 const ENTRY: usize = 24;
+/// The largest cache that is read, and the most bytes that its names and paths have, in bytes. Entries may
+/// share a string, or the end of one: as they are many, a file of 7 MB can name gigabytes. The cache of a
+/// desktop with 3 000 libraries has 300 KB.
+const MAX_CACHE: u64 = 16 << 20;
+const MAX_CACHED: usize = 16 << 20;
 
-/// The entries of an `ld.so.cache`, in its order: name and path. `None` if it is no such file.
+/// The entries of an `ld.so.cache`, in its order: name and path. `None` if it is no such file, or one that
+/// stands for more than any has.
 ///
 /// The format is glibc's own, since 2.2: `sysdeps/generic/dl-cache.h` describes it.
 #[must_use]
-pub fn parse_cache(bytes: &[u8]) -> Option<Vec<(String, String)>> {
+pub fn parse_cache(bytes: &[u8]) -> Option<Vec<(&str, &str)>> {
     let number = |bytes: &[u8], at: usize| -> Option<u32> {
         Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
     };
@@ -321,10 +326,10 @@ pub fn parse_cache(bytes: &[u8]) -> Option<Vec<(String, String)>> {
         return None;
     }
     let count = usize::try_from(number(bytes, 20)?).ok()?;
-    let text = |at: u32| -> Option<String> {
+    let text = |at: u32| -> Option<&str> {
         let rest = bytes.get(usize::try_from(at).ok()?..)?;
         let end = memchr::memchr(0, &rest[..rest.len().min(4096)])?;
-        str::from_utf8(&rest[..end]).ok().map(str::to_owned)
+        str::from_utf8(&rest[..end]).ok()
     };
     let entries = bytes.get(HEADER..)?.chunks_exact(ENTRY).take(count);
     let found = entries.filter_map(|entry| {
@@ -333,7 +338,13 @@ pub fn parse_cache(bytes: &[u8]) -> Option<Vec<(String, String)>> {
         let (name, path) = (text(number(entry, 4)?)?, text(number(entry, 8)?)?);
         (everywhere && path.starts_with('/')).then_some((name, path))
     });
-    Some(found.collect())
+    let mut room = MAX_CACHED;
+    let mut cached = Vec::new();
+    for (name, path) in found {
+        room = room.checked_sub(weight(name) + weight(path))?;
+        cached.push((name, path));
+    }
+    Some(cached)
 }
 
 #[cfg(test)]
@@ -367,10 +378,7 @@ mod tests {
         bytes.extend(b"libx.so\0");
         bytes.extend(b"/lib/libx.so\0");
         bytes[56..60].copy_from_slice(&80u32.to_ne_bytes());
-        assert_eq!(
-            parse_cache(&bytes).unwrap(),
-            [("libx.so".to_owned(), "/lib/libx.so".to_owned())]
-        );
+        assert_eq!(parse_cache(&bytes).unwrap(), [("libx.so", "/lib/libx.so")]);
         for end in 0..bytes.len() {
             let _ = parse_cache(&bytes[..end]);
         }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::cache::{Bucket, Cache, Watched};
-use crate::code::{Elf, Machine};
+use crate::code::{Elf, Machine, weight};
 use crate::digest::Digest;
 use crate::fs;
 use crate::runner::Image;
@@ -34,6 +34,8 @@ use root::Root;
 
 /// The version of the document.
 const VERSION: u32 = 1;
+/// The largest document that is read, in bytes. That of an image has some 500 KB.
+const MAX_FACTS: u64 = 16 << 20;
 
 /// What is known of a runtime.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -194,7 +196,7 @@ impl Facts {
         if let Some(known) = kept.known() {
             return Ok(known);
         }
-        let (facts, seen) = Self::gather(&folder, circumstances, named);
+        let (facts, seen) = Self::gather(&folder, circumstances, named)?;
         kept.keep(&serde_json::to_vec(&facts).unwrap_or_default(), &seen);
         Ok(facts)
     }
@@ -217,14 +219,16 @@ impl Facts {
             return Ok(known);
         }
         let files = opened.unpack()?;
-        let (facts, _) = Self::gather(files.path(), &circumstances, named);
+        let gathered = Self::gather(files.path(), &circumstances, named);
+        // Its files lie in a temporary directory, whose name tells nobody anything.
+        let (facts, _) = gathered.map_err(|_| Error::TooLarge(PathBuf::from(&image.name)))?;
         kept.keep(&serde_json::to_vec(&facts).unwrap_or_default(), []);
         Ok(facts)
     }
 
     /// Facts from a file.
     fn read(path: &Path) -> Result<Self, Error> {
-        let bytes = fs::read(path)?;
+        let bytes = fs::read_to(path, MAX_FACTS)?;
         let facts: Self = serde_json::from_slice(&bytes).map_err(|source| Error::Json {
             path: path.to_path_buf(),
             source,
@@ -243,7 +247,7 @@ impl Facts {
         folder: &Path,
         circumstances: &Circumstances,
         named: Option<&str>,
-    ) -> (Self, BTreeSet<PathBuf>) {
+    ) -> Result<(Self, BTreeSet<PathBuf>), Error> {
         let root = Root::new(folder);
         let path = circumstances.path.as_deref().unwrap_or(python::PATH);
         let path: Vec<String> = path.split(':').map(str::to_owned).collect();
@@ -272,7 +276,10 @@ impl Facts {
             user: circumstances.user.clone().filter(|user| !user.is_empty()),
             links: root.links(),
         };
-        (facts, root.seen())
+        if root.is_too_large() {
+            return Err(Error::TooLarge(folder.to_path_buf()));
+        }
+        Ok((facts, root.seen()))
     }
 
     /// The interpreter that is asked for, or the one on the `PATH`.
@@ -412,7 +419,9 @@ fn programs(root: &Root, path: &[String]) -> BTreeSet<String> {
     for folder in folders {
         let paths = root.names(&folder).into_iter();
         let paths = paths.map(|name| format!("{folder}/{name}"));
-        programs.extend(paths.filter(|path| root.is_executable(path)));
+        let found =
+            paths.filter(|path| root.is_executable(path) && root.keep(weight(path)).is_some());
+        programs.extend(found);
     }
     programs
 }

@@ -17,6 +17,7 @@ use rusqlite::{Connection, OpenFlags};
 use serde::{Deserialize, Serialize};
 
 use super::root::Root;
+use crate::code::weight;
 
 /// Which distribution it is, by its `os-release`.
 ///
@@ -119,23 +120,40 @@ impl Packages {
     }
 
     pub(super) fn read(root: &Root) -> Self {
-        let mut texts: Vec<String> = root.text("/var/lib/dpkg/status").into_iter().collect();
+        let keep = |installed: &mut BTreeMap<String, String>, found: BTreeMap<String, String>| {
+            for (name, version) in found {
+                let size = weight(&name) + weight(&version);
+                if installed.contains_key(&name) || root.keep(size).is_some() {
+                    installed.insert(name, version);
+                }
+            }
+        };
         let folder = "/var/lib/dpkg/status.d";
         let single = root.names(folder).into_iter();
         let single = single.filter(|name| !name.ends_with(".md5sums"));
-        texts.extend(single.filter_map(|name| root.text(&format!("{folder}/{name}"))));
-        if !texts.is_empty() {
+        let single = single.map(|name| format!("{folder}/{name}"));
+        let mut installed = BTreeMap::new();
+        let mut is_dpkg = false;
+        // One after the other: the texts together may be larger than any memory.
+        for path in std::iter::once("/var/lib/dpkg/status".to_owned()).chain(single) {
+            if let Some(text) = root.text(&path) {
+                is_dpkg = true;
+                keep(&mut installed, Self::of_dpkg(&text).installed);
+            }
+        }
+        if is_dpkg {
             return Self {
                 database: Some(Database::Dpkg),
-                installed: texts
-                    .iter()
-                    .flat_map(|text| Self::of_dpkg(text).installed)
-                    .collect(),
+                installed,
             };
         }
         let places = ["/lib/apk/db/installed", "/usr/lib/apk/db/installed"];
         if let Some(text) = places.iter().find_map(|path| root.text(path)) {
-            return Self::of_apk(&text);
+            keep(&mut installed, Self::of_apk(&text).installed);
+            return Self {
+                database: Some(Database::Apk),
+                installed,
+            };
         }
         let folders = ["/var/lib/rpm", "/usr/lib/sysimage/rpm"];
         let there = folders.iter().find(|folder| root.is_folder(folder));
@@ -184,9 +202,13 @@ fn quoted(word: &str) -> String {
 }
 
 /// The most steps that SQLite may take, in thousands: a database may be made to deceive.
-const MAX_STEPS: u32 = 100_000;
+const MAX_STEPS: u32 = 10_000;
 /// The longest row that is read, in bytes.
-const MAX_ROW: i32 = 64 << 20;
+const MAX_ROW: i32 = 16 << 20;
+/// The most bytes that SQLite holds in memory: a view may sort what it makes up.
+const MAX_HEAP: u32 = 64 << 20;
+/// The most bytes that the names and versions of packages take, as [`weight`] counts them.
+const MAX_NAMES: usize = 16 << 20;
 
 /// The packages that rpm's database holds.
 fn rpm(file: &Path) -> rusqlite::Result<BTreeMap<String, String>> {
@@ -204,6 +226,7 @@ fn rpm(file: &Path) -> rusqlite::Result<BTreeMap<String, String>> {
     database.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_ROW)?;
     database.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     database.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    database.pragma_update(None, "hard_heap_limit", MAX_HEAP)?;
     let mut left = MAX_STEPS;
     database.progress_handler(
         1000,
@@ -215,10 +238,16 @@ fn rpm(file: &Path) -> rusqlite::Result<BTreeMap<String, String>> {
     let mut statement = database.prepare("SELECT blob FROM Packages")?;
     let mut rows = statement.query([])?;
     let mut installed = BTreeMap::new();
+    let mut room = MAX_NAMES;
     while let Some(row) = rows.next()? {
         let header = row.get_ref(0)?.as_blob().unwrap_or_default();
         // The keys that packages are signed with are entered as packages too.
         if let Some((name, version)) = header_of(header).filter(|(name, _)| name != "gpg-pubkey") {
+            // The table may be a view that makes up its rows.
+            match room.checked_sub(weight(&name) + weight(&version)) {
+                Some(left) => room = left,
+                None => return Err(rusqlite::Error::InvalidQuery),
+            }
             installed.insert(name, version);
         }
     }

@@ -3,11 +3,12 @@
 //! Links lead to where they would in the root, never out of it; what is no folder, regular file or link
 //! is not there. Nothing is written and nothing is run.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use crate::code::weight;
 use crate::fs;
 
 /// A root file system.
@@ -18,6 +19,10 @@ pub(super) struct Root {
     links: RefCell<BTreeMap<String, String>>,
     /// What was looked at.
     seen: RefCell<BTreeSet<PathBuf>>,
+    /// How many bytes may still be kept of it, and read of its files. Hard links cost an image nothing, and
+    /// neither does a name that stands in many paths.
+    room: Cell<usize>,
+    unread: Cell<u64>,
 }
 
 /// Where the paths of a root file system are on this machine.
@@ -48,6 +53,9 @@ const MAX_LINKS: usize = 40;
 
 /// The most bytes of a text that are read.
 const MAX_TEXT: u64 = 16 << 20;
+/// The most bytes that are kept of one root, as [`weight`] counts them, and that are read of it.
+const MAX_KEPT: usize = 64 << 20;
+const MAX_READ: u64 = 2 << 30;
 
 impl Root {
     pub(super) fn new(folder: &Path) -> Self {
@@ -55,7 +63,39 @@ impl Root {
             folder: folder.to_path_buf(),
             links: RefCell::default(),
             seen: RefCell::default(),
+            room: Cell::new(MAX_KEPT),
+            unread: Cell::new(MAX_READ),
         }
+    }
+
+    /// Whether there was more in it than is kept or read: then what was found is not all.
+    pub(super) fn is_too_large(&self) -> bool {
+        self.room.get() == 0 || self.unread.get() == 0
+    }
+
+    /// Makes room for so many bytes; `None` if there is none left, from then on for all.
+    pub(super) fn keep(&self, bytes: usize) -> Option<()> {
+        let left = self.room.get().checked_sub(bytes).filter(|left| *left > 0);
+        self.room.set(left.unwrap_or(0));
+        left.map(drop)
+    }
+
+    /// Notes that so many bytes are read.
+    fn read(&self, bytes: u64) -> Option<()> {
+        let left = self.unread.get().checked_sub(bytes);
+        let left = left.filter(|left| *left > 0);
+        self.unread.set(left.unwrap_or(0));
+        left.map(drop)
+    }
+
+    /// Notes that something was looked at.
+    fn see(&self, at: &Path) -> Option<()> {
+        let mut seen = self.seen.borrow_mut();
+        if !seen.contains(at) {
+            self.keep(weight(&at.to_string_lossy()))?;
+            seen.insert(at.to_path_buf());
+        }
+        Some(())
     }
 
     /// The path of what is at `path` once every link is followed; `None` if nothing is there.
@@ -103,7 +143,7 @@ impl Root {
     #[expect(clippy::option_option, reason = "not there, no link, a link")]
     fn link(&self, path: &str) -> Option<Option<String>> {
         let at = self.at(path);
-        self.seen.borrow_mut().insert(at.clone());
+        self.see(&at)?;
         let found = fs::metadata(&at).ok()?;
         if found.is_dir() || found.is_file() {
             return Some(None);
@@ -112,6 +152,7 @@ impl Root {
             return None;
         }
         let target = fs::read_link(&at).ok()?.to_str()?.to_owned();
+        self.keep(weight(path) + weight(&target))?;
         self.links
             .borrow_mut()
             .insert(path.to_owned(), target.clone());
@@ -138,13 +179,15 @@ impl Root {
 
     /// The text at `path`, if there is a file of reasonable size.
     pub(super) fn text(&self, path: &str) -> Option<String> {
-        let bytes = fs::read_at_most(&self.at(&self.real(path)?), MAX_TEXT).ok()?;
+        let bytes = self.bytes(path, MAX_TEXT)?;
         Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// The bytes at `path`, if there is a file of at most `limit`.
     pub(super) fn bytes(&self, path: &str, limit: u64) -> Option<Vec<u8>> {
-        fs::read_at_most(&self.at(&self.real(path)?), limit).ok()
+        let bytes = fs::read_at_most(&self.at(&self.real(path)?), limit).ok()?;
+        self.read(bytes.len() as u64)?;
+        Some(bytes)
     }
 
     /// The names in the folder at `path`, sorted; none if there is no such folder.
@@ -153,7 +196,9 @@ impl Root {
             return Vec::new();
         };
         let at = self.at(&real);
-        self.seen.borrow_mut().insert(at.clone());
+        if self.see(&at).is_none() {
+            return Vec::new();
+        }
         let is_folder = fs::metadata(&at).is_ok_and(|found| found.is_dir());
         if is_folder {
             fs::names(&at).unwrap_or_default()

@@ -20,6 +20,9 @@ const PARTS: [(&str, &str); 8] = [
     ("tkinter", "_tkinter"),
 ];
 
+/// More searches for libraries than any extension module of the standard library takes.
+const MAX_SEARCHES: usize = 1 << 12;
+
 /// Modules that are built into every interpreter, under no name of their own.
 pub(super) const ALWAYS: [&str; 7] = [
     "_frozen_importlib",
@@ -49,6 +52,10 @@ pub(super) fn leave_out(
         };
         let search = elf.rpath.iter().chain(&elf.runpath);
         let search: Vec<String> = search.map(|one| one.replace("$ORIGIN", &folder)).collect();
+        // A few bytes may name many libraries and many folders to search each of them in.
+        if elf.needed.len() * search.len() > MAX_SEARCHES {
+            continue;
+        }
         let is_there = |needed: &String| {
             let mut folders = search.iter().chain(&loader.folders);
             present.contains(needed)

@@ -164,6 +164,12 @@ pub enum ReadError {
         /// How many there may be.
         limit: u64,
     },
+    /// More bytes than it may unpack to.
+    #[error("its files have more than {limit} bytes")]
+    TooLarge {
+        /// How many there may be.
+        limit: u64,
+    },
     /// A path that no prefix can have.
     #[error(transparent)]
     Path(#[from] UnsafePath),

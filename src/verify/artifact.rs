@@ -12,6 +12,11 @@ use crate::runner::read_tar;
 use crate::tree::{Node, ReadError, Tree};
 use crate::wheel::{Archive, Limits};
 
+/// How many times its own size an artifact may unpack to, beyond the first bytes: what compresses best, files
+/// of zeros, comes to about this by gzip.
+const MAX_RATIO: u64 = 1000;
+const FREE_SIZE: u64 = 1 << 30;
+
 /// Reads an artifact into a tree; what it unpacks to lies in `scratch` for as long as the tree is there.
 pub(super) fn read(output: &Output, scratch: &Path, cancel: &Cancel) -> Result<Tree, Error> {
     let path = output.path();
@@ -35,7 +40,9 @@ pub(super) fn read(output: &Output, scratch: &Path, cancel: &Cancel) -> Result<T
         ),
     };
     let spool = Arc::new(fs::temp_dir(scratch)?);
-    read_tar(stream, &spool).map_err(failed)
+    let packed = fs::follow(path)?.len();
+    let limit = packed.saturating_mul(MAX_RATIO).max(FREE_SIZE);
+    read_tar(stream, limit, &spool).map_err(failed)
 }
 
 fn zip(path: &Path, cancel: &Cancel) -> Result<Tree, Error> {

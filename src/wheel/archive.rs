@@ -6,6 +6,7 @@ use std::io::{self, BufRead, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::fs::TempDir;
 use rayon::prelude::*;
@@ -131,9 +132,17 @@ impl Archive {
             }));
         }
         let named = name(headers, path, limits)?;
+        let learnt = AtomicUsize::new(0);
         let mut entries = named
             .into_par_iter()
-            .map(|(name, header)| check(&file, path, name, &header, cancel))
+            .map(|(name, header)| {
+                let entry = check(&file, path, name, &header, cancel)?;
+                let weight = entry.code.as_ref().map_or(0, |code| code.weight());
+                if learnt.fetch_add(weight, Ordering::Relaxed) + weight > MAX_LEARNT {
+                    return Err(refuse(Problem::Code));
+                }
+                Ok(entry)
+            })
             .collect::<Result<Vec<_>, _>>()?;
         entries.sort_by(|a, b| a.path.cmp(&b.path));
         let imported = settle(&mut entries);
@@ -224,6 +233,9 @@ fn below_site(path: &str) -> &str {
 
 /// Below this many bytes no ratio makes a bomb.
 const FREE_SIZE: u64 = 64 << 20;
+
+/// The most bytes that is kept in memory of what the files of a wheel import and link to.
+const MAX_LEARNT: usize = 96 << 20;
 
 /// Gives each file its path; refuses two at one place. Folders are looked at and left out: a file's
 /// path says all that they could.
@@ -529,6 +541,9 @@ pub enum Problem {
         /// How many times as many may be.
         limit: u64,
     },
+    /// A few bytes of code can name very much.
+    #[error("its files import or link to more than {} MB of names", MAX_LEARNT >> 20)]
+    Code,
     /// A path that no prefix can have.
     #[error(transparent)]
     Path(#[from] UnsafePath),

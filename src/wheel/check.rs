@@ -6,7 +6,7 @@ use std::io::Read as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Sha384, Sha512};
 
-use super::metadata::Headers;
+use super::metadata::{Headers, MAX_HEADERS};
 use super::{Archive, Entry, Error, Facts, Filename, InvalidEntryPoint, Scheme, Scripts, record};
 use crate::fs;
 use crate::requirements::{Name, same_version};
@@ -28,6 +28,9 @@ pub enum Defect {
     /// A text of that size describes nothing.
     #[error("it has {0} bytes, more than the {MAX_TEXT} that are read")]
     TooLarge(u64),
+    /// A text whose lines take far more memory than it has bytes.
+    #[error("it has more than {MAX_HEADERS} headers")]
+    TooManyHeaders,
     /// A text that pip does not read either.
     #[error("it is not UTF-8")]
     NotUtf8,
@@ -188,7 +191,12 @@ impl Checking<'_> {
     }
 
     fn headers(&self, info: &str, name: &str) -> Result<Headers, Error> {
-        Ok(Headers::read(&self.text(&format!("{info}/{name}"))?))
+        let path = format!("{info}/{name}");
+        let headers = Headers::read(&self.text(&path)?);
+        if headers.is_too_long() {
+            return Err(self.refuse(&path, Defect::TooManyHeaders));
+        }
+        Ok(headers)
     }
 
     /// What `METADATA` says that the wheel is, which must be what its name says.

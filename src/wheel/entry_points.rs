@@ -38,6 +38,17 @@ pub struct InvalidEntryPoint {
     reason: &'static str,
 }
 
+impl InvalidEntryPoint {
+    /// A line of any length is shown by its beginning.
+    fn new(line: &str, reason: &'static str) -> Self {
+        let mut entry: String = line.chars().take(200).collect();
+        if entry.len() < line.len() {
+            entry.push('…');
+        }
+        Self { entry, reason }
+    }
+}
+
 impl Scripts {
     /// Reads the two groups of scripts; of two entries of one name in one group, the last counts.
     /// Other groups are not looked at.
@@ -55,7 +66,11 @@ impl Scripts {
                     _ => None,
                 };
             } else if let Some(group) = group {
-                groups[group].insert(Script::read(line)?);
+                let group = &mut groups[group];
+                group.insert(Script::read(line)?);
+                if group.scripts.len() > MAX_SCRIPTS {
+                    return Err(InvalidEntryPoint::new(line, "is one of more than 10000"));
+                }
             }
         }
         let [console, gui] = groups.map(|group| group.scripts);
@@ -67,6 +82,9 @@ impl Scripts {
         self.console.iter().chain(&self.gui)
     }
 }
+
+/// More scripts than any wheel has: each becomes a file.
+const MAX_SCRIPTS: usize = 10_000;
 
 /// The entries of one group.
 #[derive(Default)]
@@ -90,10 +108,7 @@ impl Script {
     /// Reads `NAME = MODULE:FUNCTION [EXTRAS]`. The extras say nothing any more, and as with pip,
     /// nor does what stands behind the function.
     fn read(line: &str) -> Result<Self, InvalidEntryPoint> {
-        let refuse = |reason| InvalidEntryPoint {
-            entry: line.to_owned(),
-            reason,
-        };
+        let refuse = |reason| InvalidEntryPoint::new(line, reason);
         let (name, value) = line.split_once('=').ok_or_else(|| refuse("has no `=`"))?;
         let (name, value) = (trim(name), trim(value));
         // pip cuts a name at white space, and makes a script of what is left.

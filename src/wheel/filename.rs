@@ -31,6 +31,11 @@ pub struct ParseFilenameError {
     reason: &'static str,
 }
 
+/// What a file system takes, and more tags than any wheel has: each of its Pythons with each of its ABIs and
+/// platforms.
+const MAX_NAME: usize = 255;
+const MAX_TAGS: usize = 200;
+
 impl Filename {
     /// Takes a name apart, as pip does.
     pub fn parse(filename: &str) -> Result<Self, ParseFilenameError> {
@@ -42,6 +47,9 @@ impl Filename {
             .strip_suffix(".whl")
             .ok_or_else(|| refuse("it does not end in `.whl`"))?;
         // It becomes the name of a file here, and an index may say anything.
+        if filename.len() > MAX_NAME {
+            return Err(refuse("it is longer than 255 bytes"));
+        }
         if filename.contains(|c: char| matches!(c, '/' | '\\') || c.is_control()) {
             return Err(refuse("it is no name of a file"));
         }
@@ -67,6 +75,10 @@ impl Filename {
         }
         if tags.iter().any(|set| set.split('.').any(str::is_empty)) {
             return Err(refuse("one of its tags is empty"));
+        }
+        let counts = tags.iter().map(|set| set.split('.').count());
+        if counts.product::<usize>() > MAX_TAGS {
+            return Err(refuse("it stands for more than 200 tags"));
         }
         if !tags[0].split('.').all(is_identifier) {
             return Err(refuse("one of its tags names no Python"));
@@ -154,6 +166,22 @@ mod tests {
         ] {
             assert!(Filename::parse(name).is_err(), "{name}");
         }
+    }
+
+    /// A short name may stand for millions of tags.
+    #[test]
+    fn a_name_stands_for_few_tags() {
+        let sets = |python: usize, abi: usize, platform: usize| {
+            let set = |count: usize, tag: &str| vec![tag; count].join(".");
+            let (python, abi) = (set(python, "py3"), set(abi, "a"));
+            let name = format!("a-1.0-{python}-{abi}-{}.whl", set(platform, "b"));
+            Filename::parse(&name).map(|name| name.tags().count())
+        };
+        let why = |result: Result<usize, ParseFilenameError>| result.unwrap_err().reason;
+        assert_eq!(sets(10, 4, 5), Ok(200));
+        assert_eq!(why(sets(10, 4, 6)), "it stands for more than 200 tags");
+        assert_eq!(why(sets(20, 20, 20)), "it stands for more than 200 tags");
+        assert_eq!(why(sets(1, 1, 300)), "it is longer than 255 bytes");
     }
 
     #[test]

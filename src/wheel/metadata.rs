@@ -4,12 +4,16 @@
 
 use crate::requirements::trim;
 
+/// More headers than any text has: what pins the most has some thousand.
+pub(super) const MAX_HEADERS: usize = 50_000;
+
 /// The headers of a text, as Python's `email` reads them, each in one line.
 #[derive(Debug)]
 pub struct Headers(Vec<(String, String)>);
 
 impl Headers {
-    /// Reads up to the first line that is neither a header nor the rest of one.
+    /// Reads up to the first line that is neither a header nor the rest of one, and at most one header more
+    /// than any text has.
     #[must_use]
     pub fn read(text: &str) -> Self {
         let mut headers: Vec<(String, String)> = Vec::new();
@@ -29,6 +33,9 @@ impl Headers {
                 && !line.starts_with("From ")
             {
                 headers.push((name.to_owned(), value.to_owned()));
+                if headers.len() > MAX_HEADERS {
+                    break;
+                }
                 open = true;
             }
         }
@@ -43,6 +50,12 @@ impl Headers {
         self.0
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Whether there are more than are read.
+    #[must_use]
+    pub fn is_too_long(&self) -> bool {
+        self.0.len() > MAX_HEADERS
     }
 
     /// The first header of this name.

@@ -23,6 +23,7 @@ pub(crate) fn paths(text: &str) -> Vec<String> {
 
 /// The rows, each with its fields, as pip reads them: by Python's `csv`, from a text that was split
 /// into lines before. A line break in quotes is lost with that, and an empty line is a row of nothing.
+/// Of a row with more than three fields, the fourth stands for all that follow.
 pub fn rows(text: &str) -> impl Iterator<Item = Vec<String>> {
     let mut lines = split_lines(text);
     std::iter::from_fn(move || {
@@ -37,7 +38,7 @@ pub fn rows(text: &str) -> impl Iterator<Item = Vec<String>> {
         {
             row.line(line);
         }
-        row.fields.push(row.field);
+        row.end();
         Some(row.fields)
     })
 }
@@ -61,7 +62,18 @@ enum State {
     Quote,
 }
 
+/// A row has three fields.
+const FIELDS: usize = 3;
+
 impl Reading {
+    /// Ends a field. A row of nothing but commas is not kept: each would take many times its one byte.
+    fn end(&mut self) {
+        let field = std::mem::take(&mut self.field);
+        if self.fields.len() <= FIELDS {
+            self.fields.push(field);
+        }
+    }
+
     fn line(&mut self, line: &str) {
         for c in line.chars() {
             self.state = match (self.state, c) {
@@ -72,7 +84,7 @@ impl Reading {
                     State::Quoted
                 }
                 (_, ',') => {
-                    self.fields.push(std::mem::take(&mut self.field));
+                    self.end();
                     State::Start
                 }
                 // What stands behind a closing quote belongs to the field all the same.

@@ -20,6 +20,9 @@ use crate::tree::Content;
 /// What was found in a wheel, by a version of this program.
 #[derive(Serialize, Deserialize)]
 struct Index {
+    /// The wheel's SHA-256, and the state of its file when it was hashed.
+    digest: Digest,
+    stamp: fs::Stamp,
     facts: Facts,
     contents: Contents,
 }
@@ -57,6 +60,9 @@ impl<'a> Store<'a> {
     }
 
     /// The wheel with this SHA-256, if it was checked before; else why not.
+    ///
+    /// Its bytes have this SHA-256 now: the file is as it was when it was hashed, by its inode and the time
+    /// of its last change, or it is hashed again.
     pub fn get(&self, digest: &Digest) -> Result<Wheel, Why> {
         let entry = match self.cache.lookup(Bucket::Wheels, digest) {
             Lookup::Hit(entry) => entry,
@@ -67,10 +73,27 @@ impl<'a> Store<'a> {
             .find(|(name, _)| *name != INDEX)
             .and_then(|(name, _)| entry.path(name));
         let index = entry.path(INDEX).and_then(|path| read_index(&path));
-        let (Some(path), Some(Index { facts, contents })) = (wheel, index) else {
+        let damaged = |why: &str| {
             self.cache.evict(Bucket::Wheels, digest);
-            return Err(Why::Damaged("its index cannot be read".to_owned()));
+            Err(Why::Damaged(why.to_owned()))
         };
+        let (Some(path), Some(index)) = (wheel, index) else {
+            return damaged("its index cannot be read");
+        };
+        let Index {
+            digest: hashed,
+            stamp,
+            facts,
+            contents,
+        } = index;
+        let is_same = fs::Stamp::of_link(&path).is_ok_and(|now| now.is_of(&stamp));
+        let is_whole = || {
+            let found = fs::open(&path).ok().map(Digest::read);
+            matches!(found, Some(Ok((found, _))) if found == *digest)
+        };
+        if hashed != *digest || !is_same && !is_whole() {
+            return damaged("its wheel has another hash");
+        }
         Ok(Wheel {
             digest: *digest,
             facts,
@@ -257,6 +280,8 @@ impl<'a> Store<'a> {
                 let wheel = Wheel::check(name, *digest, archive, self.leniency)
                     .map_err(|error| error.about(shown))?;
                 let index = Index {
+                    digest: *digest,
+                    stamp: fs::Stamp::of_link(&path).map_err(Error::from)?,
                     facts: wheel.facts,
                     contents: wheel.archive.contents().clone(),
                 };

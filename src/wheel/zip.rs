@@ -58,8 +58,8 @@ impl From<io::Error> for Error {
     }
 }
 
-/// The largest central directory that is read: 400 bytes for each of 300 000 entries.
-const MAX_DIRECTORY: u64 = 120_000_000;
+/// The largest central directory that is read: 200 bytes for each of 300 000 entries.
+const MAX_DIRECTORY: u64 = 60_000_000;
 
 // The lengths of the parts without what varies.
 const END: u64 = 22;
@@ -87,7 +87,7 @@ pub(super) fn headers(file: &File, size: u64, limit: u64) -> Result<Vec<Header>,
         .into());
     }
     if directory.size > MAX_DIRECTORY {
-        return Err(Problem::Structure("its central directory is larger than 120 MB").into());
+        return Err(Problem::Structure("its central directory is larger than 60 MB").into());
     }
     let length = usize::try_from(directory.size).unwrap_or(usize::MAX);
     let mut bytes = vec![0; length];
@@ -102,6 +102,7 @@ pub(super) fn headers(file: &File, size: u64, limit: u64) -> Result<Vec<Header>,
     if !rest.is_empty() {
         return Err(Problem::Structure("its central directory has more in it than it says").into());
     }
+    drop(bytes);
     centrals.sort_by_key(|central| central.local);
     let mut headers = Vec::with_capacity(centrals.len());
     let mut expected = 0;
@@ -222,7 +223,6 @@ fn find_directory(file: &File, size: u64) -> Result<Directory, Error> {
 /// An entry of the central directory.
 struct Central {
     name: String,
-    raw_name: Vec<u8>,
     flags: u16,
     method: u16,
     crc: u32,
@@ -283,7 +283,6 @@ impl Central {
         }
         let central = Self {
             name: name.to_owned(),
-            raw_name: raw_name.to_vec(),
             flags,
             method: fields.u16(10),
             crc: fields.u32(16),
@@ -317,7 +316,7 @@ impl Central {
         let start = self.local + LOCAL as u64;
         let rest = locals.read(start, name_length + extra_length)?;
         let (name, extra) = rest.split_at(name_length);
-        if name != self.raw_name {
+        if name != self.name.as_bytes() {
             return differ("the name");
         }
         one_name(extra, name)?;

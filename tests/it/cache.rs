@@ -15,8 +15,9 @@ use prebuild::event::{Cancel, Event};
 use tempfile::TempDir;
 
 use crate::support::mount::Mount;
-use crate::support::sandbox::{Sandbox, names};
+use crate::support::sandbox::{Sandbox, digest, names};
 use crate::support::skip;
+use crate::support::wheel::WheelBuilder;
 
 /// A folder for a cache and what goes into no cache.
 struct Desk {
@@ -115,7 +116,7 @@ fn an_entry_is_found_again() {
     assert_eq!(desk.open().warnings(), [""; 0]);
     assert_eq!(
         names(&desk.folder()),
-        [".gitignore", ".lock", "CACHEDIR.TAG", "built-v1", "tmp"]
+        [".gitignore", ".lock", "CACHEDIR.TAG", "built-v2", "tmp"]
     );
     let mode = fs::metadata(desk.folder()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
@@ -369,13 +370,13 @@ fn pruning_removes_leftovers_and_other_versions_and_nothing_else() {
     fs::write(at.join("tmp/killed/part"), "xx").unwrap();
     fs::create_dir_all(at.join("wheels-v0/ab")).unwrap();
     fs::write(at.join("wheels-v0/ab/old"), "xxx").unwrap();
-    fs::write(at.join("built-v1/stray"), "xxxx").unwrap();
-    fs::create_dir(at.join("built-v1/ab")).unwrap();
-    fs::write(at.join("built-v1/ab/stray"), "xxxxx").unwrap();
+    fs::write(at.join("built-v2/stray"), "xxxx").unwrap();
+    fs::create_dir(at.join("built-v2/ab")).unwrap();
+    fs::write(at.join("built-v2/ab/stray"), "xxxxx").unwrap();
     // What is behind a link is not ours.
-    symlink(&outside, at.join("pieces-v1")).unwrap();
+    symlink(&outside, at.join("pieces-v2")).unwrap();
     symlink(&outside, at.join("tmp/link")).unwrap();
-    symlink(&outside, at.join("built-v1/cd")).unwrap();
+    symlink(&outside, at.join("built-v2/cd")).unwrap();
     fs::write(at.join("notes.txt"), "the user's").unwrap();
     assert_eq!(cache::size(&at).unwrap().leftovers, 2 + 3 + 4 + 5);
     assert_eq!(desk.prune(&Limits::default()).bytes, 2 + 3 + 4 + 5);
@@ -385,7 +386,7 @@ fn pruning_removes_leftovers_and_other_versions_and_nothing_else() {
             ".gitignore",
             ".lock",
             "CACHEDIR.TAG",
-            "built-v1",
+            "built-v2",
             "notes.txt",
             "tmp"
         ]
@@ -480,6 +481,200 @@ fn what_is_no_cache_is_refused() {
     symlink(&real, &at).unwrap();
     put(&desk.open(), "a", 10).unwrap();
     assert!(hit(&desk.open(), "a"));
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().mode() & 0o7777
+}
+
+/// What is in a cache is believed: one that somebody else may have filled is not used.
+#[test]
+fn a_cache_that_others_can_fill_is_not_used() {
+    let desk = Desk::new();
+    let at = desk.folder();
+    let error = || {
+        let place = Place::kept(&at, desk.scratch());
+        let opened = Cache::open(&place, &|_| {}, &Cancel::new());
+        opened.map(|cache| assert!(hit(&cache, "a"))).err()
+    };
+    put(&desk.open(), "a", 10).unwrap();
+    assert_eq!(mode(&at), 0o700);
+    let real = fs::canonicalize(&at).unwrap();
+    for open in [0o720, 0o702, 0o775, 0o757, 0o777, 0o1777, 0o2775] {
+        set_mode(&at, open);
+        let error = error().unwrap();
+        let said = format!(
+            "other users may write to `{}`, in which the cache lies (mode {open:04o})",
+            real.display()
+        );
+        assert_eq!(error.to_string(), said);
+        assert!(error.is_unsafe() && error.hint().unwrap().contains("--cache-dir"));
+    }
+    for closed in [0o700, 0o750, 0o755, 0o2755] {
+        set_mode(&at, closed);
+        assert!(error().is_none(), "{closed:o}");
+    }
+    // Whoever may rename it, too; in `/tmp`, nobody else may.
+    let above = fs::canonicalize(&desk.root).unwrap();
+    for (open, is_used) in [
+        (0o777, false),
+        (0o773, false),
+        (0o1777, true),
+        (0o775, true),
+    ] {
+        set_mode(&above, open);
+        match error() {
+            None => assert!(is_used, "{open:o}"),
+            Some(error) => {
+                let said = format!(
+                    "other users may write to `{}`, in which the cache lies (mode {open:04o})",
+                    above.display()
+                );
+                assert_eq!(error.to_string(), said);
+                assert!(!is_used);
+            }
+        }
+    }
+    // By a link, it is what the link leads to.
+    set_mode(&at, 0o777);
+    let link = desk.root.join("link");
+    symlink(&at, &link).unwrap();
+    let place = Place::kept(&link, desk.scratch());
+    assert!(Cache::open(&place, &|_| {}, &Cancel::new()).is_err());
+    set_mode(&at, 0o700);
+    // An empty one is closed and used.
+    let empty = desk.root.join("empty");
+    fs::create_dir(&empty).unwrap();
+    set_mode(&empty, 0o777);
+    let cache = open(&Place::kept(&empty, desk.scratch()));
+    put(&cache, "a", 10).unwrap();
+    assert_eq!(mode(&empty), 0o700);
+    if is_root() {
+        std::os::unix::fs::chown(&at, Some(65534), None).unwrap();
+        let said = format!(
+            "the cache `{}` belongs to another user (uid 65534)",
+            real.display()
+        );
+        assert_eq!(error().unwrap().to_string(), said);
+    }
+}
+
+/// The command says so, with code 3, and touches nothing.
+#[test]
+fn the_command_uses_no_cache_of_others() {
+    let sandbox = Sandbox::new();
+    let at = sandbox.work().join("cache");
+    fs::create_dir(&at).unwrap();
+    fs::write(at.join(".gitignore"), "*\n").unwrap();
+    set_mode(&at, 0o777);
+    sandbox.write("requirements.txt", "");
+    let ran = sandbox.run(&["requirements.txt", "-o", "out.tar", "--cache-dir", "cache"]);
+    assert_eq!(
+        (ran.code, ran.stdout.as_str()),
+        (Some(3), ""),
+        "{}",
+        ran.stderr
+    );
+    assert!(
+        ran.stderr.contains(
+            "error: other users may write to `[WORK]/cache`, in which the cache lies (mode 0777)\n"
+        ),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(names(&at), [".gitignore"]);
+    assert_eq!(names(&sandbox.work()), ["cache", "requirements.txt"]);
+    assert_eq!(sandbox.left(), [""; 0]);
+}
+
+/// An entry is what its manifest says, whatever its folder is called.
+#[test]
+fn an_entry_that_was_renamed_is_none() {
+    let desk = Desk::new();
+    let cache = desk.open();
+    put(&cache, "a", 10).unwrap();
+    let from = place_of(&desk, Bucket::Built, &key("a"));
+    for (bucket, name) in [(Bucket::Built, "b"), (Bucket::Pieces, "a")] {
+        let to = place_of(&desk, bucket, &key(name));
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::rename(&from, &to).unwrap();
+        match cache.lookup(bucket, &key(name)) {
+            Lookup::Miss(Why::Damaged(said)) => {
+                assert_eq!(said, "`manifest.json` is that of another entry");
+            }
+            other => panic!("{other:?}"),
+        }
+        fs::rename(&to, &from).unwrap();
+    }
+    assert!(hit(&cache, "a"));
+}
+
+/// A pinned hash is that of the bytes that are installed, whatever the cache says.
+#[test]
+fn a_pinned_hash_is_not_believed_but_computed() {
+    let sandbox = Sandbox::new();
+    let wheel = |text: &str| {
+        let wheel = WheelBuilder::new("demo", "1.0").file("demo.py", text);
+        let path = wheel.build(&sandbox.links());
+        (digest(&path).hex(), fs::read(&path).unwrap())
+    };
+    let out = sandbox
+        .work()
+        .join("out/lib/python3.11/site-packages/demo.py");
+    let build = |hash: &str| {
+        sandbox.write(
+            "requirements.txt",
+            format!("demo==1.0 --hash=sha256:{hash}\n"),
+        );
+        let args = ["requirements.txt", "-o", "out/", "--cache-dir", "cache"];
+        let target = ["--python", "3.11", "--platform", "linux/amd64", "--force"];
+        sandbox.offline(&[&args[..], &target].concat()).ok();
+        fs::read_to_string(&out).unwrap()
+    };
+    let (evil, evil_bytes) = wheel("EVIL = 1\n");
+    assert_eq!(build(&evil), "EVIL = 1\n");
+    let (good, good_bytes) = wheel("GOOD = 1\n");
+    assert_eq!(evil_bytes.len(), good_bytes.len());
+    let wheels = sandbox.work().join("cache").join(Bucket::Wheels.name());
+    let entry = |hash: &str| wheels.join(&hash[..2]).join(hash);
+    // Under the pinned name, and with a manifest that says the same.
+    fs::create_dir_all(wheels.join(&good[..2])).unwrap();
+    fs::rename(entry(&evil), entry(&good)).unwrap();
+    let manifest = entry(&good).join("manifest.json");
+    let text = fs::read_to_string(&manifest).unwrap();
+    fs::write(&manifest, text.replace(&evil, &good)).unwrap();
+    for name in ["outputs", "pieces", "resolutions", "seen"] {
+        for folder in names(&sandbox.work().join("cache")) {
+            if folder.starts_with(name) {
+                fs::remove_dir_all(sandbox.work().join("cache").join(folder)).unwrap();
+            }
+        }
+    }
+    assert_eq!(build(&good), "GOOD = 1\n");
+    // Other bytes in the file itself, of the same length.
+    let file = names(&entry(&good))
+        .into_iter()
+        .find(|name| name.ends_with(".whl"));
+    let file = entry(&good).join(file.unwrap());
+    assert_eq!(fs::read(&file).unwrap(), good_bytes);
+    fs::write(&file, &evil_bytes).unwrap();
+    fs::remove_dir_all(sandbox.work().join("out")).unwrap();
+    for folder in names(&sandbox.work().join("cache")) {
+        if folder.starts_with("outputs") || folder.starts_with("pieces") {
+            fs::remove_dir_all(sandbox.work().join("cache").join(folder)).unwrap();
+        }
+    }
+    assert_eq!(build(&good), "GOOD = 1\n");
+    assert_eq!(fs::read(&file).unwrap(), good_bytes);
+    // A cache that was copied or restored has the same bytes in files of another state.
+    fs::write(&file, &good_bytes).unwrap();
+    fs::remove_dir_all(sandbox.work().join("out")).unwrap();
+    fs::remove_file(sandbox.links().join("demo-1.0-py3-none-any.whl")).unwrap();
+    assert_eq!(build(&good), "GOOD = 1\n");
 }
 
 #[test]
@@ -784,7 +979,7 @@ fn the_command() {
         "removed 0 entries, 0 B in all\n"
     );
     fs::write(
-        at.join("built-v1")
+        at.join("built-v2")
             .join(&key("a").hex()[..2])
             .join(key("a").hex())
             .join("small"),
@@ -796,7 +991,7 @@ fn the_command() {
     assert_eq!(
         ran.stdout,
         format!(
-            "built-v1 {}: damaged in the cache: `small` has other contents than it had\n",
+            "built-v2 {}: damaged in the cache: `small` has other contents than it had\n",
             key("a")
         )
     );

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use prebuild::code::{Code, Elf, Scanner};
+use prebuild::code::{Code, Damaged, Elf, Scanner};
 use prebuild::event::Cancel;
 use prebuild::wheel::{Archive, Limits};
 use proptest::prelude::*;
@@ -342,34 +342,169 @@ fn what_is_cut_off_is_damaged_or_whole() {
     }
 }
 
-/// Counts and sizes of the largest kind, in each field of the headers in turn.
+/// How often the bytes of a file are gone through: once, and as often again as parts of it are looked for
+/// that are not kept.
+fn read_counting(bytes: &[u8]) -> (Result<Elf, Damaged>, usize) {
+    let mut scanner = Scanner::new("a.so", bytes.len() as u64);
+    scanner.feed(bytes);
+    let mut times = 1;
+    let again = |scanner: &mut Scanner| {
+        times += 1;
+        scanner.feed(bytes);
+        Ok(())
+    };
+    let code = scanner.finish(again).unwrap();
+    // Without its first bytes it is no native code at all.
+    (code.elf.unwrap_or(Err(Damaged::Header)), times)
+}
+
+/// Counts and sizes of the largest kind, in each field of the headers in turn: the file is what it was, or
+/// damaged, and is gone through once. What is said of it is bounded by what it has.
 #[test]
 fn sizes_that_lie_are_refused_at_once() {
     let bytes = sample();
-    let headers = 64 + 56 * usize::from(u16::from_le_bytes([bytes[56], bytes[57]]));
+    let whole = read(&bytes).elf.unwrap().unwrap();
+    let segments = usize::from(u16::from_le_bytes([bytes[56], bytes[57]]));
+    let headers = 64 + 56 * segments;
+    let mut refused = BTreeMap::new();
     for width in [2, 4, 8] {
         for at in (16..headers).step_by(2) {
             for fill in [0xff, 0x7f, 0] {
                 let mut damaged = bytes.clone();
                 damaged[at..at + width].fill(fill);
-                let _ = read(&damaged);
+                let (read, times) = read_counting(&damaged);
+                assert_eq!(times, 1, "{at} {width} {fill}");
+                match read {
+                    Ok(elf) => assert!(elf.weight() <= whole.weight(), "{at} {width} {fill}"),
+                    Err(why) => *refused.entry(why.to_string()).or_insert(0) += 1,
+                }
             }
         }
     }
+    // Each field that counts, by itself.
+    let dynamic = (0..segments)
+        .map(|index| 64 + 56 * index)
+        .find(|at| bytes[*at..*at + 4] == 2u32.to_le_bytes());
+    let dynamic = dynamic.unwrap();
+    // Not 65535 program headers, which stands for a count elsewhere.
+    let max = [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+    for (what, at, width, why) in [
+        ("where the program headers are", 32, 8, Damaged::Segments),
+        (
+            "how many program headers there are",
+            56,
+            2,
+            Damaged::Segments,
+        ),
+        ("how long a program header is", 54, 2, Damaged::Segments),
+        (
+            "where the dynamic section is",
+            dynamic + 8,
+            8,
+            Damaged::Dynamic,
+        ),
+        (
+            "how long the dynamic section is",
+            dynamic + 32,
+            8,
+            Damaged::TooMany,
+        ),
+    ] {
+        let mut damaged = bytes.clone();
+        damaged[at..at + width].copy_from_slice(&max[..width]);
+        assert_eq!(read_counting(&damaged), (Err(why), 1), "{what}");
+    }
+    // The entries of the dynamic section: where its names are, and how long they are.
+    let place = |at: usize| {
+        let word = bytes[at..at + 8].try_into().unwrap();
+        usize::try_from(u64::from_le_bytes(word)).unwrap()
+    };
+    let (start, size) = (place(dynamic + 8), place(dynamic + 32));
+    let entry = |tag: u64| {
+        let mut entries = (start..start + size).step_by(16);
+        entries
+            .find(|at| bytes[*at..*at + 8] == tag.to_le_bytes())
+            .unwrap()
+            + 8
+    };
+    for (tag, value, why) in [
+        (1, u64::MAX, Damaged::Name),
+        (5, u64::MAX, Damaged::Name),
+        (5, 0x7fff_ffff, Damaged::Name),
+        (10, u64::MAX, Damaged::TooMany),
+        (10, 65 << 20, Damaged::TooMany),
+        (10, 1 << 20, Damaged::Name),
+        (10, 0, Damaged::Name),
+        (14, u64::MAX, Damaged::Name),
+        (0x6fff_fffe, u64::MAX, Damaged::Versions),
+    ] {
+        let mut damaged = bytes.clone();
+        let at = entry(tag);
+        damaged[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        assert_eq!(read_counting(&damaged), (Err(why), 1), "{tag:x} {value:x}");
+    }
+    assert!(!refused.is_empty());
 }
 
-/// Lists of versions whose next entry is themselves, or before them.
+/// Lists of versions whose next entry is themselves, or lies before them, are no lists; those that go on for
+/// very long have an end.
 #[test]
 fn circles_end() {
     let bytes = sample();
     let whole = read(&bytes).elf.unwrap().unwrap();
     assert!(!whole.versions.is_empty());
-    // Each word of the file in turn: one of them is `vn_next`.
+    // Where the list begins: `DT_VERNEED`, whose address is its place in a file like this.
+    let at = bytes
+        .windows(8)
+        .position(|word| word == 0x6fff_fffe_u64.to_le_bytes())
+        .unwrap();
+    let list = u64::from_le_bytes(bytes[at + 8..at + 16].try_into().unwrap());
+    let list = usize::try_from(list).unwrap();
+    assert_eq!(bytes[list..list + 2], [1, 0]);
+    // The first entry: how many names, where they are, and where the next entry is.
+    let (count, aux, next) = (list + 2, list + 8, list + 12);
+    let names = list
+        + usize::try_from(u32::from_le_bytes(bytes[aux..aux + 4].try_into().unwrap())).unwrap();
+    let with = |changes: &[(usize, &[u8])]| {
+        let mut damaged = bytes.clone();
+        for (at, new) in changes {
+            damaged[*at..*at + new.len()].copy_from_slice(new);
+        }
+        let (read, times) = read_counting(&damaged);
+        assert_eq!(times, 1);
+        read
+    };
+    // An offset is unsigned: one that overflows the file lies outside, and cannot lead back.
+    let far = u32::MAX.to_le_bytes();
+    let back = (u32::MAX - 15).to_le_bytes();
+    for next_entry in [far, back] {
+        assert_eq!(with(&[(next, &next_entry)]), Err(Damaged::Versions));
+        let name_next = names + 12;
+        assert_eq!(
+            with(&[(count, &[2, 0]), (name_next, &next_entry)]),
+            Err(Damaged::Versions)
+        );
+        assert_eq!(with(&[(aux, &next_entry)]), Err(Damaged::Versions));
+    }
+    // The largest count, of names that lie in one another: the list ends where it says 0.
+    let ended = with(&[(count, &[0xff, 0xff]), (names + 12, &[0; 4])]).unwrap();
+    assert_eq!(ended.versions[0].names.len(), 1);
+    // What a step of one byte finds is no list, or one that ends.
+    match with(&[(count, &[0xff, 0xff]), (names + 12, &1u32.to_le_bytes())]) {
+        Ok(elf) => assert!(elf.weight() < 1 << 20),
+        Err(why) => assert!(matches!(
+            why,
+            Damaged::Versions | Damaged::Name | Damaged::TooMany
+        )),
+    }
+    // Each word of the file in turn: one of them is each `next`.
     for at in (0..bytes.len().min(4096) - 4).step_by(4) {
         for next in [0u32, 1, 4, u32::MAX, u32::MAX - 15] {
-            let mut damaged = bytes.clone();
-            damaged[at..at + 4].copy_from_slice(&next.to_le_bytes());
-            let _ = read(&damaged);
+            match with(&[(at, &next.to_le_bytes())]) {
+                Ok(elf) => assert!(elf.weight() < 2 << 20, "{at} {next}"),
+                Err(Damaged::Header) => assert!(at < 64, "{at} {next}"),
+                Err(_) => {}
+            }
         }
     }
 }

@@ -277,7 +277,7 @@ fn a_file_need_not_be_called_as_its_url_is() {
     desk.require(&format!("demo==1.0 --hash=sha256:{}", desk.hash()));
     desk.build().ok();
     // What was decided is kept, and the wheel comes again; so it does by a lock.
-    for bucket in ["wheels-v2", "outputs-v2"] {
+    for bucket in ["wheels-v3", "outputs-v3"] {
         fs::remove_dir_all(desk.sandbox.work().join("cache").join(bucket)).unwrap();
     }
     desk.build().ok();
@@ -515,7 +515,7 @@ fn offline_nobody_is_asked() {
     desk.require("demo==1.0\n# again");
     desk.with(&["--offline"]).ok();
     assert_eq!(desk.server.asked().len(), 0);
-    fs::remove_dir_all(desk.sandbox.work().join("cache/wheels-v2")).unwrap();
+    fs::remove_dir_all(desk.sandbox.work().join("cache/wheels-v3")).unwrap();
     fs::remove_file(desk.sandbox.work().join("out.tar")).unwrap();
     desk.with(&["--offline"]).fails(1, &[NAME]);
     assert_eq!(desk.server.asked().len(), 0);
@@ -730,4 +730,119 @@ fn a_full_disk_is_told() {
     };
     let ran = desk.build().ok();
     assert!(ran.stderr.contains("cannot be written"), "{}", ran.stderr);
+}
+
+/// A server that breaks off a byte later each second time goes nowhere: the retries that were asked for are
+/// all that there are.
+#[test]
+fn progress_is_against_the_best_so_far() {
+    let desk = Desk::new();
+    let length = desk.bytes().len().to_string();
+    let broken = |after| {
+        let answer = Answer::ok("application/zip", vec![b'x'; 200_000]);
+        answer.header("Content-Length", &length).cut(after)
+    };
+    for ends in [[200, 201], [0, 1]] {
+        let turns = (0..50).flat_map(|_| ends).map(broken);
+        desk.server.route(FILE, turns.collect::<Vec<_>>());
+        desk.forget();
+        desk.fails(&[
+            "requirements.txt:1:1: ",
+            &format!("cannot get `{}{FILE}`", desk.server.url),
+        ]);
+        let targets = desk.server.targets();
+        assert_eq!(targets, [FILE, FILE, FILE, PAGE], "{ends:?}");
+    }
+}
+
+/// A byte now and then is no silence, and no end either.
+#[test]
+fn a_server_that_sends_next_to_nothing_is_left() {
+    let pace = Duration::from_millis(20);
+    let slow = "it sends less than 1024 bytes a second";
+    let desk = Desk::new();
+    desk.server.route(FILE, [desk.answer().paced(pace)]);
+    desk.fails(&[&format!("cannot get `{}{FILE}`", desk.server.url), slow]);
+    assert_eq!(desk.server.targets(), [FILE, PAGE]);
+    let page = json!({ "meta": { "api-version": "1.1" }, "files": [], "x": "x".repeat(10_000) });
+    desk.server.route(PAGE, [Answer::json(&page).paced(pace)]);
+    desk.forget();
+    desk.fails(&[&format!("cannot get `{}{PAGE}`", desk.server.url), slow]);
+    assert_eq!(desk.server.targets(), [PAGE]);
+}
+
+/// What a server sends names no file of this machine, and nothing that is not downloaded over HTTP.
+#[test]
+fn links_stay_with_what_a_page_came_over() {
+    let desk = Desk::new();
+    let html = |text: &str| desk.server.route(PAGE, [Answer::ok("text/html", text)]);
+    let own = format!("file://{}", desk.wheel.display());
+    let folder = format!("file://{}/", desk.sandbox.links().display());
+    let page = format!("{}{PAGE}", desk.server.url);
+    let ignored = |count: &str, why: &str| format!("warning: {page}: ignored {count}: {why}\n");
+    let here = "only a page of this machine links to its files";
+    let http = "files are downloaded over HTTP and HTTPS";
+    let one = |text: &str| text.to_owned();
+    for (text, warning) in [
+        (
+            format!("<a href='{own}'>x</a>"),
+            ignored("1 `file:` link", here),
+        ),
+        (
+            format!("<base href='{folder}'><a href={NAME}>x</a><a href=demo-1.0.zip>x</a>"),
+            ignored("2 `file:` links", here),
+        ),
+        (
+            format!("<a href='FILE:{}'>x</a>", desk.wheel.display()),
+            ignored("1 `file:` link", here),
+        ),
+        (
+            one("<a href='ftp://127.0.0.1/demo-1.0.zip'>x</a>"),
+            ignored("1 `ftp:` link", http),
+        ),
+        (
+            one("<a href='data:application/zip,demo-1.0.zip'>x</a>"),
+            ignored("1 `data:` link", http),
+        ),
+    ] {
+        html(&text);
+        desk.forget();
+        let ran = desk.build().fails(1, &["requirements.txt:1:1: "]);
+        assert!(ran.stderr.contains(&warning), "{warning}{}", ran.stderr);
+        // And as often as it is asked.
+        let ran = desk.with(&["-q"]).fails(1, &["requirements.txt:1:1: "]);
+        assert!(ran.stderr.contains(&warning), "{warning}{}", ran.stderr);
+    }
+    // As JSON too; and what else is there is taken.
+    desk.change("url", json!(own));
+    desk.forget();
+    let ran = desk.build().fails(1, &["requirements.txt:1:1: "]);
+    assert!(
+        ran.stderr.contains(&ignored("1 `file:` link", here)),
+        "{}",
+        ran.stderr
+    );
+    html(&format!(
+        "<a href='ftp://127.0.0.1/{NAME}'>x</a><a href='mailto:a@b'>x</a><a href='../..{FILE}'>x</a>"
+    ));
+    desk.forget();
+    let ran = desk.build().ok();
+    assert!(
+        ran.stderr.contains(&ignored("1 `ftp:` link", http)),
+        "{}",
+        ran.stderr
+    );
+    assert!(!ran.stderr.contains("mailto"), "{}", ran.stderr);
+    // A page of this machine may have links to its files.
+    let links = desk
+        .sandbox
+        .write("links.html", format!("<a href='{own}'>x</a>"));
+    desk.forget();
+    desk.with(&["--no-index", "-f", links.to_str().unwrap()])
+        .ok();
+    // A redirect is a link as well.
+    desk.page(&desk.file());
+    desk.server.route(FILE, [Answer::redirect(&own)]);
+    desk.forget();
+    desk.fails(&["redirects to", "that is another scheme"]);
 }

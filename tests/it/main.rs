@@ -41,6 +41,8 @@ mod indexes;
 mod installers;
 // Processes that are killed at any moment.
 mod kills;
+// Inputs of a few bytes that stand for gigabytes or for no end, in little address space.
+mod limits;
 // Lock files: written, used, refused; those of other tools; projects; other targets.
 mod lock;
 // Output directories with mounts on them and in them.

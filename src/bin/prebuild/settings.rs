@@ -2,7 +2,6 @@
 //! the program reads the environment.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -136,7 +135,7 @@ impl Settings {
         } = common;
         let paths: Vec<PathBuf> = requirements.into_iter().chain(requirement).collect();
         let names = |names: Vec<String>| names.iter().map(|name| Name::new(name)).collect();
-        let inputs = inputs(paths, names(extra), names(group), locked)?;
+        let inputs = inputs(paths, names(extra), names(group), locked, cancel)?;
         let mut request = Request::new(inputs.requirements, environment.cwd());
         request.lock = inputs.lock;
         request.constraints = constraint.into_iter().map(Input::Path).collect();
@@ -253,6 +252,9 @@ fn now() -> u64 {
     since.unwrap_or_default().as_secs()
 }
 
+/// The most bytes of standard input that are read.
+const MAX_STDIN: u64 = 16 << 20;
+
 /// What the files that were named are.
 struct Inputs {
     requirements: Vec<Input>,
@@ -264,6 +266,7 @@ fn inputs(
     extras: BTreeSet<Name>,
     groups: BTreeSet<Name>,
     locked: bool,
+    cancel: &Cancel,
 ) -> anyhow::Result<Inputs> {
     if let Some(at) = paths.iter().position(|path| lock::is_name(path)) {
         let path = paths.swap_remove(at);
@@ -297,9 +300,7 @@ fn inputs(
                 groups: groups.clone(),
             }
         } else if path == Path::new("-") {
-            let mut bytes = Vec::new();
-            std::io::stdin()
-                .read_to_end(&mut bytes)
+            let bytes = prebuild::fs::read_stream(std::io::stdin(), MAX_STDIN, cancel)
                 .context("cannot read standard input")?;
             Input::Stdin(bytes)
         } else {
@@ -402,12 +403,8 @@ fn pip_config(environment: &Environment) -> Vec<(String, String)> {
         None => {}
     }
     let read = |path: &String| -> Option<String> {
-        let mut text = String::new();
-        prebuild::fs::open_for_reading(Path::new(path))
-            .ok()?
-            .read_to_string(&mut text)
-            .ok()?;
-        Some(text)
+        let bytes = prebuild::fs::read_small(Path::new(path), 1 << 20).ok()?;
+        String::from_utf8(bytes).ok()
     };
     paths
         .into_iter()

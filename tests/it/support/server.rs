@@ -17,6 +17,8 @@ pub(crate) struct Answer {
     cut: Option<usize>,
     /// How long nothing comes where it would break.
     silence: Duration,
+    /// How long nothing comes behind each byte of the body.
+    pace: Duration,
     ranges: bool,
 }
 
@@ -28,6 +30,7 @@ impl Answer {
             body: Vec::new(),
             cut: None,
             silence: Duration::ZERO,
+            pace: Duration::ZERO,
             ranges: false,
         }
     }
@@ -62,6 +65,12 @@ impl Answer {
     pub(crate) fn silent(mut self, after: usize) -> Self {
         self.silence = Duration::from_secs(30);
         self.cut(after)
+    }
+
+    /// Sends a byte now and then.
+    pub(crate) fn paced(mut self, pace: Duration) -> Self {
+        self.pace = pace;
+        self
     }
 
     /// Honours `Range`.
@@ -199,7 +208,14 @@ impl Answer {
         }
         stream.write_all(b"\r\n")?;
         let end = self.cut.unwrap_or(body.len()).min(body.len());
-        stream.write_all(&body[..end])?;
+        if self.pace.is_zero() {
+            stream.write_all(&body[..end])?;
+        } else {
+            for byte in &body[..end] {
+                stream.write_all(&[*byte])?;
+                thread::sleep(self.pace);
+            }
+        }
         stream.flush()?;
         if self.cut.is_some() {
             thread::sleep(self.silence);
