@@ -158,12 +158,14 @@ fn temporary_directories_are_private() {
             continue;
         }
         let sandbox = Sandbox::new();
+        // Those of ours that the build's own temporary directory lies in.
         let hook = "
-    for name in os.listdir(os.environ['TMPDIR']):
-        if name.startswith('prebuild-') and not name.endswith('.lock'):
-            mode = os.stat(os.path.join(os.environ['TMPDIR'], name)).st_mode
+    here = os.environ['TMPDIR']
+    while here != '/':
+        if os.path.basename(here).startswith('prebuild-'):
             with open('/MODES', 'a') as file:
-                file.write('%o ' % mode)";
+                file.write('%o ' % os.stat(here).st_mode)
+        here = os.path.dirname(here)";
         let modes = sandbox.work().join("modes");
         let hook = hook.replace("/MODES", modes.to_str().unwrap());
         project(&sandbox.work().join("proj"), "proj", &hook);
