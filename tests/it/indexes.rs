@@ -841,6 +841,7 @@ fn links_stay_with_what_a_page_came_over() {
     desk.with(&["--no-index", "-f", links.to_str().unwrap()])
         .ok();
     // A redirect is a link as well.
+    fs::remove_file(desk.sandbox.work().join("out.tar")).unwrap();
     desk.page(&desk.file());
     desk.server.route(FILE, [Answer::redirect(&own)]);
     desk.forget();
