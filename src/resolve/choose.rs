@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 
+use super::misfit::Misfit;
 use crate::index::Found;
 use crate::interpreter::Interpreter;
 use crate::plan::Form;
@@ -35,6 +36,11 @@ impl<'a> Fit<'a> {
     pub(crate) fn admits_python(&self, requires: Option<&str>) -> bool {
         self.ignores_python
             || requires.is_none_or(|requires| Specifiers::python_admitted(requires, self.python))
+    }
+
+    /// Why the interpreter can use none of these wheels; `None` where there is none.
+    pub(super) fn misfit<'b>(&self, wheels: impl Iterator<Item = &'b Filename>) -> Option<Misfit> {
+        Misfit::of(wheels, self.ranks.keys().copied())
     }
 
     /// The rank of a wheel's best tag; `None` if it is not for the interpreter.
@@ -83,11 +89,8 @@ pub enum Refused {
         versions: Vec<String>,
     },
     /// The files of that version are for other platforms or Pythons.
-    #[error("its wheels are for {}", few(tags))]
-    Tags {
-        /// What they are for.
-        tags: Vec<String>,
-    },
+    #[error("its wheels {0}")]
+    Tags(Misfit),
     /// The project says that it is for other Pythons.
     #[error("it requires Python {requires}, and this is {python}")]
     Python {
@@ -178,6 +181,24 @@ pub(super) fn choose<'a>(
     }
 }
 
+/// Why the interpreter can use none of the wheels of a project's version; `None` where there is none.
+pub(super) fn why_no_wheel(
+    files: &[Found],
+    name: &Name,
+    version: &Version,
+    fit: &Fit<'_>,
+) -> Option<Misfit> {
+    let wheels = files.iter().filter_map(|found| {
+        let filename = Filename::parse(&found.file.name).ok()?;
+        let is_of_it = filename.name == name.as_str()
+            && Version::parse(&filename.version).as_ref() == Some(version)
+            && fit.rank(&filename).is_none();
+        is_of_it.then_some(filename)
+    });
+    let wheels: Vec<Filename> = wheels.collect();
+    fit.misfit(wheels.iter())
+}
+
 /// Whether one of a file's digests is among those that it may have.
 fn is_allowed(digests: &[Hash], allowed: &[Hash]) -> bool {
     digests.iter().any(|digest| allowed.contains(digest))
@@ -187,7 +208,7 @@ fn is_allowed(digests: &[Hash], allowed: &[Hash]) -> bool {
 #[derive(Debug, Default)]
 struct Seen {
     versions: Vec<Version>,
-    tags: Vec<String>,
+    wheels: Vec<Filename>,
     python: Option<String>,
     form: bool,
 }
@@ -222,13 +243,7 @@ impl Seen {
                 return None;
             }
             let Some(rank) = fit.rank(&filename) else {
-                let Filename {
-                    python,
-                    abi,
-                    platform,
-                    ..
-                } = &filename;
-                self.tags.push(format!("{python}-{abi}-{platform}"));
+                self.wheels.push(filename);
                 return None;
             };
             (version, rank, build(filename.build.as_deref()), Form::Wheel)
@@ -276,10 +291,8 @@ impl Seen {
                 python: fit.python.to_owned(),
             };
         }
-        if !self.tags.is_empty() {
-            self.tags.sort();
-            self.tags.dedup();
-            return Refused::Tags { tags: self.tags };
+        if let Some(misfit) = fit.misfit(self.wheels.iter()) {
+            return Refused::Tags(misfit);
         }
         if self.form {
             return Refused::Form;

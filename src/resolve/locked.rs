@@ -11,7 +11,7 @@ use crate::plan::{Asked, Form, Item, Source, python_json, sort};
 use crate::requirements::{Hash, Name, Requirements, Version, file_name, hide_credentials};
 use crate::wheel::{Headers, Store};
 
-use super::choose::{Candidate, Fit, Wish, choose};
+use super::choose::{Candidate, Fit, Wish, choose, why_no_wheel};
 use super::closure::{self, Unmet};
 use super::pins::{Pin, pins};
 use super::{Error, Refused, Rules};
@@ -127,7 +127,7 @@ impl<'a> Locked<'a> {
             .collect())
     }
 
-    /// The file for a pin; `None` if it must be built.
+    /// The file for a pin; `None` if a builder must build it.
     fn choose<'p>(
         &self,
         pin: &'p Pin<'p>,
@@ -151,7 +151,15 @@ impl<'a> Locked<'a> {
         };
         let best = choose(files, &wish, fit).map_err(refused)?;
         if best.form == Form::Sdist {
-            return Ok(None);
+            if self.pip.is_some() {
+                return Ok(None);
+            }
+            return Err(Error::NoWheel {
+                at: pin.entries[0].at.clone(),
+                wish: pin.entries[0].written.to_string(),
+                target: self.interpreter.target().to_string(),
+                misfit: why_no_wheel(files, &pin.name, &best.version, fit),
+            });
         }
         warn(pin, &best, files, observe);
         Ok(Some(Chosen {
@@ -281,9 +289,10 @@ impl<'a> Locked<'a> {
         }
         match fit.rank(&filename) {
             Some(_) => Ok(()),
-            None => Err(refused(Refused::Tags {
-                tags: filename.tags().take(5).collect(),
-            })),
+            None => match fit.misfit(std::iter::once(&filename)) {
+                Some(misfit) => Err(refused(Refused::Tags(misfit))),
+                None => Ok(()),
+            },
         }
     }
 }

@@ -9,11 +9,13 @@ use crate::requirements::{self, Formats, Location};
 mod choose;
 mod closure;
 mod locked;
+mod misfit;
 mod pins;
 
 pub use choose::Refused;
 pub(crate) use choose::{Fit, few};
 pub use locked::{Answer, Locked};
+pub use misfit::Misfit;
 
 /// What decides which files are taken, besides the requirements: pip's options of the same names.
 #[derive(Debug, Clone, Default)]
@@ -45,6 +47,21 @@ pub enum Error {
         target: String,
         /// Why.
         reason: Box<Refused>,
+    },
+    /// A distribution that would be built from source, and there is no builder for the target.
+    #[error("{at}: `{wish}` has no wheel for {target}: {}", match misfit {
+        Some(misfit) => format!("its wheels {misfit}"),
+        None => "the index has its sources alone".to_owned(),
+    })]
+    NoWheel {
+        /// Where the requirement is written.
+        at: Location,
+        /// What is required.
+        wish: String,
+        /// What the artifact is for.
+        target: String,
+        /// Why its wheels are of no use; `None` where it has none.
+        misfit: Option<Misfit>,
     },
     /// Two requirements that no version meets.
     #[error("{at}: `{one}` and `{other}` ({other_at}) cannot both be met")]
@@ -145,11 +162,10 @@ impl Error {
                 Refused::Hash { .. } => {
                     "the requirements were locked against other files: lock them again, or find out who changed them"
                 }
-                Refused::Tags { .. } => {
-                    "lock a version that has a wheel for it, or one with sources to build"
-                }
+                Refused::Tags(ref misfit) => return Some(fitting(Some(misfit), SOURCES)),
                 _ => return None,
             },
+            Self::NoWheel { misfit, .. } => return Some(fitting(misfit.as_ref(), BUILDER)),
             Self::Open { .. } => {
                 "lock the requirements again; `--no-deps` installs what is named and nothing else"
             }
@@ -161,5 +177,20 @@ impl Error {
             _ => return None,
         };
         Some(hint.to_owned())
+    }
+}
+
+/// What else helps where the target's wheels are missing, and there is a builder.
+const SOURCES: &str = "require a version that has a wheel for it, or one with sources to build";
+/// What else helps where there is none.
+const BUILDER: &str = "require a version that has a wheel for it, or build on a machine like it";
+
+/// What to do about wheels that the target cannot use.
+fn fitting(misfit: Option<&Misfit>, or: &str) -> String {
+    match misfit.and_then(Misfit::platform) {
+        Some(platform) => {
+            format!("if the runtime is new enough, pass `--platform {platform}`; else {or}")
+        }
+        None => or.to_owned(),
     }
 }
