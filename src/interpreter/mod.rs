@@ -66,6 +66,9 @@ pub struct Interpreter {
     pub prefix_map: Option<String>,
     /// The optimisation level that extension modules get by default.
     pub optimisation: String,
+    /// The fields `ID` and `ID_LIKE` of the builder's os-release file, separated by a space.
+    #[serde(default)]
+    pub os: String,
     /// The tags of the wheels that its pip would install, the best first; none if it has no pip.
     #[serde(default)]
     pub tags: Vec<String>,
@@ -153,6 +156,7 @@ impl Interpreter {
             environment: BTreeMap::new(),
             prefix_map: None,
             optimisation: String::new(),
+            os: String::new(),
             watched: Vec::new(),
         }
     }

@@ -146,6 +146,21 @@ def interpreters():
     return sorted(paths)
 
 
+def operating_system():
+    """The fields ID and ID_LIKE of os-release, separated by a space."""
+    fields = {}
+    for path in ("/etc/os-release", "/usr/lib/os-release"):
+        try:
+            with open(path, encoding="utf-8", errors="replace") as file:
+                for line in file.read(1 << 16).splitlines():
+                    name, _, value = line.partition("=")
+                    fields[name] = value.strip("'\"")
+            break
+        except OSError:
+            continue
+    return fields.get("ID", "") + " " + fields.get("ID_LIKE", "")
+
+
 def watched():
     """What can change the answer while the interpreter stays: files and folders, there or not."""
     yield os.path.join(sys.prefix, "pyvenv.cfg")
@@ -189,6 +204,7 @@ def main():
         "environment": {k: v for k, v in os.environ.items() if k.startswith(("PIP_", "PYTHON"))},
         "prefix_map": compiler(),
         "optimisation": optimisation(),
+        "os": operating_system(),
         "tags": tags(),
         "watched": sorted(set(watched())),
     }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::ReportError;
-use super::explain::{Cause, Failure};
+use super::explain::{self, Cause, Failure};
+use super::packages::System;
 use crate::requirements::{self, Dependency, Location, Name, hide_credentials};
 use crate::tree::{ReadError, RelPath, UnsafePath};
 use crate::{fs, index, runner};
@@ -41,9 +42,11 @@ pub enum Error {
     Failed {
         /// What its output shows, the most telling first; empty if nothing is known.
         causes: Vec<Told>,
+        /// The builder's operating system, which decides how packages are installed.
+        system: System,
         /// How it ended.
         ending: runner::Ending,
-        /// The last lines that it wrote.
+        /// What shows why: what a command of its wrote, or the last lines that it wrote itself.
         tail: Vec<String>,
     },
     /// Something of this machine that the builder cannot see.
@@ -116,7 +119,10 @@ impl Error {
                 "the index may have changed meanwhile: try again, or with `--installer pip`"
                     .to_owned(),
             ),
-            Self::Failed { causes, .. } => causes.iter().find_map(|told| told.cause.hint()),
+            Self::Failed { causes, system, .. } => {
+                let causes: Vec<&Cause> = causes.iter().map(|told| &told.cause).collect();
+                explain::hint(&causes, *system)
+            }
             _ => None,
         }
     }
@@ -162,6 +168,7 @@ impl Error {
                     | Failure::HashMismatch { .. }
                     | Failure::HashMissing { .. }
                     | Failure::NotPinned { .. }
+                    | Failure::Unhashable { .. }
                     | Failure::DiskFull
                     | Failure::NotWritable { .. }
                     | Failure::ExternallyManaged
@@ -187,12 +194,7 @@ fn failure(causes: &[Told], ending: runner::Ending) -> String {
     let causes: Vec<_> = causes
         .iter()
         .map(|told| match &told.at {
-            Some(at) => format!(
-                "{}:{}: {}",
-                at.file.display(),
-                at.line,
-                hide_credentials(&told.cause.message())
-            ),
+            Some(at) => format!("{at}: {}", hide_credentials(&told.cause.message())),
             None => hide_credentials(&told.cause.message()),
         })
         .collect();

@@ -5,11 +5,11 @@
 //! are in `testdata/pip`, each with its explanation in a snapshot. A text that nobody has recorded
 //! explains nothing, and breaks nothing.
 //!
-//! pip says nothing at all on its output about an index that refuses it or is not there: it reports
-//! a name without versions. It writes the reason to the file named by `--log`, so
-//! [`explain_with_log`] takes that too.
+//! With `--log`, pip writes two things to the log alone: why an index gave nothing, and whatever the
+//! commands say that it runs, which are builds and git. So [`explain_with_log`] takes that too.
 
 mod build;
+mod excerpt;
 mod failure;
 mod hint;
 mod message;
@@ -18,7 +18,10 @@ mod output;
 mod refused;
 mod resolve;
 
+pub use excerpt::SHOWN;
+pub(crate) use excerpt::short;
 pub use failure::{Cause, Failure, IndexFailure, Unavailable};
+pub use hint::hint;
 
 use output::Output;
 
@@ -30,6 +33,11 @@ const MOST: usize = 8;
 pub struct Explanation {
     /// The causes that were recognised, most to the point first; none if nothing was.
     pub causes: Vec<Cause>,
+    /// What the command wrote that failed, where that is the cause: the lines around the cause and the
+    /// last ones. At most [`SHOWN`] lines, without control characters.
+    pub excerpt: Vec<String>,
+    /// All that this command wrote, or the last of it.
+    pub command: Vec<String>,
 }
 
 /// Explains a failed run of pip by what it wrote: the lines of its standard output and standard
@@ -41,19 +49,30 @@ pub fn explain(lines: &[impl AsRef<str>]) -> Explanation {
 
 /// As [`explain`], with the lines of the file that pip wrote for `--log`.
 ///
-/// The log is asked only why an index gave nothing: which addresses could not be fetched, and which
-/// files were passed over.
+/// The log tells what builds and git said, which addresses could not be fetched, and which files were
+/// passed over.
 #[must_use]
 pub fn explain_with_log(lines: &[impl AsRef<str>], log: &[impl AsRef<str>]) -> Explanation {
-    let output = Output::read(lines);
+    let output = Output::read_with_log(lines, log);
     let log = Output::read(log);
     let mut found = resolve::find(&output);
     found.extend(refused::find(&output));
     found.extend(build::find(&output));
     found.extend(network::find(&output));
     network::why_nothing_was_found(&mut found, &output, &log);
+    if found.is_empty() {
+        found.extend(refused::unexplained(&output));
+    }
+    let (causes, at) = most_to_the_point(found, &output);
+    let command = at
+        .map(|at| excerpt::command(&output, at))
+        .unwrap_or_default();
     Explanation {
-        causes: most_to_the_point(found, &output),
+        causes,
+        excerpt: at
+            .map(|at| excerpt::of(&output, &command, at))
+            .unwrap_or_default(),
+        command: excerpt::all(&output, &command),
     }
 }
 
@@ -67,8 +86,10 @@ struct Found {
     at: usize,
 }
 
-fn most_to_the_point(mut found: Vec<Found>, output: &Output) -> Vec<Cause> {
+/// The causes, and where in the output the first of them was seen.
+fn most_to_the_point(mut found: Vec<Found>, output: &Output) -> (Vec<Cause>, Option<usize>) {
     found.sort_by_key(order);
+    let at = found.first().map(|found| found.at);
     let mut causes: Vec<Cause> = Vec::new();
     for Found { mut cause, .. } in found {
         if let (None, Some(name)) = (cause.line, cause.distribution.as_deref()) {
@@ -84,7 +105,7 @@ fn most_to_the_point(mut found: Vec<Found>, output: &Output) -> Vec<Cause> {
             causes.push(cause);
         }
     }
-    causes
+    (causes, at)
 }
 
 /// Where a cause comes in the order of telling.

@@ -1,16 +1,17 @@
 //! pip, as a command line. No other module knows a flag of pip's.
 
 use std::collections::BTreeMap;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::digest::Digest;
-use crate::event::{Event, Observer};
+use crate::event::{Event, Observer, Stream};
 use crate::fs;
 use crate::index::Strategy;
 use crate::interpreter::{Interpreter, Pip};
 use crate::plan::{Asked, Form, Item, Source};
-use crate::requirements::{self, Location, Name, Requirements, Text, hide_credentials};
+use crate::requirements::{self, Name, Requirements, Text, hide_credentials};
 use crate::runner::{self, Exec, Session};
 use crate::tree::{Entry, Node, RelPath, Tree};
 
@@ -30,6 +31,7 @@ pub use kept::Kept;
 pub use report::{ReportError, Resolution};
 
 use explain::{Cause, Failure};
+use packages::System;
 use render::{Line, Rendered};
 pub use settings::Settings;
 
@@ -43,6 +45,13 @@ const WHEELS: &str = "prebuild/wheels";
 
 /// The largest report that is read, in bytes: a thousand distributions with long metadata.
 const MAX_REPORT: u64 = 256 << 20;
+
+/// How much of pip's log is read from its start, and how much from its end, in bytes. What an index
+/// gave comes first, the build that failed last.
+const LOG_END: u64 = 8 << 20;
+
+/// How many lines of each end: a build may write as many empty ones as it likes.
+const LOG_LINES: usize = 50_000;
 
 /// How many of pip's last lines an error shows.
 const TAIL: usize = 15;
@@ -410,18 +419,25 @@ impl<'a> Driver<'a> {
             Ok(()) => Ok(lines),
             Err(runner::Error::Failed { ending, .. }) => {
                 let log = read_log(session, &rendered.log());
-                let causes = explain::explain_with_log(&lines, &log).causes;
-                let start = lines.len().saturating_sub(TAIL);
+                let explanation = explain::explain_with_log(&lines, &log);
+                for text in &explanation.command {
+                    let stream = Stream::Stderr;
+                    observe(&Event::Line { stream, text });
+                }
+                let mut tail = explanation.excerpt;
+                if tail.is_empty() {
+                    let start = lines.len().saturating_sub(TAIL);
+                    tail.extend(lines[start..].iter().map(|line| explain::short(line)));
+                }
                 Err(Error::Failed {
-                    causes: causes
+                    causes: explanation
+                        .causes
                         .into_iter()
-                        .map(|cause| Told {
-                            at: place(&rendered.lines, &cause),
-                            cause,
-                        })
+                        .map(|cause| told(&rendered.lines, cause))
                         .collect(),
+                    system: System::of(&self.interpreter.os),
                     ending,
-                    tail: lines.split_off(start),
+                    tail,
                 })
             }
             Err(error) => Err(error.into()),
@@ -494,20 +510,32 @@ pub fn prefix() -> &'static str {
     PREFIX
 }
 
-/// What pip wrote to its log; nothing where it cannot be had, since it only adds to what is known.
+/// What pip wrote to its log, without what is in the middle of a long one; nothing where it cannot be
+/// read, since it only adds to what is known.
 fn read_log(session: &mut dyn Session, folder: &str) -> Vec<String> {
-    let mut read = || -> Option<Vec<u8>> {
+    let mut read = || -> Option<[Vec<u8>; 2]> {
         let tree = session.get(folder).ok()?;
         match &tree.get(&RelPath::new("pip.log").ok()?)?.node {
-            Node::File { content, .. } => content.read().ok(),
+            Node::File { content, .. } => ends(content.open().ok()?, content.size()).ok(),
             _ => None,
         }
     };
-    let bytes = read().unwrap_or_default();
-    String::from_utf8_lossy(&bytes)
-        .lines()
-        .map(hide_credentials)
-        .collect()
+    let [start, end] = read().unwrap_or_default();
+    let (start, end) = (String::from_utf8_lossy(&start), String::from_utf8_lossy(&end));
+    let mut last: Vec<&str> = end.lines().rev().take(LOG_LINES).collect();
+    last.reverse();
+    let lines = start.lines().take(LOG_LINES).chain(last);
+    lines.map(hide_credentials).collect()
+}
+
+/// The first and the last [`LOG_END`] bytes of what has `size` bytes.
+fn ends(mut from: impl Read, size: u64) -> io::Result<[Vec<u8>; 2]> {
+    let (mut start, mut end) = (Vec::new(), Vec::new());
+    (&mut from).take(LOG_END).read_to_end(&mut start)?;
+    let middle = size.saturating_sub(2 * LOG_END);
+    io::copy(&mut (&mut from).take(middle), &mut io::sink())?;
+    from.take(LOG_END).read_to_end(&mut end)?;
+    Ok([start, end])
 }
 
 /// The distributions that pip built from source, by what it wrote.
@@ -531,9 +559,27 @@ fn built(lines: &[String]) -> Vec<String> {
     built
 }
 
-/// Where the requirement was written that a cause is about: by the line that pip names, else by the
-/// distribution.
-fn place(lines: &[Option<Line>], cause: &Cause) -> Option<Location> {
+/// A cause with the place of the requirement that it is about, which is named as the user wrote it where
+/// pip knows it by a path in the builder.
+fn told(lines: &[Option<Line>], mut cause: Cause) -> Told {
+    let line = line_of(lines, &cause);
+    if let Some(line) = line {
+        let is_path = |text: &str| text.starts_with('/') || text.starts_with("file:");
+        if cause.distribution.as_deref().is_some_and(is_path) {
+            cause.distribution = Some(line.written.clone());
+        }
+        if let Failure::Unhashable { requirement, .. } = &mut cause.failure {
+            requirement.clone_from(&line.written);
+        }
+    }
+    Told {
+        at: line.map(|line| line.at.clone()),
+        cause,
+    }
+}
+
+/// The line that a cause is about: the one that pip names, else the one of the distribution.
+fn line_of<'a>(lines: &'a [Option<Line>], cause: &Cause) -> Option<&'a Line> {
     let by_line = || {
         let index = usize::try_from(cause.line?).ok()?.checked_sub(1)?;
         lines.get(index)?.as_ref()
@@ -552,7 +598,6 @@ fn place(lines: &[Option<Line>], cause: &Cause) -> Option<Location> {
     by_line()
         .or_else(|| by_name(cause.distribution.as_deref()))
         .or_else(|| by_name(wanted_by))
-        .map(|line| line.at.clone())
 }
 
 /// Whether this pip is that version or a later one.

@@ -5,8 +5,6 @@
 //! none. Every Debian package in it is one of Debian 12's. The Alpine packages are from knowledge of
 //! Alpine 3.20 and were not checked.
 
-use std::fmt;
-
 /// The table's text. Sorted, so that a line has one place; a test says so.
 const TABLE: &str = include_str!("packages.tsv");
 
@@ -88,17 +86,64 @@ fn rows() -> impl Iterator<Item = Row> {
     })
 }
 
-impl fmt::Display for Packages {
-    /// The commands that install them.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let debian = self.debian.map(|names| {
-            format!("Debian and Ubuntu: `apt-get install -y --no-install-recommends {names}`")
+/// The operating system of a builder, as far as it decides how packages are installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum System {
+    /// Debian, Ubuntu, and what is made of them.
+    Debian,
+    /// Alpine.
+    Alpine,
+    /// Another one, or an unknown one.
+    #[default]
+    Other,
+}
+
+impl System {
+    /// The system that the fields `ID` and `ID_LIKE` of an [os-release] file name.
+    ///
+    /// [os-release]: https://www.freedesktop.org/software/systemd/man/latest/os-release.html
+    #[must_use]
+    pub fn of(ids: &str) -> Self {
+        let known = ids.split_whitespace().find_map(|id| match id {
+            "debian" | "ubuntu" => Some(Self::Debian),
+            "alpine" => Some(Self::Alpine),
+            _ => None,
         });
-        let alpine = self
-            .alpine
-            .map(|names| format!("Alpine: `apk add {names}`"));
-        let known: Vec<String> = debian.into_iter().chain(alpine).collect();
-        f.write_str(&known.join("; "))
+        known.unwrap_or_default()
+    }
+}
+
+/// The command that installs all of these packages on the system; the commands for both systems where
+/// it is neither. `None` where the system has none of them.
+#[must_use]
+pub fn commands(packages: &[Packages], system: System) -> Option<String> {
+    let all = |of: fn(&Packages) -> Option<&'static str>| {
+        let mut names: Vec<&str> = Vec::new();
+        for name in packages
+            .iter()
+            .filter_map(of)
+            .flat_map(str::split_whitespace)
+        {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        (!names.is_empty()).then(|| names.join(" "))
+    };
+    let debian = all(|one| one.debian).map(|names| {
+        format!("`apt-get update && apt-get install -y --no-install-recommends {names}`")
+    });
+    let alpine = all(|one| one.alpine).map(|names| format!("`apk add {names}`"));
+    match system {
+        System::Debian => debian,
+        System::Alpine => alpine,
+        System::Other => {
+            let debian = debian.map(|command| format!("on Debian and Ubuntu {command}"));
+            let alpine = alpine.map(|command| format!("on Alpine {command}"));
+            let known: Vec<String> = debian.into_iter().chain(alpine).collect();
+            (!known.is_empty()).then(|| known.join(", "))
+        }
     }
 }
 
@@ -136,15 +181,38 @@ mod tests {
 
     #[test]
     fn a_header_is_found_by_the_end_of_its_path() {
-        let found = find(Kind::Header, "postgresql/libpq-fe.h").map(|found| found.to_string());
+        let found = find(Kind::Header, "postgresql/libpq-fe.h").unwrap();
         assert_eq!(
-            found.as_deref(),
-            Some(
-                "Debian and Ubuntu: `apt-get install -y --no-install-recommends libpq-dev`; \
-                 Alpine: `apk add postgresql-dev`"
-            )
+            (found.debian, found.alpine),
+            (Some("libpq-dev"), Some("postgresql-dev"))
         );
         assert_eq!(find(Kind::Header, "frobnicate.h"), None);
         assert_eq!(find(Kind::Header, ""), None);
+    }
+
+    #[test]
+    fn the_command_is_that_of_the_builders_system() {
+        let of = |header| find(Kind::Header, header).unwrap();
+        let all = [of("libpq-fe.h"), of("sasl/sasl.h"), of("libpq-fe.h")];
+        let debian =
+            "`apt-get update && apt-get install -y --no-install-recommends libpq-dev libsasl2-dev`";
+        let alpine = "`apk add postgresql-dev cyrus-sasl-dev`";
+        for (ids, command) in [
+            ("debian ", debian.to_owned()),
+            ("linuxmint ubuntu debian", debian.to_owned()),
+            ("alpine ", alpine.to_owned()),
+            (
+                "fedora ",
+                format!("on Debian and Ubuntu {debian}, on Alpine {alpine}"),
+            ),
+            (
+                "",
+                format!("on Debian and Ubuntu {debian}, on Alpine {alpine}"),
+            ),
+        ] {
+            assert_eq!(commands(&all, System::of(ids)), Some(command), "{ids}");
+        }
+        let only_debian = [find(Kind::Program, "bazel").unwrap()];
+        assert_eq!(commands(&only_debian, System::Alpine), None);
     }
 }

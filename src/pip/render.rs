@@ -128,6 +128,8 @@ impl Rendered {
 pub(super) struct Line {
     pub(super) at: Location,
     pub(super) name: Option<Name>,
+    /// The requirement as the user wrote it.
+    pub(super) written: String,
 }
 
 /// Folders that are no part of a project's source, though they lie in it.
@@ -175,6 +177,7 @@ pub(super) fn render(
             lines.push(Some(Line {
                 at: entry.at.clone(),
                 name: entry.name().cloned(),
+                written: entry.written.to_string(),
             }));
         }
     }

@@ -114,7 +114,7 @@ impl Report {
             Event::Runtime(about) => self.stage("runtime", about),
             Event::Line { text, .. } => {
                 if self.verbose {
-                    self.say(text);
+                    self.say(&plain(text));
                 } else {
                     self.bar
                         .set_message(text.chars().take(70).collect::<String>());
@@ -426,7 +426,7 @@ impl Report {
             // Shown already, or there is none.
         } else if let Some(ours) = ours {
             for line in ours.tail() {
-                self.say(&format!("  | {line}"));
+                self.say(&format!("  | {}", plain(line)));
             }
         }
         let mut text = String::new();

@@ -2,7 +2,7 @@
 
 use super::failure::{Cause, Failure};
 use super::output::{Line, Output, between, failed_build};
-use super::{ENOUGH, Found};
+use super::{ENOUGH, Found, excerpt};
 use crate::pip::packages::{self, Kind};
 
 pub(super) fn find(output: &Output) -> Vec<Found> {
@@ -69,7 +69,9 @@ fn detail(output: &Output, at: usize, name: Option<&str>) -> Option<String> {
     // Of a failure without output, pip's next line tells something; else the first line does.
     let told = || {
         let next = output.lines.get(at + 1)?;
-        (next.text.starts_with("╰─> ") && !next.text.contains("See above for")).then_some(next)
+        let elsewhere = ["See above for", "No available output."];
+        let is_elsewhere = elsewhere.iter().any(|words| next.text.contains(words));
+        (next.text.starts_with("╰─> ") && !is_elsewhere).then_some(next)
     };
     let first = || {
         lines()
@@ -77,7 +79,17 @@ fn detail(output: &Output, at: usize, name: Option<&str>) -> Option<String> {
             .skip(1)
             .find(|line| !line.text.is_empty() && line.text != "[end of output]")
     };
-    let line = compiler.or_else(exception).or_else(told).or_else(first)?;
+    // What a build says itself, in whatever words, comes last.
+    let own = || {
+        let command = excerpt::command(output, at);
+        let mut lines = output.lines.get(command)?.iter();
+        lines.rfind(|line| !line.text.is_empty())
+    };
+    let line = compiler
+        .or_else(exception)
+        .or_else(told)
+        .or_else(first)
+        .or_else(own)?;
     let text = line.text.strip_prefix("╰─> ").unwrap_or(&line.text);
     (!text.contains(" lines of output]")).then(|| cut(text))
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::pip::packages::{self, Kind};
+use crate::pip::packages::{self, Kind, System};
 
 /// One reason why pip failed.
 ///
@@ -56,6 +56,13 @@ pub enum Failure {
     NotPinned {
         /// The requirement, as pip wrote it.
         requirement: String,
+    },
+    /// Hashes are required, and this requirement can have none.
+    Unhashable {
+        /// The requirement.
+        requirement: String,
+        /// Whether it names a repository; otherwise a directory.
+        is_repository: bool,
     },
     /// Requirements that cannot be satisfied together.
     Conflict {
@@ -146,6 +153,11 @@ pub enum Failure {
     Killed,
     /// The builder's Python belongs to its operating system.
     ExternallyManaged,
+    /// pip gave up, in words that nothing else explains.
+    Unexplained {
+        /// What pip said.
+        message: String,
+    },
     /// pip itself failed with an exception.
     PipCrashed {
         /// The exception.
@@ -173,6 +185,13 @@ pub enum Unavailable {
     Yanked(Vec<String>),
     /// The file says another name or version of itself than its file name does.
     Inconsistent(String),
+    /// The metadata of the versions that match is invalid, and this pip refuses it.
+    InvalidMetadata {
+        /// The versions, the latest first.
+        versions: Vec<String>,
+        /// What is wrong with the first of them.
+        detail: String,
+    },
 }
 
 /// What kept an address from being had.
@@ -212,6 +231,7 @@ impl Failure {
             Self::Conflict { .. }
             | Self::HashMismatch { .. }
             | Self::HashMissing { .. }
+            | Self::Unhashable { .. }
             | Self::NotPinned { .. }
             | Self::PythonMismatch { .. }
             | Self::UnsupportedWheel { .. }
@@ -232,6 +252,7 @@ impl Failure {
             Self::BuildFailed { .. } => 13,
             Self::NoDistribution { .. } => 14,
             Self::PipCrashed { .. } => 15,
+            Self::Unexplained { .. } => 16,
         }
     }
 
@@ -265,10 +286,10 @@ impl Cause {
         self.to_string()
     }
 
-    /// What to do now, as a fragment; none where there is nothing to say.
+    /// What to do now in a builder of this system, as a fragment; none where there is nothing to say.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        super::hint::of(&self.failure)
+    pub fn hint(&self, system: System) -> Option<String> {
+        super::hint(&[self], system)
     }
 }
 

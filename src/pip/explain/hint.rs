@@ -1,19 +1,37 @@
 //! Causes as hints: what to do now.
 
-use super::failure::{Failure, IndexFailure, Unavailable};
+use super::failure::{Cause, Failure, IndexFailure, Unavailable};
+use crate::pip::packages::{self, System};
 
-/// What to do now.
-pub(super) fn of(failure: &Failure) -> Option<String> {
-    if let Some(packages) = failure.packages() {
-        // What is built today may not be satisfied with the Rust that a distribution has.
-        let is_rust = matches!(failure, Failure::MissingCompiler { program } if program == "cargo");
-        let or = if is_rust {
-            "; if that is too old, take Rust from rustup"
-        } else {
-            ""
-        };
-        return Some(format!("install it in the builder: {packages}{or}"));
+/// What to do now about these causes in a builder of this system, as a fragment: the packages to
+/// install where the causes are missing packages, else what is known of the first cause.
+#[must_use]
+pub fn hint(causes: &[&Cause], system: System) -> Option<String> {
+    let (first, _) = causes.split_first()?;
+    let is_missing = |cause: &&&Cause| cause.failure.packages().is_some();
+    if is_missing(&first) {
+        let missing: Vec<_> = causes.iter().filter(is_missing).collect();
+        let packages: Vec<_> = missing
+            .iter()
+            .filter_map(|one| one.failure.packages())
+            .collect();
+        if let Some(commands) = packages::commands(&packages, system) {
+            let is_rust = |cause: &&&&Cause| matches!(&cause.failure, Failure::MissingCompiler { program } if program == "cargo");
+            // What is built today may need a newer Rust than a distribution has.
+            let or = if missing.iter().any(|cause| is_rust(&cause)) {
+                "; if that Rust is too old, install it with rustup"
+            } else {
+                ""
+            };
+            let it = if missing.len() == 1 { "it" } else { "them" };
+            return Some(format!("install {it} in the builder: {commands}{or}"));
+        }
     }
+    causes.iter().find_map(|cause| of(&cause.failure))
+}
+
+/// What to do now, where no package is known that would help.
+fn of(failure: &Failure) -> Option<String> {
     let hint = match failure {
         Failure::NoDistribution { available, why, .. } => {
             return unavailable(why, available).map(str::to_owned);
@@ -28,11 +46,24 @@ pub(super) fn of(failure: &Failure) -> Option<String> {
              if not, do not trust it"
         }
         Failure::NotPinned { .. } => "pin it with `==`, and all that it requires",
+        Failure::Unhashable {
+            is_repository: false,
+            ..
+        } => {
+            "leave it out of the locked requirements (uv: `uv export --no-emit-project`), \
+             or lock as `pylock.toml`, where a directory needs no hash"
+        }
+        Failure::Unhashable { .. } => {
+            "require an archive of that commit by its URL, with `--hash`, \
+             or lock as `pylock.toml`, where a commit needs no hash"
+        }
         Failure::Conflict { .. } => "loosen one of them",
         Failure::PythonMismatch { .. } | Failure::UnsupportedWheel { .. } => {
             "use another version of it, or another Python"
         }
-        Failure::MissingCompiler { .. } => "install it in the builder, or require a wheel",
+        Failure::MissingCompiler { .. } => {
+            "install it in the builder, or use a version that has a wheel"
+        }
         Failure::MissingHeader { .. }
         | Failure::MissingLibrary { .. }
         | Failure::MissingPkgConfig { .. } => {
@@ -49,6 +80,7 @@ pub(super) fn of(failure: &Failure) -> Option<String> {
         Failure::BrokenFile { .. } => "try again; if it stays, the index has a broken file",
         Failure::NotWritable { .. }
         | Failure::InvalidRequirement { .. }
+        | Failure::Unexplained { .. }
         | Failure::PipCrashed { .. } => return None,
     };
     Some(hint.to_owned())
@@ -73,6 +105,9 @@ fn unavailable(why: &Unavailable, available: &[String]) -> Option<&'static str> 
         Unavailable::OtherPlatform(_) => "use another version, Python, or platform",
         Unavailable::SourceOnly => "allow sdists, or use a version that has a wheel",
         Unavailable::Yanked(_) => "use another version, or pin it with `==`",
+        Unavailable::InvalidMetadata { .. } => {
+            "require another version, or use a builder with pip < 24.1, which accepts it"
+        }
         Unavailable::Inconsistent(_) => return None,
     })
 }

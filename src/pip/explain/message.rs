@@ -15,6 +15,7 @@ pub(super) fn write(
         | Failure::HashMismatch { .. }
         | Failure::HashMissing { .. }
         | Failure::NotPinned { .. }
+        | Failure::Unhashable { .. }
         | Failure::Conflict { .. }
         | Failure::PythonMismatch { .. }
         | Failure::InvalidRequirement { .. } => resolving(f, distribution, failure),
@@ -35,14 +36,14 @@ fn resolving(f: &mut Formatter<'_>, distribution: Option<&str>, failure: &Failur
             wanted_by,
             for_build,
         } => {
-            no_distribution(f, requirement, available, why)?;
-            match wanted_by {
+            let wish = match wanted_by {
                 Some(name) if *for_build => {
-                    write!(f, ", which the build of `{name}` requires")
+                    format!("`{requirement}` (required by the build of `{name}`)")
                 }
-                Some(name) => write!(f, ", which `{name}` requires"),
-                None => Ok(()),
-            }
+                Some(name) => format!("`{requirement}` (required by `{name}`)"),
+                None => format!("`{requirement}`"),
+            };
+            no_distribution(f, &wish, available, why)
         }
         Failure::HashMismatch {
             requirement,
@@ -66,6 +67,20 @@ fn resolving(f: &mut Formatter<'_>, distribution: Option<&str>, failure: &Failur
             f,
             "`{requirement}` is not pinned with `==`, and hashes are required"
         ),
+        Failure::Unhashable {
+            requirement,
+            is_repository,
+        } => {
+            let what = if *is_repository {
+                "a repository"
+            } else {
+                "a directory"
+            };
+            write!(
+                f,
+                "`{requirement}` is {what}, which has no hash, and other requirements have hashes"
+            )
+        }
         Failure::Conflict { reasons, .. } => {
             f.write_str("requirements conflict")?;
             for (nth, reason) in reasons.iter().enumerate() {
@@ -88,43 +103,47 @@ fn resolving(f: &mut Formatter<'_>, distribution: Option<&str>, failure: &Failur
 
 fn no_distribution(
     f: &mut Formatter<'_>,
-    requirement: &str,
+    wish: &str,
     available: &[String],
     why: &Unavailable,
 ) -> fmt::Result {
     match why {
         Unavailable::NoVersionMatches if available.is_empty() => {
-            write!(f, "no version satisfies `{requirement}`")
+            write!(f, "no version satisfies {wish}")
         }
         Unavailable::NoVersionMatches => write!(
             f,
-            "no version satisfies `{requirement}`; the latest are {}",
+            "no version satisfies {wish}; the latest are {}",
             available.join(", ")
         ),
-        Unavailable::NothingFound => write!(f, "nothing was found for `{requirement}`"),
+        Unavailable::NothingFound => write!(f, "nothing was found for {wish}"),
         Unavailable::UnknownName => {
-            write!(f, "the index knows no project for `{requirement}`")
+            write!(f, "the index knows no project for {wish}")
         }
-        Unavailable::OtherPython(versions) => write!(
-            f,
-            "`{requirement}` is for other Pythons: {}",
-            versions.join("; ")
-        ),
+        Unavailable::OtherPython(versions) => {
+            write!(f, "{wish} is for other Pythons: {}", versions.join("; "))
+        }
         Unavailable::OtherPlatform(tags) => write!(
             f,
-            "`{requirement}` has no sdist, and wheels for other platforms or Pythons only: {}",
+            "{wish} has no sdist, and wheels for other platforms or Pythons only: {}",
             tags.join(", ")
         ),
         Unavailable::SourceOnly => write!(
             f,
-            "`{requirement}` has no wheel for the target, and sdists are not allowed"
+            "{wish} has no wheel for the target, and sdists are not allowed"
         ),
         Unavailable::Yanked(versions) => write!(
             f,
-            "all that satisfies `{requirement}` was yanked: {}",
+            "all that satisfies {wish} was yanked: {}",
             versions.join(", ")
         ),
-        Unavailable::Inconsistent(detail) => write!(f, "`{requirement}` {detail}"),
+        Unavailable::Inconsistent(detail) => write!(f, "{wish} {detail}"),
+        Unavailable::InvalidMetadata { versions, detail } => write!(
+            f,
+            "the builder's pip refuses the invalid metadata of all that satisfies {wish}: \
+             {}: {detail}",
+            versions.join(", ")
+        ),
     }
 }
 
@@ -222,6 +241,7 @@ fn running(f: &mut Formatter<'_>, name: Named<'_>, failure: &Failure) -> fmt::Re
         Failure::ExternallyManaged => {
             f.write_str("the builder's Python is managed by its operating system")
         }
+        Failure::Unexplained { message } => write!(f, "pip failed: {message}"),
         Failure::PipCrashed { detail } => write!(f, "pip failed with an exception: {detail}"),
         _ => Ok(()),
     }

@@ -2,6 +2,7 @@
 
 use super::failure::{Cause, Failure, IndexFailure, Unavailable};
 use super::output::{Line, Output, between, name_at_start, normalized};
+use super::resolve::Wanted;
 use super::{ENOUGH, Found};
 
 pub(super) fn find(output: &Output) -> Vec<Found> {
@@ -139,7 +140,13 @@ pub(super) fn why_nothing_was_found(found: &mut Vec<Found>, output: &Output, log
         let Some(name) = name_at_start(requirement).map(normalized) else {
             continue;
         };
-        let told = || output.lines.iter().chain(&log.lines);
+        // The log has all that the output has, and more.
+        let all = if log.lines.is_empty() {
+            &output.lines
+        } else {
+            &log.lines
+        };
+        let told = || all.iter();
         let failures: Vec<(String, IndexFailure)> = told()
             .filter_map(|line| unfetched(&line.text, &name))
             .collect();
@@ -159,7 +166,7 @@ pub(super) fn why_nothing_was_found(found: &mut Vec<Found>, output: &Output, log
                 at: *at,
             });
         } else if *why == Unavailable::NothingFound || *why == Unavailable::NoVersionMatches {
-            if let Some(passed_over) = passed_over(told(), &name) {
+            if let Some(passed_over) = passed_over(told(), &name, &Wanted::of(requirement)) {
                 *why = passed_over;
             } else if let Some(latest) = seen(&log.lines, &name).filter(|_| available.is_empty()) {
                 *available = latest;
@@ -203,8 +210,12 @@ fn seen(log: &[Line], name: &str) -> Option<Vec<String>> {
     (!versions.is_empty()).then_some(versions)
 }
 
-/// Why the files of the project `name` that were listed were not considered.
-fn passed_over<'a>(lines: impl Iterator<Item = &'a Line>, name: &str) -> Option<Unavailable> {
+/// Why the listed files of the project `name` whose version is wanted were not considered.
+fn passed_over<'a>(
+    lines: impl Iterator<Item = &'a Line>,
+    name: &str,
+    wanted: &Wanted,
+) -> Option<Unavailable> {
     let (mut pythons, mut tags, mut source) = (Vec::new(), Vec::new(), false);
     for line in lines {
         let filename = |rest: &str| {
@@ -214,10 +225,7 @@ fn passed_over<'a>(lines: impl Iterator<Item = &'a Line>, name: &str) -> Option<
         };
         let text = line.text.split(" (from ").next().unwrap_or(&line.text);
         let Some(file) = filename(text) else { continue };
-        let is_of_it = normalized(&file)
-            .strip_prefix(name)
-            .is_some_and(|rest| rest.starts_with('-'));
-        if !is_of_it {
+        if !version_of(&file, name).is_some_and(|version| wanted.admits(version)) {
             continue;
         }
         if let Some(requires) = between(text, "not in: '", "'") {
@@ -242,6 +250,19 @@ fn passed_over<'a>(lines: impl Iterator<Item = &'a Line>, name: &str) -> Option<
     } else {
         (!tags.is_empty()).then(|| Unavailable::OtherPlatform(latest(tags)))
     }
+}
+
+/// The version in the name of a file of the project `name`.
+fn version_of<'a>(file: &'a str, name: &str) -> Option<&'a str> {
+    let mut dashes = file.match_indices('-');
+    let (at, _) =
+        dashes.find(|(at, _)| file.get(..*at).map(normalized).as_deref() == Some(name))?;
+    let rest = file.get(at + 1..)?;
+    if let Some(wheel) = rest.strip_suffix(".whl") {
+        return wheel.split('-').next();
+    }
+    let ends = [".tar.gz", ".zip", ".tar.bz2", ".tar.xz", ".tgz", ".tar"];
+    ends.iter().find_map(|end| rest.strip_suffix(end))
 }
 
 /// The words of pip and of the libraries in it for what kept an address from being had.

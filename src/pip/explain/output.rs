@@ -14,6 +14,8 @@ pub(super) struct Line {
     pub(super) about: Option<String>,
     /// The line of the requirements file that brought it.
     pub(super) place: Option<u32>,
+    /// Whether a command wrote it that pip ran: a build, or git.
+    pub(super) of_command: bool,
 }
 
 /// pip's output.
@@ -26,14 +28,54 @@ pub(super) struct Output {
 
 impl Output {
     pub(super) fn read(lines: &[impl AsRef<str>]) -> Self {
+        Self::of(lines.iter().map(|line| (shown(line.as_ref()), false)))
+    }
+
+    /// What pip wrote to its output, and within it what the log has of the commands that pip ran, in
+    /// the order in which it was written.
+    ///
+    /// With `--log`, pip writes what a build or git says to the log alone.
+    pub(super) fn read_with_log(lines: &[impl AsRef<str>], log: &[impl AsRef<str>]) -> Self {
+        let lines: Vec<String> = lines.iter().map(|line| shown(line.as_ref())).collect();
+        let mut written: Vec<(String, bool)> = Vec::with_capacity(lines.len());
+        let mut rest = lines.as_slice();
+        // The indentation of what the command writes that the log is at.
+        let mut command: Option<usize> = None;
+        for line in log {
+            let line = shown(line.as_ref());
+            if line == EXCEPTION {
+                break;
+            }
+            let near = rest.get(..AHEAD).unwrap_or(rest);
+            let at = (!line.is_empty())
+                .then(|| near.iter().position(|told| *told == line))
+                .flatten();
+            if let Some(at) = at {
+                let (told, after) = rest.split_at(at + 1);
+                written.extend(told.iter().map(|told| (told.clone(), false)));
+                rest = after;
+                command = None;
+            } else if line.trim_start().starts_with("Running command ") {
+                command = Some(indent_of(&line));
+            } else if let Some(indent) = command {
+                if indent_of(&line) < indent && !line.is_empty() || is_end_of_command(&line) {
+                    command = None;
+                } else {
+                    written.push((line, true));
+                }
+            }
+        }
+        written.extend(rest.iter().map(|told| (told.clone(), false)));
+        Self::of(written.into_iter())
+    }
+
+    fn of(lines: impl ExactSizeIterator<Item = (String, bool)>) -> Self {
         let mut output = Self {
             lines: Vec::with_capacity(lines.len()),
             places: HashMap::new(),
         };
         let (mut about, mut place) = (None, None);
-        for line in lines {
-            let shown = without_colours(line.as_ref());
-            let shown = without_time(&shown).trim_end();
+        for (shown, of_command) in lines {
             let text = shown.trim_start();
             let indent = shown.len() - text.len();
             if let Some(subject) = subject(text, indent) {
@@ -51,6 +93,7 @@ impl Output {
                 indent,
                 about: about.clone(),
                 place,
+                of_command,
             });
         }
         output
@@ -60,6 +103,29 @@ impl Output {
     pub(super) fn place_of(&self, name: &str) -> Option<u32> {
         self.places.get(&normalized(name)).copied()
     }
+}
+
+/// How far ahead a line of the log is looked for in the output: what pip writes there alone is shorter.
+const AHEAD: usize = 64;
+
+/// What the log has behind this is about pip.
+const EXCEPTION: &str = "Exception information:";
+
+/// A line as it is shown.
+fn shown(line: &str) -> String {
+    let shown = without_colours(line);
+    without_time(&shown).trim_end().to_owned()
+}
+
+fn indent_of(line: &str) -> usize {
+    line.len() - line.trim_start().len()
+}
+
+/// Whether these are pip's words in its log about a command that has ended.
+fn is_end_of_command(line: &str) -> bool {
+    let text = line.trim_start();
+    text.starts_with("ERROR: ") && text.contains(" exited with ")
+        || text.starts_with("[bold magenta]")
 }
 
 /// What a line that opens a new subject names, up to its end.

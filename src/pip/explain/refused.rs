@@ -1,8 +1,8 @@
 //! What pip refuses to go on with: lines, files, and the place that it runs in.
 
 use super::failure::{Cause, Failure};
-use super::output::{Line, Output, between, name_at_start};
-use super::{ENOUGH, Found};
+use super::output::{Line, Output, between, name_at_start, origin};
+use super::{ENOUGH, Found, short};
 
 pub(super) fn find(output: &Output) -> Vec<Found> {
     let mut found = Vec::new();
@@ -48,7 +48,7 @@ fn invalid_requirement(lines: &[Line]) -> Option<Cause> {
     });
     Some(Cause {
         distribution: None,
-        line: place,
+        line: place.or(first.place),
         failure: Failure::InvalidRequirement {
             message: more.map_or_else(|| message.to_owned(), |more| format!("{message} ({more})")),
         },
@@ -117,6 +117,26 @@ fn place(line: &Line) -> Option<Cause> {
         line: None,
         failure,
     })
+}
+
+/// The last of pip's own errors, with the line of the requirements file that it names or that pip was
+/// at: for what nothing else explains.
+pub(super) fn unexplained(output: &Output) -> Option<Found> {
+    let is_own = |line: &Line| line.indent == 0 && !line.of_command;
+    let (at, line) = output
+        .lines
+        .iter()
+        .enumerate()
+        .rfind(|(_, line)| is_own(line) && line.text.starts_with("ERROR: "))?;
+    let text = line.text.get("ERROR: ".len()..).unwrap_or_default();
+    let cause = Cause {
+        distribution: line.about.clone(),
+        line: origin(text).or(line.place),
+        failure: Failure::Unexplained {
+            message: short(text),
+        },
+    };
+    Some(Found { cause, at })
 }
 
 /// A traceback of pip's own: the last line at its left has the exception.

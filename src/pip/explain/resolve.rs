@@ -3,6 +3,7 @@
 use super::failure::{Cause, Failure, Unavailable};
 use super::output::{Line, Output, between, name_at_start, normalized, origin};
 use super::{ENOUGH, Found};
+use crate::requirements::{Specifiers, is_version};
 
 /// How many of the versions that there are get told.
 const LATEST: usize = 5;
@@ -75,15 +76,26 @@ fn why_unavailable(
         "ERROR: Ignored the following versions that require a different python version: ";
     const YANKED: &str = "ERROR: Ignored the following yanked versions: ";
     let name = name_at_start(requirement).map(normalized);
+    let wanted = Wanted::of(requirement);
+    if let Some(invalid) = invalid_metadata(before, name.as_deref(), &wanted) {
+        return invalid;
+    }
     let nearest = before.iter().rev();
     for line in nearest.take_while(|line| {
         line.indent == indent && (line.text.starts_with("ERROR: Ignored") || is_discarding(line))
     }) {
+        // pip lists every version of the project there, also those that nobody asked for.
         if let Some(versions) = line.text.strip_prefix(PYTHON) {
-            return Unavailable::OtherPython(list(versions, ';'));
+            let versions = list(versions, ';', &wanted);
+            if !versions.is_empty() {
+                return Unavailable::OtherPython(versions);
+            }
         }
         if let Some(versions) = line.text.strip_prefix(YANKED) {
-            return Unavailable::Yanked(list(versions, ','));
+            let versions = list(versions, ',', &wanted);
+            if !versions.is_empty() {
+                return Unavailable::Yanked(versions);
+            }
         }
         let discarded = between(&line.text, "Requested ", " from ");
         if discarded.and_then(name_at_start).map(normalized) == name
@@ -99,12 +111,77 @@ fn why_unavailable(
     }
 }
 
-fn list(text: &str, separator: char) -> Vec<String> {
+/// The versions that pip passed over because their metadata is invalid, from 24.1 on.
+fn invalid_metadata(before: &[Line], name: Option<&str>, wanted: &Wanted) -> Option<Unavailable> {
+    let mut versions: Vec<String> = Vec::new();
+    let mut detail = String::new();
+    for (at, line) in before.iter().enumerate() {
+        let ignored = line.text.strip_prefix("WARNING: Ignoring version ");
+        let Some((version, rest)) = ignored.and_then(|rest| rest.split_once(" of ")) else {
+            continue;
+        };
+        let project = rest.split_once(" since it has invalid metadata");
+        let project = project.map(|(project, _)| normalized(project));
+        if project.as_deref() != name || !wanted.admits(version) {
+            continue;
+        }
+        if versions.is_empty() {
+            detail = why_invalid(before.get(at + 1..).unwrap_or_default());
+        }
+        if versions.len() < LATEST && !versions.iter().any(|known| known == version) {
+            versions.push(version.to_owned());
+        }
+    }
+    (!versions.is_empty()).then_some(Unavailable::InvalidMetadata { versions, detail })
+}
+
+/// What is invalid, and the text that is, which pip writes below.
+fn why_invalid(lines: &[Line]) -> String {
+    let says = |line: &Line| {
+        let (_, why) = line.text.split_once(" has invalid metadata: ")?;
+        Some(why.to_owned())
+    };
+    let mut near = lines.iter().take(3);
+    let Some(why) = near.find_map(says) else {
+        return String::new();
+    };
+    match near.next().filter(|line| line.indent > 0) {
+        Some(written) => format!("`{}`: {why}", written.text),
+        None => why,
+    }
+}
+
+/// What a requirement asks of a version.
+pub(super) struct Wanted(Specifiers);
+
+impl Wanted {
+    /// Reads a requirement as pip writes it.
+    pub(super) fn of(requirement: &str) -> Self {
+        let name = name_at_start(requirement).unwrap_or_default();
+        let rest = requirement.get(name.len()..).unwrap_or_default().trim();
+        let rest = match rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((_, behind)) => behind.trim(),
+            None => rest,
+        };
+        let rest = rest.trim_start_matches('(').trim_end_matches(')');
+        Self(rest.parse().unwrap_or_default())
+    }
+
+    /// Whether the requirement admits the version; no text that is no version.
+    pub(super) fn admits(&self, version: &str) -> bool {
+        let version = version.replace("%2B", "+");
+        is_version(&version) && self.0.admit(&version)
+    }
+}
+
+/// The latest entries of one of pip's lists whose version is wanted.
+fn list(text: &str, separator: char, wanted: &Wanted) -> Vec<String> {
     let items = text.split(separator).map(str::trim);
-    let mut items: Vec<String> = items
-        .filter(|item| !item.is_empty())
-        .map(str::to_owned)
-        .collect();
+    let is_wanted = |item: &&str| {
+        let version = item.split_whitespace().next().unwrap_or_default();
+        wanted.admits(version)
+    };
+    let mut items: Vec<String> = items.filter(is_wanted).map(str::to_owned).collect();
     items.reverse();
     items.truncate(LATEST);
     items
@@ -152,6 +229,9 @@ fn hashes(lines: &[Line]) -> Option<Vec<Cause>> {
                 .collect(),
         );
     }
+    if let Some(causes) = unhashable(first, listed.clone()) {
+        return Some(causes);
+    }
     if first
         .text
         .contains("must have their versions pinned with ==")
@@ -170,6 +250,34 @@ fn hashes(lines: &[Line]) -> Option<Vec<Cause>> {
         );
     }
     None
+}
+
+/// What can have no hash, where hashes are required.
+fn unhashable<'a>(first: &Line, listed: impl Iterator<Item = &'a Line>) -> Option<Vec<Cause>> {
+    let cause = |line: &Line, requirement: &str, is_repository| {
+        let requirement = requirement_of(requirement);
+        let failure = Failure::Unhashable {
+            requirement: requirement.clone(),
+            is_repository,
+        };
+        about(line, &requirement, failure)
+    };
+    if let Some(editable) = between(
+        &first.text,
+        "ERROR: The editable requirement ",
+        " cannot be installed when requiring hashes",
+    ) {
+        return Some(vec![cause(first, editable, editable.contains("+"))]);
+    }
+    let is_repository = first
+        .text
+        .contains("we don't have a way to hash version control repositories");
+    let is_directory = first.text.contains("because they point to directories");
+    (is_repository || is_directory).then(|| {
+        listed
+            .map(|line| cause(line, &line.text, is_repository))
+            .collect()
+    })
 }
 
 /// What a line lists: the requirement is before where it came from.

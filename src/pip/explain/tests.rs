@@ -6,6 +6,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
+use crate::pip::packages::System;
 
 /// The lines of a recording; the first tells the command that was recorded.
 fn lines(path: &Path) -> Vec<String> {
@@ -19,7 +20,7 @@ fn told(explanation: &Explanation) -> String {
         let name = cause.distribution.as_deref().unwrap_or("-");
         let line = cause.line.map_or("-".to_owned(), |line| line.to_string());
         writeln!(text, "{name}, line {line}: {cause}").unwrap();
-        if let Some(hint) = cause.hint() {
+        if let Some(hint) = cause.hint(System::Other) {
             writeln!(text, "    hint: {hint}").unwrap();
         }
     }
@@ -48,11 +49,16 @@ fn every_recording_is_explained() {
     let _bound = settings.bind_to_scope();
     for path in recordings {
         let output = lines(&path);
-        let mut text = told(&explain(&output[1..]));
         let log = path.with_extension("log");
-        if log.exists() {
-            let with_log = told(&explain_with_log(&output[1..], &lines(&log)));
-            write!(text, "\nwith the log:\n{with_log}").unwrap();
+        let log = if log.exists() {
+            lines(&log)
+        } else {
+            Vec::new()
+        };
+        let explanation = explain_with_log(&output[1..], &log);
+        let mut text = told(&explanation);
+        for line in &explanation.excerpt {
+            writeln!(text, "  | {line}").unwrap();
         }
         insta::assert_snapshot!(path.file_stem().unwrap().to_str().unwrap(), text);
     }
@@ -127,6 +133,132 @@ fn pieces() -> impl Strategy<Value = String> {
     prop::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat())
 }
 
+/// What a build says is in the log alone; where pip said what is in its output alone.
+#[test]
+fn the_log_is_woven_into_the_output() {
+    let output = [
+        "Collecting a (from -r r.txt (line 2))",
+        "  Building wheel for a (pyproject.toml): started",
+        "  error: subprocess-exited-with-error",
+        "  ",
+        "  × Building wheel for a (pyproject.toml) did not run successfully.",
+        "  ╰─> See above for output.",
+        "  Building wheel for a (pyproject.toml): finished with status 'error'",
+        "  ERROR: Failed building wheel for a",
+    ];
+    let mut log = vec![
+        "2024-05-06T07:08:09,012 Using pip 24.2".to_owned(),
+        "2024-05-06T07:08:09,012 Collecting a (from -r r.txt (line 2))".to_owned(),
+        "2024-05-06T07:08:09,012   Building wheel for a (pyproject.toml): started".to_owned(),
+        "2024-05-06T07:08:09,012   Running command Building wheel for a".to_owned(),
+        "2024-05-06T07:08:09,012   gcc -c a.c".to_owned(),
+        "2024-05-06T07:08:09,012   a.c:1:1: fatal error: zlib.h: No such file or directory"
+            .to_owned(),
+    ];
+    log.extend((0..3000).map(|at| format!("2024-05-06T07:08:09,012   \u{1b}[31mline\u{7} {at}")));
+    log.extend([
+        "2024-05-06T07:08:09,012   ERROR: Building wheel for a exited with 1".to_owned(),
+        "2024-05-06T07:08:09,012   Building wheel for a (pyproject.toml): finished with status 'error'"
+            .to_owned(),
+        "2024-05-06T07:08:09,012   ERROR: Failed building wheel for a".to_owned(),
+        "2024-05-06T07:08:09,012 Exception information:".to_owned(),
+        "2024-05-06T07:08:09,012 ERROR: No space left on device".to_owned(),
+    ]);
+    let explanation = explain_with_log(&output, &log);
+    let failure = Failure::MissingHeader {
+        header: "zlib.h".to_owned(),
+    };
+    let cause = Cause {
+        distribution: Some("a".to_owned()),
+        line: Some(2),
+        failure,
+    };
+    assert_eq!(explanation.causes, [cause]);
+    assert_eq!(explanation.excerpt.len(), SHOWN);
+    assert_eq!(
+        explanation.excerpt[..7],
+        [
+            "  gcc -c a.c",
+            "  a.c:1:1: fatal error: zlib.h: No such file or directory",
+            "  line 0",
+            "  line 1",
+            "  line 2",
+            "  line 3",
+            "…",
+        ]
+    );
+    assert_eq!(explanation.excerpt[SHOWN - 1], "  line 2999");
+    assert_eq!(explanation.command.len(), 2000);
+}
+
+#[test]
+fn side_remarks_are_held_against_the_requirement() {
+    let said = |requirement: &str| {
+        let lines = [
+            "WARNING: Ignoring version 1.5 of a since it has invalid metadata:".to_owned(),
+            "Requested a from u has invalid metadata: .* is odd".to_owned(),
+            "    b (>=0.9.*)".to_owned(),
+            "ERROR: Ignored the following yanked versions: 1.0, 2.0".to_owned(),
+            "ERROR: Ignored the following versions that require a different python version: \
+             3.0 Requires-Python >=4; 3.1 Requires-Python >=4"
+                .to_owned(),
+            format!(
+                "ERROR: Could not find a version that satisfies the requirement {requirement} \
+                 (from versions: 0.1, 0.2)"
+            ),
+        ];
+        let log = [
+            "Skipping link: none of the wheel's tags (cp27-none-any) are compatible: https://h/a-4.0-cp27-none-any.whl (from x)",
+        ];
+        told(&explain_with_log(&lines, &log))
+            .lines()
+            .next()
+            .unwrap()
+            .to_owned()
+    };
+    for (requirement, expected) in [
+        (
+            "a==9",
+            "no version satisfies `a==9`; the latest are 0.2, 0.1",
+        ),
+        (
+            "a<0.1",
+            "no version satisfies `a<0.1`; the latest are 0.2, 0.1",
+        ),
+        (
+            "a[x]<1.1,>0.5",
+            "all that satisfies `a[x]<1.1,>0.5` was yanked: 1.0",
+        ),
+        (
+            "a>=3,<4",
+            "`a>=3,<4` is for other Pythons: 3.1 Requires-Python >=4; 3.0 Requires-Python >=4",
+        ),
+        (
+            "a~=4.0",
+            "`a~=4.0` has no sdist, and wheels for other platforms or Pythons only: cp27-none-any",
+        ),
+        (
+            "a==1.5",
+            "the builder's pip refuses the invalid metadata of all that satisfies `a==1.5`: 1.5: \
+             `b (>=0.9.*)`: .* is odd",
+        ),
+    ] {
+        assert_eq!(said(requirement), format!("a, line -: {expected}"));
+    }
+}
+
+#[test]
+fn what_nothing_explains_is_told_in_pips_words() {
+    let lines = [
+        "Processing ./x (from -r r.txt (line 4))",
+        "ERROR: the moon is in the wrong house",
+    ];
+    assert_eq!(
+        told(&explain(&lines)),
+        "./x, line 4: pip failed: the moon is in the wrong house\n"
+    );
+}
+
 #[test]
 fn a_long_output_takes_no_longer_than_it_should() {
     let line = "ERROR: Command errored out with exit status 1: \
@@ -139,7 +271,7 @@ proptest! {
     #[test]
     fn no_text_is_too_odd(lines in prop::collection::vec(pieces(), 0..12)) {
         for cause in explain_with_log(&lines, &lines).causes {
-            let _ = (cause.message(), cause.hint());
+            let _ = (cause.message(), cause.hint(System::Other));
         }
     }
 
