@@ -521,7 +521,10 @@ fn read_log(session: &mut dyn Session, folder: &str) -> Vec<String> {
         }
     };
     let [start, end] = read().unwrap_or_default();
-    let (start, end) = (String::from_utf8_lossy(&start), String::from_utf8_lossy(&end));
+    let (start, end) = (
+        String::from_utf8_lossy(&start),
+        String::from_utf8_lossy(&end),
+    );
     let mut last: Vec<&str> = end.lines().rev().take(LOG_LINES).collect();
     last.reverse();
     let lines = start.lines().take(LOG_LINES).chain(last);

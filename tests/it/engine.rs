@@ -7,7 +7,9 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use crate::support::failing::{backends, failing};
 use crate::support::index::{self, Behaviour};
+use crate::support::python::python;
 use crate::support::sandbox::{Sandbox, digest, names};
 use crate::support::wheel::{WheelBuilder, project};
 
@@ -390,5 +392,111 @@ fn engine_leftovers_are_removed_by_the_next_run() {
         let exists = |id: &str| try_engine(name, &["inspect", id], b"").status.success();
         assert!(!exists(&dead) && exists(&alive), "{name}");
         engine(name, &["rm", "-f", &alive], b"");
+    }
+}
+
+/// What a build lacks is named, with its package, by the build's own output in the log of a real pip.
+#[test]
+#[ignore = "needs a container engine"]
+fn engine_names_what_builds_lack() {
+    let install =
+        "install it in the builder: `apt-get update && apt-get install -y --no-install-recommends";
+    let (slim, whole) = ("python:3.11-slim", "python:3.11");
+    let sandbox = Sandbox::new();
+    backends(python(), &sandbox.links());
+    for (name, image, said, hint) in [
+        (
+            "wants-header",
+            whole,
+            "needs the header `sasl/sasl.h`, which the builder does not have",
+            format!("{install} libsasl2-dev`"),
+        ),
+        (
+            "wants-library",
+            whole,
+            "needs the library `portaudio`, which the builder does not have",
+            format!("{install} portaudio19-dev`"),
+        ),
+        (
+            "wants-program",
+            slim,
+            "needs the program `pg_config`, which the builder does not have",
+            format!("{install} libpq-dev`"),
+        ),
+        (
+            "wants-compiler",
+            slim,
+            "has to be compiled, and the builder has no `gcc`",
+            format!("{install} gcc libc6-dev`"),
+        ),
+        (
+            "wants-pkg-config",
+            slim,
+            "needs the program `pkg-config`, which the builder does not have",
+            format!("{install} pkg-config`"),
+        ),
+        (
+            "wants-pkg-config",
+            whole,
+            "needs `portaudio-2.0`, which `pkg-config` does not find in the builder",
+            format!("{install} portaudio19-dev`"),
+        ),
+        (
+            "wants-cmake",
+            slim,
+            "needs the program `cmake`, which the builder does not have",
+            format!("{install} cmake`"),
+        ),
+        (
+            "wants-rust",
+            slim,
+            "has to be compiled, and the builder has no `cargo`",
+            format!("{install} cargo rustc`; if that Rust is too old, install it with rustup"),
+        ),
+        (
+            "wants-words",
+            slim,
+            "the build of `wants-words` failed: Install it, then set FOO_HOME to its directory.",
+            String::new(),
+        ),
+        (
+            "wants-python",
+            slim,
+            "requires Python `>=3.99`, and the builder has 3.11.7",
+            "use another version of it, or another Python".to_owned(),
+        ),
+        (
+            "wants-setuptools",
+            slim,
+            "no version satisfies `setuptools>=999` (required by the build of `wants-setuptools`); \
+             the latest are 68.2.2",
+            "require a version that there is".to_owned(),
+        ),
+    ] {
+        failing(name).pack(&sandbox.work().join("sources"), &sandbox.links());
+        sandbox.write("requirements.txt", format!("{name}\n"));
+        let engine = ["--builder", "docker", "--image", image, "requirements.txt"];
+        let ran = sandbox.offline(&engine).fails(1, &[]);
+        let (lines, told) = ran.told();
+        let about = if said.contains(name) {
+            String::new()
+        } else {
+            format!("`{name}` ")
+        };
+        let mut expected = format!("error: requirements.txt:1:1: {about}{said}\n");
+        if !hint.is_empty() {
+            expected.push_str(&format!("hint: {hint}\n"));
+        }
+        assert_eq!(told, expected, "{}", ran.stderr);
+        // Why is seen without `-v`: what pip wrote to its log alone.
+        assert!(
+            !lines.is_empty() && lines.lines().count() <= 21,
+            "{}",
+            ran.stderr
+        );
+        if name == "wants-words" {
+            assert!(lines.contains("  | The Foo SDK is missing."), "{lines}");
+        }
+        assert_eq!(sandbox.left(), [""; 0]);
     }
 }

@@ -55,6 +55,8 @@ mod outputs;
 mod pipeline;
 // Every reader in use unpacks every archive.
 mod readers;
+// How pips fail, recorded.
+mod record;
 // Wheels whose metadata is refused, with the entry and the reason.
 mod refused;
 // Real libraries, relinked and loaded.

@@ -268,6 +268,16 @@ fn missing_program(program: String) -> Failure {
 
 /// A program that a build says it needs, in words of its own.
 fn told_program(text: &str) -> Option<Failure> {
+    // `'pkg-config' not found.`; files go missing in such words too.
+    let quoted = text
+        .strip_prefix('\'')
+        .and_then(|rest| rest.split_once('\''));
+    if let Some((program, rest)) = quoted
+        && rest.trim_end_matches('.') == " not found"
+        && packages::find(Kind::Program, program).is_some()
+    {
+        return Some(missing_program(program.to_owned()));
+    }
     const WORDS: &[(&str, &str)] = &[
         ("can't find Rust compiler", "cargo"),
         ("Cargo, the Rust package manager, is not installed", "cargo"),

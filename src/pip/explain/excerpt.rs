@@ -26,7 +26,20 @@ pub(super) fn command(output: &Output, at: usize) -> Range<usize> {
     };
     let start = (0..=inside).rev().take_while(is_of_command).last();
     let end = (inside..).take_while(is_of_command).last();
-    start.unwrap_or(inside)..end.unwrap_or(inside) + 1
+    let is_empty = |at: &usize| {
+        output
+            .lines
+            .get(*at)
+            .is_none_or(|line| line.text.is_empty())
+    };
+    let start = start.unwrap_or(inside);
+    let end = end.unwrap_or(inside);
+    // Nothing is shown by empty lines at the end.
+    let end = (start..=end)
+        .rev()
+        .find(|at| !is_empty(at))
+        .unwrap_or(start);
+    start..end + 1
 }
 
 /// How many lines pip writes about a command that failed.

@@ -149,6 +149,31 @@ impl Ran {
     }
 }
 
+impl Ran {
+    /// The exit code and all that it printed, for a snapshot: without what is of this machine.
+    pub(crate) fn snapshot(&self) -> String {
+        assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
+        let code = self.code.map_or("none".to_owned(), |code| code.to_string());
+        let said: Vec<&str> = self
+            .stderr
+            .lines()
+            .filter(|line| !line.starts_with(" builder "))
+            .collect();
+        format!("exit code {code}\n{}{}\n", self.stdout, said.join("\n"))
+    }
+
+    /// What it showed of a failed command, and what it said itself: the error and the hint.
+    pub(crate) fn told(&self) -> (String, String) {
+        let lines = self.stderr.split_inclusive('\n');
+        let (shown, rest): (Vec<&str>, Vec<&str>) =
+            lines.partition(|line| line.starts_with("  | "));
+        let said = rest
+            .into_iter()
+            .skip_while(|line| !line.starts_with("error: "));
+        (shown.concat(), said.collect())
+    }
+}
+
 /// The names in a folder, sorted.
 pub(crate) fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(folder)
