@@ -487,7 +487,7 @@ impl<'a> Driver<'a> {
                 exec = exec.args([option]).args(values.iter().copied());
             }
         }
-        // pip says why an index gave nothing in its log alone.
+        // pip writes to its log alone why an index gave nothing, and what builds say.
         exec = exec.args([
             "--log",
             &session.locate(&format!("{}/pip.log", rendered.log())),

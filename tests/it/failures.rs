@@ -6,9 +6,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::index::{self, Behaviour};
-use crate::support::sandbox::{Ran, Sandbox, names};
+use crate::support::sandbox::{Ran, Sandbox, digest, names};
 use crate::support::skip;
-use crate::support::wheel::{WheelBuilder, project};
+use crate::support::wheel::{WheelBuilder, project, sdist};
 
 /// The whole output for each file; nothing is written.
 #[test]
@@ -198,6 +198,66 @@ fn pip_failures_are_explained_with_the_line() {
         assert_eq!(names(&sandbox.work()), ["requirements.txt"]);
     }
     assert_eq!(sandbox.left(), [""; 0]);
+}
+
+/// `uv export` writes the project itself among the pins.
+#[test]
+fn a_directory_among_hashes_is_told_with_its_place() {
+    let sandbox = Sandbox::new();
+    let wheel = WheelBuilder::new("demo", "1.0").build(&sandbox.links());
+    let hash = digest(&wheel);
+    project(&sandbox.work().join("proj"), "proj", "pass");
+    let pin = format!("demo==1.0 --hash={hash}\n");
+    let mut told = String::new();
+    for line in [
+        "-e ./proj",
+        "./proj",
+        "proj @ git+file:///no/repository@main",
+    ] {
+        sandbox.write("requirements.txt", format!("# exported\n{pin}{line}\n"));
+        let ran = sandbox.offline(&["requirements.txt"]).fails(1, &[]);
+        told.push_str(&format!("{line}\n{}\n", ran.told().1));
+    }
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn what_wheels_need_is_told_with_the_platform_to_give() {
+    let sandbox = Sandbox::new();
+    for tag in [
+        "manylinux_2_28_x86_64",
+        "manylinux_2_34_x86_64",
+        "macosx_11_0_arm64",
+    ] {
+        WheelBuilder::new("demo", "1.0")
+            .platform(&format!("cp312-cp312-{tag}"))
+            .build(&sandbox.links());
+    }
+    project(&sandbox.work().join("demo"), "demo", "pass");
+    let mut told = String::new();
+    sandbox.write("requirements.txt", "demo==1.0\n");
+    for sources in [false, true] {
+        if sources {
+            sdist(&sandbox.links(), &sandbox.work().join("demo"), "demo");
+        }
+        for (python, platform) in [
+            ("3.12", "manylinux2014_x86_64"),
+            ("3.12", "musllinux_1_2_x86_64"),
+            ("3.12", "linux/arm64"),
+            ("3.11", "manylinux_2_28_x86_64"),
+        ] {
+            let args = [
+                "requirements.txt",
+                "--python",
+                python,
+                "--platform",
+                platform,
+            ];
+            let ran = sandbox.offline(&args).fails(1, &[]);
+            told.push_str(&format!("{python} {platform}\n{}\n", ran.told().1));
+        }
+    }
+    insta::assert_snapshot!(told);
 }
 
 #[test]
