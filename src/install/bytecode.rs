@@ -99,6 +99,8 @@ fn key(wheel: &Digest, interpreter: &Interpreter, layout: &Layout) -> Digest {
         prefix_map: _,
         optimisation: _,
         tags: _,
+        // It decides how packages are installed that a hint names.
+        os: _,
         watched: _,
     } = interpreter;
     let Layout {

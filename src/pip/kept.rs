@@ -137,6 +137,8 @@ impl Settings {
             pip: _,
             prefix_map: _,
             optimisation: _,
+            // It decides how packages are installed that a hint names.
+            os: _,
             watched: _,
             // They are in the settings.
             config: _,

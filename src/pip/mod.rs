@@ -353,6 +353,8 @@ impl<'a> Driver<'a> {
             caller_config: _,
             broken_config: _,
             environment: _,
+            // It decides how packages are installed that a hint names.
+            os: _,
             // It says when the interpreter must be asked again.
             watched: _,
         } = self.interpreter;

@@ -124,6 +124,8 @@ pub(super) fn key(inputs: &Inputs<'_>) -> Option<Digest> {
         optimisation: _,
         tags: _,
         glibc: _,
+        // It decides how packages are installed that a hint names.
+        os: _,
         // It says when the interpreter must be asked again.
         watched: _,
     } = interpreter;
