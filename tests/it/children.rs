@@ -121,7 +121,10 @@ fn processes_of_this_machine_see_no_secret() {
 #[ignore = "needs a container engine"]
 fn engine_processes_of_containers_see_no_secret() {
     let sandbox = with_secrets(Sandbox::new());
-    let spy = SPY.replace('\n', "\\n").replace('"', "\\\"");
+    let spy = SPY
+        .replace('\\', "\\\\")
+        .replace('\n', "\\n")
+        .replace('"', "\\\"");
     let hook = format!(
         "space = {{}}; exec(\"{spy}\", space); open('found-' + ('s3cret' if 's3cret' in repr(space['seen']) else 'nothing'), 'w')"
     );
