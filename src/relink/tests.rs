@@ -202,6 +202,19 @@ fn both_classes_and_byte_orders_are_relinked() {
     }
 }
 
+/// The loader follows the versions to the last, whatever their number is said to be.
+#[test]
+fn versions_are_renamed_whatever_their_number() {
+    let mut elf = LIBRARY.build();
+    // `DT_VERNEEDNUM`, and 1.
+    let number = [0x6fff_ffff_u64, 1].map(u64::to_le_bytes);
+    let mut entries = elf.windows(16);
+    let at = entries.position(|entry| entry == number.concat()).unwrap();
+    elf[at + 8] = 0;
+    let relinked = relink(&elf, &changes()).unwrap();
+    assert_eq!(version_of(&relinked), "libz-0123abcd.so.1");
+}
+
 #[test]
 fn what_is_loaded_is_where_it_was() {
     let elf = LIBRARY.build();
