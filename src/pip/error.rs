@@ -131,18 +131,19 @@ impl Error {
     #[must_use]
     pub fn held_back(&self) -> BTreeSet<Name> {
         const CONSTRAINT: &str = "The user requested (constraint) ";
-        let Self::Failed { causes, .. } = self else {
+        let Self::Failed { causes, tail, .. } = self else {
             return BTreeSet::new();
         };
-        let mut names = BTreeSet::new();
+        let constrained = |line: &String| {
+            let constraint = line.trim_start().strip_prefix(CONSTRAINT)?;
+            Some(Dependency::parse(constraint)?.name)
+        };
+        // pip says that there is a conflict on one stream and which on the other: either may come first.
+        let mut names: BTreeSet<Name> = tail.iter().filter_map(constrained).collect();
         for Told { cause, .. } in causes {
             match &cause.failure {
                 Failure::Conflict { reasons, .. } => {
-                    let constraints = reasons
-                        .iter()
-                        .filter_map(|reason| reason.strip_prefix(CONSTRAINT))
-                        .filter_map(Dependency::parse);
-                    names.extend(constraints.map(|constraint| constraint.name));
+                    names.extend(reasons.iter().filter_map(constrained));
                 }
                 Failure::NoDistribution { requirement, .. } => {
                     names.extend(Dependency::parse(requirement).map(|wanted| wanted.name));
@@ -199,4 +200,50 @@ fn failure(causes: &[Told], ending: runner::Ending) -> String {
         })
         .collect();
     causes.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Under load, the two streams of pip come in any order.
+    #[test]
+    fn constraints_in_the_way_are_found_in_any_order() {
+        let conflict = |reasons: &[&str]| Told {
+            at: None,
+            cause: Cause {
+                distribution: Some("one".to_owned()),
+                line: None,
+                failure: Failure::Conflict {
+                    reasons: reasons.iter().map(ToString::to_string).collect(),
+                    lines: Vec::new(),
+                },
+            },
+        };
+        let reasons = [
+            "one 1.0 depends on two>=1",
+            "The user requested (constraint) two==2.0",
+        ];
+        for (reasons, tail) in [
+            (&reasons[..], &[][..]),
+            (
+                &[],
+                &[
+                    "",
+                    "    The user requested (constraint) two==2.0",
+                    "ERROR: x",
+                ],
+            ),
+        ] {
+            let error = Error::Failed {
+                causes: vec![conflict(reasons)],
+                ending: runner::Ending::Code(1),
+                system: System::Other,
+                tail: tail.iter().map(ToString::to_string).collect(),
+            };
+            let names: Vec<_> = error.held_back().into_iter().collect();
+            assert_eq!(names, [Name::new("two")]);
+            assert!(error.is_about_versions());
+        }
+    }
 }
