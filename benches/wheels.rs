@@ -32,6 +32,7 @@ fn wheel(number: usize, files: usize) -> Placed {
         size: 1000,
         crc: 0,
         method: Method::Stored,
+        is_marked_otherwise: false,
     };
     let mut entries: Vec<_> = (0..files)
         .map(|file| entry(format!("{name}/part_{}/sub/module_{file}.py", file % 20)))
@@ -56,6 +57,7 @@ fn wheel(number: usize, files: usize) -> Placed {
         scripts: Scripts::read(&format!("[console_scripts]\n{name} = {name}:main\n"))
             .expect("the entry point is one"),
         gap: None,
+        marked: None,
     };
     Placed {
         wheel: Wheel {

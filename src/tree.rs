@@ -108,6 +108,15 @@ pub struct UnsafePath {
     reason: &'static str,
 }
 
+impl UnsafePath {
+    /// Whether it may lead out of the prefix.
+    pub(crate) fn may_leave(&self) -> bool {
+        self.path.starts_with('/')
+            || self.path.contains('\0')
+            || self.path.split('/').any(|part| part == "..")
+    }
+}
+
 /// A distribution, as its metadata names it.
 #[derive(
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,

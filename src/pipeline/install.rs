@@ -330,6 +330,10 @@ impl Building<'_> {
         items: Vec<Item>,
     ) -> Result<Made> {
         for Placed { wheel, .. } in &placed {
+            if let Some(marked) = &wheel.facts.marked {
+                let distribution = &wheel.facts.distribution;
+                (self.deciding.observe)(&Event::Warning(&format!("{distribution}: {marked}")));
+            }
             if let Some(format) = &wheel.facts.newer_format {
                 let distribution = &wheel.facts.distribution;
                 (self.deciding.observe)(&Event::Warning(&format!(

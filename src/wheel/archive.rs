@@ -43,6 +43,8 @@ pub struct Entry {
     pub digest: Digest,
     /// How they are packed.
     pub method: Method,
+    /// Whether it is marked as a symbolic link or a folder. It is a file all the same, as with pip.
+    pub is_marked_otherwise: bool,
 }
 
 impl Entry {
@@ -373,6 +375,7 @@ fn check(
         crc: header.crc,
         digest: found.digest,
         method,
+        is_marked_otherwise: !header.is_marked_as_file(),
         path,
     })
 }
@@ -497,6 +500,23 @@ fn refused(wheel: &Path, entry: Option<&str>) -> String {
     }
 }
 
+impl Problem {
+    /// Whether pip may install it all the same: it compares less, and has no limits.
+    pub(super) fn may_be_installed_by_pip(&self) -> bool {
+        match self {
+            Self::NotZip
+            | Self::Kind
+            | Self::Encrypted
+            | Self::BelowFile(_)
+            | Self::Stream(_)
+            | Self::Checksum => false,
+            Self::Method(method) => matches!(method, 12 | 14),
+            Self::Path(unsafe_path) => !unsafe_path.may_leave(),
+            _ => true,
+        }
+    }
+}
+
 /// What is wrong with an archive.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -550,8 +570,8 @@ pub enum Problem {
     /// A name that is not UTF-8, or does not say that it is.
     #[error("its name is not UTF-8, or not marked as UTF-8")]
     Name,
-    /// A symbolic link, a device, or something else that is no file.
-    #[error("it is neither a file nor a folder")]
+    /// A device, or something else that is no file.
+    #[error("it is marked as a device, a pipe or a socket")]
     Kind,
     /// Encrypted.
     #[error("it is encrypted")]

@@ -1,6 +1,7 @@
 //! What a wheel says of itself, held against its name and its files.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::fmt;
 use std::io::Read as _;
 
 use serde::{Deserialize, Serialize};
@@ -34,9 +35,6 @@ pub enum Defect {
     /// A text that pip does not read either.
     #[error("it is not UTF-8")]
     NotUtf8,
-    /// Two files that some systems cannot tell apart.
-    #[error("it differs from `{}` only in case", .0.escape_debug())]
-    Case(String),
     /// Two distributions in one wheel.
     #[error("there is `{}` too, and a wheel is one distribution", .0.escape_debug())]
     Second(String),
@@ -91,6 +89,53 @@ pub enum Defect {
     Gap(#[from] Gap),
 }
 
+impl Defect {
+    /// Whether pip may install it all the same: it does not look at this.
+    pub(super) fn may_be_installed_by_pip(&self) -> bool {
+        match self {
+            Self::TooLarge(_)
+            | Self::Misnamed
+            | Self::Version(_)
+            | Self::Describes
+            | Self::SamePlace(_)
+            | Self::Path(_)
+            | Self::Size { .. }
+            | Self::Hash(_)
+            | Self::Algorithm(_)
+            | Self::EntryPoint(_) => true,
+            Self::Format(version) => version.starts_with('0'),
+            _ => false,
+        }
+    }
+}
+
+/// Files that are marked as symbolic links or directories. As with pip, they become files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Marked {
+    /// The first.
+    pub first: String,
+    /// How many there are.
+    pub count: usize,
+}
+
+impl fmt::Display for Marked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { first, count } = self;
+        let first = first.escape_debug();
+        match count {
+            1 => write!(
+                f,
+                "`{first}` is marked as a symbolic link or a directory: as with pip, it becomes a file"
+            ),
+            count => write!(
+                f,
+                "{count} files are marked as symbolic links or directories, such as `{first}`: as with pip, \
+                 they become files"
+            ),
+        }
+    }
+}
+
 /// What a `RECORD` lacks, or has too much, that pip lets pass and installs all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]
@@ -113,7 +158,6 @@ pub enum Gap {
 pub(super) fn facts(filename: &str, archive: &Archive) -> Result<Facts, Error> {
     let filename = Filename::parse(filename)?;
     let checking = Checking { archive };
-    checking.case()?;
     let stem = checking.stem(&filename)?;
     let info = format!("{stem}.dist-info");
     let metadata = checking.headers(&info, "METADATA")?;
@@ -128,6 +172,7 @@ pub(super) fn facts(filename: &str, archive: &Archive) -> Result<Facts, Error> {
         tags: wheel.all("Tag").map(str::to_owned).collect(),
         scripts: checking.scripts(&info)?,
         gap: checking.record(&info)?,
+        marked: checking.marked(),
         stem,
         filename,
     };
@@ -145,16 +190,13 @@ impl Checking<'_> {
         Error::refused(self.archive, entry, defect.into())
     }
 
-    /// Refuses files that are one where case does not count.
-    fn case(&self) -> Result<(), Error> {
-        let mut seen = BTreeMap::new();
-        for entry in self.archive.entries() {
-            let path = entry.path.as_str();
-            if let Some(other) = seen.insert(path.to_lowercase(), path) {
-                return Err(self.refuse(path, Defect::Case(other.to_owned())));
-            }
-        }
-        Ok(())
+    /// What is marked as something else than a file.
+    fn marked(&self) -> Option<Marked> {
+        let entries = self.archive.entries().iter();
+        let mut marked = entries.filter(|entry| entry.is_marked_otherwise);
+        let first = marked.next()?.path.to_string();
+        let count = 1 + marked.count();
+        Some(Marked { first, count })
     }
 
     /// The `NAME-VERSION` of the one `.dist-info` folder.

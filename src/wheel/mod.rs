@@ -23,7 +23,7 @@ mod store;
 mod zip;
 
 pub use archive::{Archive, Contents, Entry, Error as ArchiveError, Limits, Problem};
-pub use check::{Defect, Gap};
+pub use check::{Defect, Gap, Marked};
 pub use entry_points::{InvalidEntryPoint, Script, Scripts};
 pub use filename::{Filename, ParseFilenameError};
 pub use metadata::Headers;
@@ -75,6 +75,8 @@ pub struct Facts {
     /// The first entry that its `RECORD` is wrong about in a way that [`Leniency::Unlisted`] lets
     /// through.
     pub gap: Option<(String, Gap)>,
+    /// Which of its files are marked as something else.
+    pub marked: Option<Marked>,
 }
 
 /// Why a wheel is not used.
@@ -158,7 +160,13 @@ impl Error {
         match self {
             Self::Refused { defect, .. } => match **defect {
                 Defect::Gap(_) => Some("pip lets this pass, and so does `--allow-unlisted`"),
-                _ => None,
+                ref defect if defect.may_be_installed_by_pip() => Some(
+                    "get the wheel again, from its author; pip does not look at this: `--installer pip` \
+                     leaves the wheel to it",
+                ),
+                _ => Some(
+                    "the wheel is damaged, and pip refuses it too: get it again, from its author",
+                ),
             },
             Self::Hash { .. } => {
                 Some("somebody has changed the file, or the hash is another file's")
@@ -166,6 +174,10 @@ impl Error {
             Self::Archive(ArchiveError::Refused { problem, .. }) => match problem {
                 Problem::Bomb { .. } => Some("`--max-wheel-ratio` lets through more"),
                 Problem::TooLarge { .. } => Some("`--max-wheel-size` lets through more"),
+                problem if problem.may_be_installed_by_pip() => Some(
+                    "the file is damaged or was made to deceive: get it again, from its author; pip looks \
+                     less closely: `--installer pip` leaves the wheel to it",
+                ),
                 _ => Some(
                     "the file is damaged or was made to deceive: get it again, from its author",
                 ),

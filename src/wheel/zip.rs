@@ -35,6 +35,13 @@ pub(super) struct Header {
     pub(super) mode: u32,
 }
 
+impl Header {
+    /// Whether its mode says that it is a regular file; or nothing, and then it is one too.
+    pub(super) fn is_marked_as_file(&self) -> bool {
+        matches!(self.mode & KIND, 0 | FILE)
+    }
+}
+
 /// Why there are no headers.
 pub(super) enum Error {
     Io(io::Error),
@@ -57,6 +64,12 @@ impl From<io::Error> for Error {
         }
     }
 }
+
+// The kind of a file in its mode.
+const KIND: u32 = 0o170_000;
+const DIRECTORY: u32 = 0o040_000;
+const FILE: u32 = 0o100_000;
+const LINK: u32 = 0o120_000;
 
 /// The largest central directory that is read: 200 bytes for each of 300 000 entries.
 const MAX_DIRECTORY: u64 = 60_000_000;
@@ -272,13 +285,8 @@ impl Central {
             return Err(refuse(Problem::Structure("it is one of several volumes")));
         }
         let mode = fields.u32(38) >> 16;
-        // No kind, a file or a folder, as its name has it.
-        let kinds: &[u32] = if name.ends_with('/') {
-            &[0, 0o040_000]
-        } else {
-            &[0, 0o100_000]
-        };
-        if !kinds.contains(&(mode & 0o170_000)) {
+        // Its name says whether it is a folder. As with pip, what is marked as a symbolic link is a file.
+        if ![0, DIRECTORY, FILE, LINK].contains(&(mode & KIND)) {
             return Err(refuse(Problem::Kind));
         }
         let central = Self {

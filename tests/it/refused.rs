@@ -6,6 +6,8 @@ use prebuild::event::Cancel;
 use prebuild::wheel::{Archive, Defect, Error, Leniency, Limits, Wheel};
 use sha2::{Digest as _, Sha384, Sha512};
 
+use crate::support::python::python;
+use crate::support::sandbox::{Sandbox, unpacked};
 use crate::support::wheel::{WheelBuilder, base64, hash};
 
 const METADATA: &str = "demo-1.0.dist-info/METADATA";
@@ -155,11 +157,6 @@ fn texts_that_say_something_else() {
 #[test]
 fn files_that_have_no_place() {
     all_refused([
-        (
-            demo().file("DEMO.py", ""),
-            "demo.py",
-            "it differs from `DEMO.py` only in case",
-        ),
         (
             demo().data("etc/passwd", ""),
             "demo-1.0.data/etc/passwd",
@@ -373,4 +370,121 @@ fn a_newer_format_of_the_same_kind_is_taken_and_told() {
         let wheel = check(format(version), Leniency::Strict).unwrap();
         assert_eq!(wheel.facts.newer_format.as_deref(), newer);
     }
+}
+
+/// What pip installs is installed as pip does, and told.
+#[test]
+fn odd_wheels_are_installed_as_pip_does() {
+    let sandbox = Sandbox::new();
+    let wheel = demo()
+        .link("demo/bin/npm", "../lib/npm.js")
+        .link("demo/bin/npx", "")
+        .file("demo/Case.txt", "one")
+        .file("demo/case.txt", "other");
+    wheel.build(&sandbox.links());
+    sandbox.write("requirements.txt", "demo==1.0\n");
+    let target = ["--python", "3.11", "--platform", "linux/amd64"];
+    let args = [
+        &["requirements.txt", "-q", "-o", "ours.tar.gz"],
+        &target[..],
+    ]
+    .concat();
+    let ran = sandbox.offline(&args).ok();
+    insta::assert_snapshot!(ran.stderr, @r"
+    warning: demo 1.0: 2 files are marked as symbolic links or directories, such as `demo/bin/npm`: as with pip, they become files
+    warning: demo 1.0 (for requirements.txt:1): `lib/python3.11/site-packages/demo/case.txt` differs from `lib/python3.11/site-packages/demo/Case.txt` only in case: not every file system holds both
+    ");
+    let args = [
+        "requirements.txt",
+        "-q",
+        "-o",
+        "pip.tar.gz",
+        "--installer",
+        "pip",
+    ];
+    sandbox.offline(&args).ok();
+    let of = |name: &str| {
+        let files = unpacked(&sandbox.work().join(name)).into_iter();
+        let below = files.filter_map(|(path, file)| {
+            let (_, below) = path.split_once("/site-packages/demo/")?;
+            Some((below.to_owned(), file))
+        });
+        below.collect::<std::collections::BTreeMap<_, _>>()
+    };
+    assert_eq!(of("ours.tar.gz"), of("pip.tar.gz"));
+    let paths: Vec<String> = of("ours.tar.gz").into_keys().collect();
+    assert_eq!(
+        paths,
+        ["", "Case.txt", "bin/", "bin/npm", "bin/npx", "case.txt"]
+    );
+}
+
+/// Where pip would install a wheel that is refused, the hint says so. pip is the judge.
+#[test]
+fn hints_name_pip_where_it_would_install() {
+    let cases: Vec<WheelBuilder> = vec![
+        demo().stem("other-1.0"),
+        demo().stem("demo-1.1"),
+        demo().file("x-1.dist-info/METADATA", "Name: x"),
+        demo().without("WHEEL"),
+        demo().without("METADATA"),
+        metadata("Version: 1.0\n"),
+        metadata("Name: evil\nVersion: 1.0\n"),
+        metadata("Name: demo\nVersion: 1.0+evil\n"),
+        demo().info("WHEEL", "Root-Is-Purelib: true\n"),
+        format("2.0"),
+        format("0.9"),
+        demo().data("etc/passwd", ""),
+        demo().data("scripts", ""),
+        demo().file("demo-1.1.data/data/x", ""),
+        demo().data("purelib/victim-1.0.dist-info/METADATA", "Name: victim"),
+        script("a = b"),
+        script("a"),
+        script("../../etc/cron.d/x = b:c"),
+        row("sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU,6"),
+        row("md5=AAAA,6"),
+        row(",7"),
+        demo().record(|text| format!("{text}../../../etc/passwd,,\n")),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let mut wheels = Vec::new();
+    for (index, wheel) in cases.into_iter().enumerate() {
+        let below = folder.path().join(index.to_string());
+        std::fs::create_dir(&below).unwrap();
+        wheels.push(wheel.build(&below));
+    }
+    let judge = "import sys\nfrom pip._internal.cli.main import main\nfor wheel in sys.argv[1:]:\n    \
+        code = main(['install', '--quiet', '--quiet', '--quiet', '--no-deps', '--no-index', '--ignore-installed', '--prefix', wheel + '.d', wheel])\n    \
+        print('=', code)\n";
+    let output = std::process::Command::new(python())
+        .args(["-c", judge])
+        .args(&wheels)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let codes: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("= "))
+        .collect();
+    assert_eq!(
+        codes.len(),
+        wheels.len(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let mut installed = 0;
+    for (index, (wheel, code)) in wheels.iter().zip(codes).enumerate() {
+        let archive = Archive::open(wheel, None, &Limits::default(), &Cancel::new()).unwrap();
+        let name = wheel.file_name().unwrap().to_str().unwrap();
+        let error = Wheel::check(name, Digest::of(b""), archive, Leniency::Unlisted).unwrap_err();
+        let hint = error.hint().unwrap_or_default();
+        if code == "0" {
+            installed += 1;
+            assert!(
+                hint.contains("--installer pip"),
+                "{index}: {error:?}: {hint}"
+            );
+        }
+    }
+    assert!(installed > 3, "{installed}");
 }

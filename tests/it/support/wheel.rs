@@ -63,6 +63,11 @@ impl WheelBuilder {
         self
     }
 
+    /// A symbolic link, as an archive holds one: a file with its target.
+    pub(crate) fn link(self, path: &str, target: &str) -> Self {
+        self.file_with_mode(path, target, LINK)
+    }
+
     /// Below its `.data` folder.
     pub(crate) fn data(self, path: &str, contents: &str) -> Self {
         let path = format!("{}.data/{path}", self.stem);
@@ -150,7 +155,12 @@ impl WheelBuilder {
         }
         let mut zip = zip::ZipWriter::new(fs::File::create(&path).unwrap());
         for (path, contents, mode) in files {
-            let options = SimpleFileOptions::default().unix_permissions(mode);
+            let options = SimpleFileOptions::default().unix_permissions(mode & 0o777);
+            if mode == LINK {
+                let target = String::from_utf8(contents).unwrap();
+                zip.add_symlink(path, target, options).unwrap();
+                continue;
+            }
             zip.start_file(path, options).unwrap();
             zip.write_all(&contents).unwrap();
         }
@@ -158,6 +168,9 @@ impl WheelBuilder {
         path
     }
 }
+
+/// The mode of a symbolic link.
+const LINK: u32 = 0o120_777;
 
 /// The SHA-256 as `RECORD` has it.
 pub(crate) fn hash(bytes: &[u8]) -> String {
