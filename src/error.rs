@@ -114,6 +114,9 @@ impl Error {
             Self::Verify(verify::Error::Artifact { .. } | verify::Error::Layout(_)) => {
                 Kind::Request
             }
+            Self::Requirements(error) if downloaded(error).is_some() => {
+                downloaded(error).map_or(Kind::Build, index_kind)
+            }
             Self::Requirements(_)
             | Self::Lock(_)
             | Self::OutOfDate { .. }
@@ -163,7 +166,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Requirements(error) | Self::Pip(pip::Error::Requirements(error)) => {
-                error.hint().map(str::to_owned)
+                error.hint().or_else(|| download_hint(error))
             }
             Self::Runner(error)
             | Self::Interpreter(interpreter::Error::Runner(error))
@@ -236,6 +239,35 @@ impl Error {
             _ => &[],
         }
     }
+}
+
+/// Why a requirements file was not downloaded, if that is what is wrong.
+fn downloaded(error: &requirements::Error) -> Option<&index::Error> {
+    error.download()?.downcast_ref()
+}
+
+fn download_hint(error: &requirements::Error) -> Option<String> {
+    let hint = match downloaded(error)? {
+        index::Error::Status {
+            status: 401 | 403, ..
+        } => "name a user and a password in the URL, or in ~/.netrc",
+        index::Error::Status {
+            status: 404 | 410, ..
+        } => "is the URL right? a browser shows what is there",
+        index::Error::Status { .. } => "try again later",
+        index::Error::Offline(_) => {
+            "run it without --offline, or download the file and name the copy"
+        }
+        index::Error::Unreachable {
+            proxy: None,
+            source,
+            ..
+        } if !source.to_string().contains("certificate") => {
+            "is the network there? a proxy is named by HTTPS_PROXY"
+        }
+        error => return error.hint(),
+    };
+    Some(hint.to_owned())
 }
 
 fn index_kind(error: &index::Error) -> Kind {

@@ -174,6 +174,11 @@ pub fn kind(path: &Path) -> Option<Kind> {
     })
 }
 
+/// Checks that temporary files can be written below `folder`.
+pub fn check_scratch(folder: &Path) -> Result<()> {
+    temp::temp_dir(folder).map(drop)
+}
+
 /// Writes a file, which appears whole or not at all.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let (folder, _) = split(path);

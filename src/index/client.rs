@@ -396,14 +396,19 @@ impl<'a> Client<'a> {
             let pair = BASE64.encode(format!("{user}:{password}"));
             request = request.header(AUTHORIZATION, format!("Basic {pair}"));
         }
-        if let Some(proxy) = self.proxy(url)? {
+        let proxy = self.proxy(url)?;
+        let by = proxy
+            .as_ref()
+            .filter(|proxy| !request.uri_ref().is_some_and(|uri| proxy.is_no_proxy(uri)))
+            .map(|proxy| format!("{}:{}", proxy.host(), proxy.port()));
+        if let Some(proxy) = proxy {
             request = request.config().proxy(Some(proxy)).build();
         }
         let response = request.call().map_err(|source| {
             if self.cancel.is_cancelled() {
                 Error::Cancelled
             } else {
-                Error::unreachable(url, source)
+                Error::unreachable(url, source).through(by)
             }
         })?;
         let (parts, body) = response.into_parts();

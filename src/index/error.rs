@@ -21,10 +21,15 @@ pub enum Error {
         status: u16,
     },
     /// There is no way to it, or it breaks off.
-    #[error("cannot get `{url}`")]
+    #[error("cannot get `{url}`{}", match proxy {
+        Some(proxy) => format!(" through the proxy `{proxy}`"),
+        None => String::new(),
+    })]
     Unreachable {
         /// What was asked for.
         url: String,
+        /// The proxy that was asked for it.
+        proxy: Option<String>,
         /// Why.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
@@ -45,7 +50,7 @@ pub enum Error {
         why: &'static str,
     },
     /// It is asked without encryption, and anybody could answer.
-    #[error("the index `{0}` is not reached by https")]
+    #[error("`{0}` is not reached by https")]
     Insecure(String),
     /// Nobody may be asked, and it is not in the cache.
     #[error("not in the cache, and nothing is fetched with --offline: {}", .0.join(", "))]
@@ -147,12 +152,21 @@ impl Error {
         };
         Self::Unreachable {
             url: shown(url),
+            proxy: None,
             source: match error {
                 ureq::Error::Io(error) => Box::new(error),
                 error => Box::new(error),
             },
             passing,
         }
+    }
+
+    /// The same error of a request that went by a proxy.
+    pub(super) fn through(mut self, by: Option<String>) -> Self {
+        if let Self::Unreachable { proxy, .. } = &mut self {
+            *proxy = by;
+        }
+        self
     }
 
     /// Whether another try may help.
@@ -202,6 +216,10 @@ impl Error {
             Self::Status { .. } | Self::Size { .. } => "try again later, or another index",
             Self::Unreachable { source, .. } if source.to_string().contains("certificate") => {
                 "name the certificates to trust with PIP_CERT or SSL_CERT_FILE"
+            }
+            Self::Unreachable { proxy: Some(_), .. } => {
+                "is the proxy right? HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and pip's `proxy` name it, and \
+                 NO_PROXY names hosts that are reached without it"
             }
             Self::Unreachable { .. } => {
                 "is the network there? a proxy is named by HTTPS_PROXY, another index by --index-url"

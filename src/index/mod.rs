@@ -31,11 +31,13 @@ mod fetch;
 mod page;
 mod pages;
 mod resolver;
+mod text;
 
 pub use client::Network;
 pub use error::Error;
 pub use fetch::Wanted;
 pub use page::{File, Problem, parse as parse_page};
+pub use text::Downloads;
 
 use client::{Client, shown};
 
@@ -175,6 +177,11 @@ impl<'a> Index<'a> {
             warnings: Mutex::default(),
             room: AtomicUsize::new(MAX_FILES),
         })
+    }
+
+    /// Whether there is one source alone, and no order of several.
+    pub(crate) fn is_only_one(&self) -> bool {
+        self.indexes.len() + self.links.len() <= 1
     }
 
     /// The passwords that are known besides those in URLs: of a `.netrc`, and a keyring's.

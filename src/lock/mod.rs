@@ -101,7 +101,7 @@ struct Archive {
 pub fn beside(input: &requirements::Input) -> Option<PathBuf> {
     let path = match input {
         requirements::Input::Path(path) | requirements::Input::Project { path, .. } => path,
-        requirements::Input::Stdin(_) => return None,
+        requirements::Input::Stdin(_) | requirements::Input::Url(_) => return None,
     };
     let stem = path.file_stem()?.to_string_lossy().replace('.', "-");
     let name = match stem.as_str() {

@@ -52,6 +52,20 @@ impl Settings {
         };
         case.rules(requirements)
     }
+
+    /// How hosts are reached for the requirements themselves, before any is read; and the URLs of indexes,
+    /// whose credentials are for all that is on their hosts.
+    #[must_use]
+    pub fn network(&self, options: &Options, cwd: &Path) -> (Network, Vec<String>) {
+        let case = Case {
+            settings: self,
+            options,
+        };
+        let names = ["index-url", "pypi-url", "extra-index-url"];
+        let indexes = names.into_iter().flat_map(|name| case.words(name));
+        let indexes = indexes.map(str::to_owned).collect();
+        (case.network(&Requirements::default(), cwd), indexes)
+    }
 }
 
 /// Whose settings, and what else was said.

@@ -184,7 +184,7 @@ pub(super) fn render(
     let mut constraints = String::new();
     for entry in requirements.constraints() {
         if entry.applies(environment)? == Applies::Yes {
-            constraints.push_str(&renderer.entry(entry)?);
+            constraints.push_str(&renderer.constraint(entry)?);
             constraints.push('\n');
         }
     }
@@ -282,6 +282,19 @@ impl Renderer<'_> {
             }
         }
         Ok(lines)
+    }
+
+    /// A constraint, which needs a name in front of its path.
+    fn constraint(&mut self, entry: &requirements::Entry) -> Result<String, Error> {
+        match &entry.what {
+            What::Path {
+                name: Some(name),
+                path,
+                fragment: None,
+                ..
+            } => Ok(format!("{name} @ file://{}", self.source(path)?)),
+            _ => self.entry(entry),
+        }
     }
 
     fn entry(&mut self, entry: &requirements::Entry) -> Result<String, Error> {

@@ -219,7 +219,7 @@ impl Settings {
         match self.pass.get("constraint") {
             Some((value, origin)) if self.is_here || *origin == Origin::Caller => value
                 .split_whitespace()
-                .map(|path| Input::Path(PathBuf::from(path)))
+                .map(|path| Input::named(PathBuf::from(path)))
                 .collect(),
             _ => Vec::new(),
         }

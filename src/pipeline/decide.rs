@@ -9,7 +9,7 @@ use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer, Stage};
 use crate::fs;
-use crate::index::Index;
+use crate::index::{Index, Strategy};
 use crate::interpreter::Interpreter;
 use crate::lock::{Current, Known, Lock, LockedFor, Recorded};
 use crate::pip::{self, Driver, Kept, Settings};
@@ -20,6 +20,7 @@ use crate::runner::Session;
 use crate::tree::Node;
 use crate::wheel::{Filename, Store};
 
+use super::elsewhere::no_builder;
 use super::watch::Watch;
 
 /// What a decision follows from.
@@ -205,12 +206,13 @@ impl Deciding<'_> {
             Err(why) => why.clone(),
         };
         let (Some(driver), Some(session)) = (self.driver, session) else {
-            return Err(resolve::Error::NoBuilder {
-                target: self.interpreter.target().to_string(),
-                why,
-            }
-            .into());
+            let target = self.interpreter.target().to_string();
+            return Err(no_builder(self.request, target, why).into());
         };
+        let is_only = matches!(&self.index, Ok((index, _)) if index.is_only_one());
+        if self.request.pip.strategy == Strategy::FirstIndex && !is_only {
+            return Err(resolve::Error::FirstIndex { why }.into());
+        }
         if self.request.pip.offline && !driver.is_on("no-index") {
             return Err(resolve::Error::Offline { why }.into());
         }

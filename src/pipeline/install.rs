@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::LockUse;
 use super::decide::{Deciding, Decision};
+use super::elsewhere::no_builder;
 use super::watch::Watch;
 use crate::cache::Why;
 use crate::error::Result;
@@ -18,7 +19,6 @@ use crate::layout::Layout;
 use crate::pip::{self, Driver};
 use crate::plan::{Asked, DecidedBy, Form, Item, Source};
 use crate::requirements::{Name, same_version};
-use crate::resolve;
 use crate::runner::{self, Session};
 use crate::tree::{Node, Tree};
 use crate::wheel::{Expected, Filename, Wheel};
@@ -110,11 +110,10 @@ impl Building<'_> {
     ) -> Result<(&Driver<'_>, &'s mut (dyn Session + 'static))> {
         match (self.deciding.driver, session) {
             (Some(driver), Some(session)) => Ok((driver, session)),
-            _ => Err(resolve::Error::NoBuilder {
-                target: self.deciding.interpreter.target().to_string(),
-                why: why.to_owned(),
+            _ => {
+                let target = self.deciding.interpreter.target().to_string();
+                Err(no_builder(self.deciding.request, target, why.to_owned()).into())
             }
-            .into()),
         }
     }
 

@@ -24,6 +24,7 @@ use crate::wheel::Store;
 
 mod auditing;
 mod decide;
+mod elsewhere;
 mod fit;
 mod fresh;
 mod install;

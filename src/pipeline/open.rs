@@ -5,10 +5,11 @@ use super::fit;
 use super::watch::Watch;
 use crate::cache::Cache;
 use crate::error::Result;
-use crate::event::{Cancel, Stage};
+use crate::event::{Cancel, Stage, counted};
+use crate::index::Downloads;
 use crate::interpreter::Interpreter;
 use crate::pip::{Access, Driver, Settings};
-use crate::requirements::{Context, Entry, Requirements};
+use crate::requirements::{Applies, Context, Entry, Input, Requirements};
 use crate::runner::{Identity, Runner, Session};
 use crate::runtime::Runtime;
 
@@ -44,8 +45,19 @@ impl Opened {
             cwd: &request.cwd,
         };
         // Read before the builder is opened, which may take long: a mistake is told at once.
-        let (inputs, constraints) = (&request.inputs, &request.constraints);
-        let requirements = Requirements::read_until(inputs, constraints, &context, cancel)?;
+        let of_caller = Settings::of_caller(&request.pip);
+        let (network, indexes) = of_caller.network(&request.pip, &request.cwd);
+        let downloads = Downloads::new(&network, &indexes, cancel);
+        let read = |constraints: &[Input]| {
+            Requirements::read_with(
+                &request.inputs,
+                constraints,
+                &context,
+                Some(&downloads),
+                cancel,
+            )
+        };
+        let requirements = read(&request.constraints)?;
 
         watch.stage(Stage::Builder, "");
         let cache = Cache::open(&request.cache, watch.observe, cancel)?;
@@ -89,7 +101,7 @@ impl Opened {
         let more = settings.constraints();
         if !more.is_empty() {
             let constraints = [request.constraints.as_slice(), &more].concat();
-            opened.requirements = Requirements::read(&request.inputs, &constraints, &context)?;
+            opened.requirements = read(&constraints)?;
             let limits = Requirements::read(&[], &more, &context)?;
             opened.limits = limits.constraints().to_vec();
         }
@@ -104,11 +116,40 @@ impl Opened {
         for warning in requirements.warnings() {
             watch.warn(&format!("{}: {}", warning.at, warning.text));
         }
+        self.tell_of_nothing(watch)?;
         for entry in requirements.entries().iter().filter(|entry| entry.editable) {
             watch.warn(&format!(
                 "{}: `-e {}` is installed as an ordinary wheel: an artifact cannot point at a source tree",
                 entry.at, entry.written
             ));
+        }
+        Ok(())
+    }
+
+    /// Tells that there is nothing to install: hardly what anybody means.
+    fn tell_of_nothing(&self, watch: &Watch<'_>) -> Result<()> {
+        let entries = self.requirements.entries();
+        for entry in entries {
+            if entry.applies(&self.interpreter.markers)? == Applies::Yes {
+                return Ok(());
+            }
+        }
+        let files = self.requirements.files().iter();
+        let names: Vec<_> = files
+            .filter(|file| !file.constraint)
+            .map(|file| format!("`{}`", file.path.display()))
+            .collect();
+        let names = names.join(", ");
+        match entries.len() {
+            _ if names.is_empty() => {}
+            0 => watch.warn(&format!(
+                "there is no requirement in {names}: the artifact is empty"
+            )),
+            count => watch.warn(&format!(
+                "{} in {names}, and the markers leave out all for {}: the artifact is empty",
+                counted(count, "requirement"),
+                self.interpreter.target()
+            )),
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Request;
 use super::open::Opened;
 use crate::index::Index;
-use crate::requirements::{FindLinks, What, credentials};
+use crate::requirements::{FindLinks, Input, What, credentials};
 
 /// All of them: those that were given, and what the index was told besides.
 pub(super) fn of(opened: &Opened, request: &Request, index: Option<&Index<'_>>) -> Vec<String> {
@@ -33,6 +33,11 @@ pub(super) fn given(opened: &Opened, request: &Request) -> Vec<String> {
     );
     for links in &options.find_links {
         if let FindLinks::Url(url) = &links.value {
+            texts.push(url.expanded());
+        }
+    }
+    for input in request.inputs.iter().chain(&request.constraints) {
+        if let Input::Url(url) = input {
             texts.push(url.expanded());
         }
     }

@@ -25,7 +25,36 @@ pub(super) fn decode(data: &[u8]) -> Result<String, (usize, Problem)> {
     if let Some(name) = declared(data) {
         return decode_as(data, name);
     }
+    if let Some(name) = unmarked(data) {
+        return Err((0, Problem::Unmarked(name)));
+    }
     decode_as(data, "utf-8")
+}
+
+/// As [`decode`], in the encoding that somebody else tells, unless the text has a mark.
+pub(super) fn decode_told(data: &[u8], name: &str) -> Result<String, (usize, Problem)> {
+    let marks: [&[u8]; 4] = [b"\xef\xbb\xbf", b"\0\0\xfe\xff", b"\xff\xfe", b"\xfe\xff"];
+    if marks.iter().any(|mark| data.starts_with(mark)) {
+        return decode(data);
+    }
+    decode_as(data, name)
+}
+
+/// The wide encoding of a text without a mark: most of a requirements file is ASCII, and there every
+/// second byte is 0, or three of four are.
+fn unmarked(data: &[u8]) -> Option<&'static str> {
+    let start = &data[..data.len().min(4096)];
+    let zeros = |step: usize, from: usize| {
+        let of = start.iter().skip(from).step_by(step);
+        of.clone().count() >= 2
+            && of.clone().filter(|byte| **byte == 0).count() * 10 >= of.count() * 9
+    };
+    match (zeros(2, 0), zeros(2, 1)) {
+        (false, true) if zeros(4, 2) => Some("UTF-32"),
+        (true, false) if zeros(4, 1) => Some("UTF-32"),
+        (false, true) | (true, false) => Some("UTF-16"),
+        _ => None,
+    }
 }
 
 /// The encoding that a comment in the first two lines names: pip's pattern is

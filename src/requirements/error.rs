@@ -1,23 +1,75 @@
 //! What can be wrong with a requirements file or a project's file.
 
+use std::fmt;
 use std::path::PathBuf;
 
+use super::DownloadError;
 use super::marker::Undefined;
 use super::text::Location;
 use crate::fs;
+
+/// What a file that the caller named is read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Requirements.
+    Requirements,
+    /// Constraints.
+    Constraints,
+    /// The dependencies of a project.
+    Project,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Requirements => "requirements file",
+            Self::Constraints => "constraints file",
+            Self::Project => "project file",
+        })
+    }
+}
 
 /// Why the requirements could not be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A file that the caller named could not be read.
-    #[error("the requirements file `{}` cannot be read", file.display())]
+    #[error("the {role} `{}` cannot be read", file.display())]
     Read {
         /// The file, as it was named.
         file: PathBuf,
+        /// What it was to be read for.
+        role: Role,
+        /// The names beside it that are nearest to its name.
+        near: Box<[String]>,
         /// What went wrong.
         #[source]
         source: fs::Error,
+    },
+    /// What the caller named is no file of requirements.
+    #[error("{0}")]
+    Input(Problem),
+    /// A URL that the caller named could not be downloaded.
+    #[error("the {role} `{url}` cannot be downloaded")]
+    Download {
+        /// The URL, credentials hidden.
+        url: String,
+        /// What it was to be read for.
+        role: Role,
+        /// What went wrong.
+        #[source]
+        source: DownloadError,
+    },
+    /// A URL that a requirements file names could not be downloaded.
+    #[error("{at}: the file at this URL cannot be downloaded")]
+    IncludeDownload {
+        /// Where it is named.
+        at: Location,
+        /// The line, and a caret under the place.
+        excerpt: String,
+        /// What went wrong.
+        #[source]
+        source: DownloadError,
     },
     /// A file that a requirements file names could not be read.
     #[error("{at}: the file that is named here cannot be read")]
@@ -26,6 +78,8 @@ pub enum Error {
         at: Location,
         /// The line, and a caret under the place.
         excerpt: String,
+        /// The names beside it that are nearest to its name.
+        near: Box<[String]>,
         /// What went wrong.
         #[source]
         source: fs::Error,
@@ -47,8 +101,10 @@ impl Error {
     #[must_use]
     pub fn location(&self) -> Option<&Location> {
         match self {
-            Self::Read { .. } => None,
-            Self::Include { at, .. } | Self::Invalid { at, .. } => Some(at),
+            Self::Read { .. } | Self::Input(_) | Self::Download { .. } => None,
+            Self::Include { at, .. }
+            | Self::IncludeDownload { at, .. }
+            | Self::Invalid { at, .. } => Some(at),
         }
     }
 
@@ -56,20 +112,37 @@ impl Error {
     #[must_use]
     pub fn excerpt(&self) -> Option<&str> {
         match self {
-            Self::Read { .. } => None,
-            Self::Include { excerpt, .. } | Self::Invalid { excerpt, .. } => Some(excerpt),
+            Self::Read { .. } | Self::Input(_) | Self::Download { .. } => None,
+            Self::Include { excerpt, .. }
+            | Self::IncludeDownload { excerpt, .. }
+            | Self::Invalid { excerpt, .. } => Some(excerpt),
         }
     }
 
     /// What to do about it, if that is not plain from the message.
     #[must_use]
-    pub fn hint(&self) -> Option<&str> {
+    pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Read { .. } => None,
-            Self::Include { .. } => {
-                Some("`-r` and `-c` are relative to the file in which they stand")
+            Self::Read { near, .. } | Self::Include { near, .. } if !near.is_empty() => {
+                let near: Vec<_> = near.iter().map(|name| format!("`{name}`")).collect();
+                Some(format!("did you mean {}?", near.join(" or ")))
             }
-            Self::Invalid { problem, .. } => problem.hint(),
+            Self::Read { .. } | Self::Download { .. } | Self::IncludeDownload { .. } => None,
+            Self::Include { .. } => {
+                Some("`-r` and `-c` are relative to the file in which they stand".to_owned())
+            }
+            Self::Input(problem) | Self::Invalid { problem, .. } => problem.hint(),
+        }
+    }
+
+    /// Why a URL could not be downloaded, if that is the reason.
+    #[must_use]
+    pub fn download(&self) -> Option<&(dyn std::error::Error + Send + Sync + 'static)> {
+        match self {
+            Self::Download { source, .. } | Self::IncludeDownload { source, .. } => {
+                Some(source.as_ref())
+            }
+            _ => None,
         }
     }
 }
@@ -81,6 +154,9 @@ pub enum Problem {
     /// The text is not in the encoding that it should be in.
     #[error("not text in the encoding `{0}`")]
     Undecodable(String),
+    /// A wide encoding without a byte order mark.
+    #[error("this is text in {0} without a byte order mark")]
+    Unmarked(&'static str),
     /// The file names an encoding that is not read.
     #[error("the encoding `{0}` is not known here")]
     UnknownEncoding(String),
@@ -162,9 +238,44 @@ pub enum Problem {
     /// Both `--require-hashes` and `--no-require-hashes`.
     #[error("`--require-hashes` and `--no-require-hashes` exclude each other")]
     HashModes,
-    /// `-r https://…`
-    #[error("a requirements file is not fetched from a URL")]
+    /// A URL where nothing is downloaded.
+    #[error("nothing is downloaded here")]
     Remote,
+    /// A file on this machine that a downloaded file names.
+    #[error("a downloaded file cannot name a file on this machine")]
+    RemoteNamesLocal,
+    /// A variable that a downloaded file names.
+    #[error("a downloaded file cannot name the environment variable `{0}`")]
+    RemoteVariable(String),
+    /// A variable that is not set where it has to be.
+    #[error("the environment variable `{0}` is not set")]
+    UnsetVariable(String),
+    /// Another tool's file, or no file of text.
+    #[error("`{file}` is {what}, not a requirements file")]
+    OtherFile {
+        /// The file, as it was named.
+        file: String,
+        /// What it is.
+        what: &'static str,
+        /// What can be done with it.
+        hint: Box<str>,
+    },
+    /// A character that looks like another.
+    #[error("U+{:04X} is {name}{}", u32::from(*found), match *instead {
+        "" => String::new(),
+        instead => format!(", not `{instead}`"),
+    })]
+    LookAlike {
+        /// The character.
+        found: char,
+        /// Its name.
+        name: &'static str,
+        /// What was meant.
+        instead: &'static str,
+    },
+    /// A line of `conda list --export`.
+    #[error("`{0}` is a line of `conda list --export`, not a requirement")]
+    CondaExport(String),
     /// A lock file where requirements should be.
     #[error("this is the name of a lock file, which is not read as requirements")]
     LockFile,
@@ -186,9 +297,27 @@ pub enum Problem {
     /// A file without `[project]`.
     #[error("there is no `[project]` table")]
     NoProject,
+    /// A file in the format of another tool.
+    #[error("the dependencies are in `[{table}]`, which {tool} alone reads")]
+    OtherTool {
+        /// The table.
+        table: String,
+        /// The tool.
+        tool: &'static str,
+        /// What exports them.
+        hint: Box<str>,
+    },
+    /// A setting of another tool's that changes what is installed.
+    #[error("{what}")]
+    OtherSetting {
+        /// What it says.
+        what: String,
+        /// What can be done.
+        hint: String,
+    },
     /// Dependencies that are not written down.
     #[error("`{0}` is dynamic: only the project's build backend can tell it")]
-    Dynamic(String),
+    Dynamic(String, Option<String>),
     /// `requires-python` with something else than versions.
     #[error("not versions of Python: {0}")]
     RequiresPython(String),
@@ -212,18 +341,15 @@ pub enum Problem {
 impl Problem {
     /// What to do about it, if that is not plain from the message.
     #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
-        Some(match self {
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
             Self::Undecodable(_) => {
                 "save the file as UTF-8, or name its encoding in its first line: \
                  `# -*- coding: latin-1 -*-`"
             }
-            Self::UnknownEncoding(_) => "save the file as UTF-8",
+            Self::UnknownEncoding(_) | Self::Unmarked(_) => "save the file as UTF-8",
             Self::SingleEquals => "`==` pins a version",
-            Self::NoSuchPath(_) => {
-                "paths of requirements are relative to the working folder, not to the file in \
-                 which they stand"
-            }
+            Self::NoSuchPath(written) => return hint_of_path(written).map(str::to_owned),
             Self::NotAnArchive(_) => "`-r` reads a requirements file",
             Self::Egg => "write `name[extra] @ URL` in place of `URL#egg=name[extra]`",
             Self::EditableName => "write `-e \"name @ URL\"`",
@@ -232,13 +358,54 @@ impl Problem {
             Self::UnknownOption(_) => "options that concern the whole run go on the command line",
             Self::LockFile => "name the requirements from which it was made",
             Self::NoProject => "without it, only dependency groups can be asked for",
-            Self::Dynamic(_) => {
+            Self::Dynamic(_, Some(hint)) => return Some(hint.clone()),
+            Self::Dynamic(_, None) => {
                 "require the project itself, as `.` or `.[extra]`: pip asks its build backend"
             }
-            Self::Remote => "fetch the file first, and name the copy",
+            Self::Remote => "download the file first, and name the copy",
+            Self::RemoteNamesLocal => "download the file, and name the copy",
+            Self::RemoteVariable(_) => {
+                "whoever writes the file could read the variable: download the file, and name the copy"
+            }
+            Self::UnsetVariable(name) => {
+                return Some(format!("set it: `export {name}=…`"));
+            }
+            Self::CondaExport(_) => CONDA,
+            Self::LookAlike { instead: "", .. } => "delete it: no editor shows it",
+            Self::LookAlike { instead, .. } => {
+                return Some(format!(
+                    "write `{instead}`: word processors and web pages replace it"
+                ));
+            }
+            Self::OtherFile { hint, .. } | Self::OtherTool { hint, .. } => {
+                return Some(hint.to_string());
+            }
+            Self::OtherSetting { hint, .. } => return Some(hint.clone()),
             _ => return None,
-        })
+        };
+        Some(hint.to_owned())
     }
+}
+
+/// What to do with a list that conda made.
+pub(super) const CONDA: &str = "prebuild installs from Python package indexes: in the conda environment, \
+    `pip list --format=freeze > requirements.txt` writes the Python packages";
+
+/// What to do about a path at which nothing is.
+fn hint_of_path(written: &str) -> Option<&'static str> {
+    let is_of_windows = written.contains('\\')
+        || written.get(1..3) == Some(":/")
+            && written.starts_with(|c: char| c.is_ascii_alphabetic());
+    Some(if is_of_windows {
+        "this is a path of Windows: write the path on this machine, with `/`"
+    } else if written.starts_with("file:///") {
+        "`pip freeze` writes such a line for what conda or a local directory installed: write \
+         `name==VERSION`, as `pip list --format=freeze` does"
+    } else if written.starts_with('/') {
+        return None;
+    } else {
+        "paths of requirements are relative to the working folder, not to the file in which they stand"
+    })
 }
 
 /// A problem and the byte of the line at which it is.

@@ -105,6 +105,11 @@ pub(super) fn read_editable(part: Part<'_>, cwd: &Path) -> Result<Form> {
         form.check_path(path)?;
         return Ok(form);
     }
+    let is_path = path.text.starts_with(['.', '/', '~']) || path.text.contains('\\');
+    if is_path && !path.text.contains("://") && fs::exists(&folder).is_none() {
+        let problem = Problem::NoSuchPath(path.to_text().to_string());
+        return Err(Fault::new(part.offset(0), problem));
+    }
     let what = repository(part)?;
     Ok(form(what, BTreeSet::new()))
 }
@@ -209,10 +214,28 @@ fn no_specifier(part: Part<'_>, error: Syntax) -> Fault {
     let has_operator = ["==", "~=", "!=", "<=", ">=", "<", ">"]
         .iter()
         .any(|operator| part.text.contains(operator));
+    if let [name, version, build] = part.text.split('=').collect::<Vec<_>>()[..]
+        && [name, version, build].iter().all(|word| is_word(word))
+    {
+        let written = part.to_text().to_string();
+        return Fault::new(part.offset(0), Problem::CondaExport(written));
+    }
     if rest.starts_with('=') && !has_operator {
         return Fault::new(at, Problem::SingleEquals);
     }
+    if part.text.contains('\\') {
+        let written = part.to_text().to_string();
+        return Fault::new(part.offset(0), Problem::NoSuchPath(written));
+    }
     Fault::new(at, Problem::Requirement(error.message))
+}
+
+/// Whether the text is one word, as names, versions and builds of conda's are.
+fn is_word(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-+!".contains(&byte))
 }
 
 /// The text as a URL, if it has a scheme that pip knows.
@@ -286,6 +309,10 @@ fn from_path(part: Part<'_>, cwd: &Path) -> Result<Option<(What, BTreeSet<Name>)
         }
     }
     let file_name = target.file_name().unwrap_or_default().to_string_lossy();
+    if found.is_none() && path.text.contains('\\') {
+        let problem = Problem::NoSuchPath(path.to_text().to_string());
+        return Err(Fault::new(part.offset(0), problem));
+    }
     let name = if !is_folder && link::extension(&file_name) == ".whl" {
         let name = link::wheel_name(&file_name);
         Some(name.map_err(|problem| Fault::new(part.offset(0), problem))?)
@@ -314,23 +341,14 @@ fn split_extras(part: Part<'_>) -> Result<(Part<'_>, BTreeSet<Name>)> {
 
 /// Something at a path of this machine.
 fn local(part: Part<'_>, path: &Path, name: Option<Name>, fragment: Option<Text>) -> Result<What> {
-    let kind = match fs::exists(path) {
-        None => PathKind::Missing,
-        Some(found) if found.is_dir() => {
-            let is_file = |name| fs::exists(&path.join(name)).is_some_and(|file| file.is_file());
-            // A project in a folder of this one is looked for when it is built.
-            let is_deeper = fragment
-                .as_ref()
-                .is_some_and(|fragment| fragment.expanded().contains("subdirectory="));
-            if !is_deeper && !is_file("pyproject.toml") && !is_file("setup.py") {
-                let problem = Problem::NotInstallable(part.to_text().to_string());
-                return Err(Fault::new(part.offset(0), problem));
-            }
-            PathKind::Project
-        }
-        Some(_) if path.extension().is_some_and(|extension| extension == "whl") => PathKind::Wheel,
-        Some(_) => PathKind::Sdist,
-    };
+    // A project in a folder of this one is looked for when it is built.
+    let is_deeper = fragment
+        .as_ref()
+        .is_some_and(|fragment| fragment.expanded().contains("subdirectory="));
+    let kind = kind_at(path, is_deeper).map_err(|()| {
+        let problem = Problem::NotInstallable(part.to_text().to_string());
+        Fault::new(part.offset(0), problem)
+    })?;
     Ok(What::Path {
         name,
         path: LocalPath::new(path.to_owned()),
@@ -338,6 +356,25 @@ fn local(part: Part<'_>, path: &Path, name: Option<Name>, fragment: Option<Text>
         kind,
         fragment,
     })
+}
+
+/// What is at a path; an error if it is a folder that is no project, and none has to be deeper in it.
+pub(super) fn kind_at(path: &Path, is_deeper: bool) -> std::result::Result<PathKind, ()> {
+    match fs::exists(path) {
+        None => Ok(PathKind::Missing),
+        Some(found) if found.is_dir() => {
+            let is_file = |name| fs::exists(&path.join(name)).is_some_and(|file| file.is_file());
+            if is_deeper || is_file("pyproject.toml") || is_file("setup.py") {
+                Ok(PathKind::Project)
+            } else {
+                Err(())
+            }
+        }
+        Some(_) if path.extension().is_some_and(|extension| extension == "whl") => {
+            Ok(PathKind::Wheel)
+        }
+        Some(_) => Ok(PathKind::Sdist),
+    }
 }
 
 impl Form {

@@ -389,7 +389,7 @@ fn comment(text: &str) -> usize {
 }
 
 /// The `${NAME}`s in a text, where a name is of capitals, digits and `_`.
-fn variables(text: &str) -> Vec<String> {
+pub(super) fn variables(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut rest = text;
     while let Some(start) = rest.find("${") {

@@ -147,6 +147,12 @@ impl<'a> Link<'a> {
     }
 }
 
+/// Whether the text is a URL of the web.
+pub(super) fn is_http(text: &str) -> bool {
+    let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
+    scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
+}
+
 fn is_scheme(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text

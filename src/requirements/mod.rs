@@ -37,11 +37,18 @@
 //!   dependency groups too: its extras are read in its place, under its marker, and versions behind it
 //!   mean nothing. Nothing of that name is asked of an index.
 //! - **What the build backend decides (`dynamic`) is refused**: nothing of the project is run.
+//! - **`[tool.uv]` is honoured where pip can do the same**: sources that are a path, a member of the workspace,
+//!   a repository or a URL, and those of the local projects that they lead to; `constraint-dependencies`,
+//!   `dev-dependencies`, `find-links`, and an index that stands for all. An index that uv asks before others, one
+//!   for single distributions, and overrides are refused where they stand: pip would ask a public index for a
+//!   private name. Indexes and overrides of Poetry, PDM, Rye and pixi are refused too.
 //!
 //! # What is read differently from pip, and why
 //!
-//! - **Requirements files at `http:` and `https:` URLs are refused**: what is built would depend on
-//!   what a server says at that moment.
+//! - **Files at `http:` and `https:` URLs are read as pip reads them** ([`Requirements::read_with`]), but
+//!   what is downloaded names no file of this machine with `-r` or `-c`, and no environment variable: whoever
+//!   writes it could read them. Without `charset` in the answer it is UTF-8; pip takes `text/plain` for
+//!   Latin-1. [`Requirements::read`] downloads nothing.
 //! - **Files in no declared encoding are UTF-8**: pip falls back to the locale's encoding, and then
 //!   the same file means something else on another machine. Of the encodings that Python knows,
 //!   UTF-8, UTF-16, UTF-32, ASCII, Latin-1 and those whose tables agree on the web and in Python are
@@ -64,6 +71,7 @@ mod decode;
 mod document;
 mod entry;
 mod error;
+mod foreign;
 mod form;
 mod lines;
 mod link;
@@ -72,8 +80,10 @@ mod options;
 mod project;
 mod reader;
 mod scan;
+mod sources;
 mod specifier;
 mod text;
+mod tools;
 mod version;
 mod words;
 
@@ -85,7 +95,7 @@ use serde::Serialize;
 pub(crate) use document::parse as parse_toml;
 pub use entry::{Algorithm, Applies, Entry, Hash, PathKind, UrlKind, What};
 pub(crate) use error::excerpt;
-pub use error::{Error, Problem};
+pub use error::{Error, Problem, Role};
 pub(crate) use lines::{place_behind, split_lines, trim};
 pub(crate) use link::{extension, file_name, is_archive, normalize};
 pub use marker::{LockMarker, Marker, Undefined};
@@ -115,11 +125,31 @@ pub fn credentials(text: &str) -> Vec<String> {
     text::secrets(text)
 }
 
+/// Downloads requirements files.
+pub trait Download: std::fmt::Debug {
+    /// What is at an `http:` or `https:` URL, credentials and all.
+    fn download(&self, url: &str) -> Result<Downloaded, DownloadError>;
+}
+
+/// Why something could not be downloaded.
+pub type DownloadError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A file that was downloaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Downloaded {
+    /// Its bytes.
+    pub data: Vec<u8>,
+    /// The `charset` that the server tells.
+    pub charset: Option<String>,
+}
+
 /// A requirements or constraints file that the caller names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
-    /// A file; relative paths start at the working folder.
+    /// A file, or a `file:` URL; relative paths start at the working folder.
     Path(PathBuf),
+    /// An `http:` or `https:` URL.
+    Url(Text),
     /// The contents of standard input. It is called `-` in messages, and files that it names are
     /// relative to the working folder.
     Stdin(Vec<u8>),
@@ -134,6 +164,17 @@ pub enum Input {
         /// besides.
         groups: BTreeSet<Name>,
     },
+}
+
+impl Input {
+    /// What a name stands for that pip's `-r` or `-c` takes: a URL, or a path.
+    #[must_use]
+    pub fn named(name: PathBuf) -> Self {
+        match name.to_str() {
+            Some(text) if link::is_http(text) => Self::Url(Text::new(text, text)),
+            _ => Self::Path(name),
+        }
+    }
 }
 
 /// What reading depends on besides the files.
@@ -188,17 +229,19 @@ impl Requirements {
         constraints: &[Input],
         context: &Context<'_>,
     ) -> Result<Self, Error> {
-        Self::read_until(inputs, constraints, context, &Cancel::new())
+        Self::read_with(inputs, constraints, context, None, &Cancel::new())
     }
 
-    /// As [`read`](Self::read); waiting for whoever writes to a pipe ends when `cancel` is thrown.
-    pub fn read_until(
+    /// As [`read`](Self::read), with what downloads the files at URLs; waiting for whoever writes to a pipe
+    /// ends when `cancel` is thrown.
+    pub fn read_with(
         inputs: &[Input],
         constraints: &[Input],
         context: &Context<'_>,
+        download: Option<&dyn Download>,
         cancel: &Cancel,
     ) -> Result<Self, Error> {
-        let mut reader = reader::Reader::new(context, cancel);
+        let mut reader = reader::Reader::new(context, download, cancel);
         for input in constraints {
             reader.input(input, true)?;
         }

@@ -20,6 +20,7 @@ use super::marker::Marker;
 use super::reader::{MAX_DEPTH, Reader, Source};
 use super::specifier::{self, Name, Specifiers};
 use super::text::Text;
+use super::tools;
 
 /// How many bytes may be read under the markers of references to extras, these markers included.
 /// Extras that name each other under several markers need few lines for more than any machine holds.
@@ -27,7 +28,7 @@ const MAX_CONDITIONAL: usize = 128 * 1024;
 
 type Result<T> = std::result::Result<T, Fault>;
 
-type Value<'a> = Spanned<DeValue<'a>>;
+pub(super) type Value<'a> = Spanned<DeValue<'a>>;
 
 impl Reader<'_> {
     /// Reads a project's file.
@@ -42,6 +43,16 @@ impl Reader<'_> {
         })?;
         let chosen = Choice::of(document.get_ref(), extras, groups)
             .map_err(|fault| source.error_at(fault))?;
+        let sources = self.sources(source, document.get_ref())?;
+        let names: Vec<Name> = chosen
+            .strings
+            .values()
+            .filter_map(|string| Some(specifier::parse(string.value).ok()?.name))
+            .collect();
+        // What a source says counts, whatever the tool that it is for.
+        let names = names.iter().filter(|name| !sources.has(name)).collect();
+        tools::check(document.get_ref(), &names).map_err(|fault| source.error_at(fault))?;
+        let asked: BTreeSet<Name> = extras.union(groups).cloned().collect();
         if let Some(string) = &chosen.requires_python {
             let line = Place::start().line(source.text, string);
             let value = Specifiers::parse(string.value).map_err(|error| {
@@ -81,7 +92,7 @@ impl Reader<'_> {
                 written: written.to_text(),
                 at: source.location(&line, at),
             };
-            self.push(source, &line, at, entry)?;
+            self.sourced(source, &line, entry, &sources, &asked)?;
         }
         Ok(())
     }
@@ -89,14 +100,14 @@ impl Reader<'_> {
 
 /// Goes along a text from string to string, so that each of its lines is counted once.
 #[derive(Debug)]
-struct Place {
+pub(super) struct Place {
     at: usize,
     line: usize,
     column: usize,
 }
 
 impl Place {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         Self {
             at: 0,
             line: 1,
@@ -105,7 +116,7 @@ impl Place {
     }
 
     /// A string of the file as a line.
-    fn line(&mut self, file: &str, string: &Quoted<'_>) -> Line {
+    pub(super) fn line(&mut self, file: &str, string: &Quoted<'_>) -> Line {
         let raw = file.get(string.span.clone()).unwrap_or_default();
         // Behind three quotes or one, unless there are escapes.
         let quotes = [3, 1].into_iter().find(|&quotes| {
@@ -128,10 +139,10 @@ impl Place {
 
 /// A string of the file.
 #[derive(Debug, Clone)]
-struct Quoted<'a> {
-    value: &'a str,
+pub(super) struct Quoted<'a> {
+    pub(super) value: &'a str,
     /// Where it stands, quotes and all.
-    span: Range<usize>,
+    pub(super) span: Range<usize>,
 }
 
 /// Lists by their names.
@@ -222,6 +233,10 @@ struct Choice<'a> {
     groups_read: BTreeSet<Name>,
     /// Counts up to [`MAX_CONDITIONAL`].
     conditional: usize,
+    /// What uv had before there were groups, and puts into the group `dev`.
+    dev_of_uv: Option<&'a Value<'a>>,
+    /// What to do about dependencies that are dynamic.
+    hint_of_dynamic: Option<String>,
 }
 
 /// What the lists of `[project]` are, and those of `[dependency-groups]`.
@@ -237,7 +252,7 @@ impl<'a> Choice<'a> {
         let project = match document.get("project") {
             Some(value) => Some(as_table(value, "project")?),
             None if extras.is_empty() && !groups.is_empty() => None,
-            None => return Err(Fault::new(0, Problem::NoProject)),
+            None => return Err(tools::instead(document)),
         };
         let optional = project.and_then(|project| project.get("optional-dependencies"));
         let mut choice = Self {
@@ -260,7 +275,15 @@ impl<'a> Choice<'a> {
             extras_read: BTreeMap::new(),
             groups_read: BTreeSet::new(),
             conditional: 0,
+            dev_of_uv: None,
+            hint_of_dynamic: tools::dynamic(document),
         };
+        let uv = document
+            .get("tool")
+            .and_then(|tool| tool.get_ref().as_table()?.get("uv"));
+        if let Some(uv) = uv {
+            choice.dev_of_uv = as_table(uv, "tool.uv")?.get("dev-dependencies");
+        }
         if let Some(project) = project {
             choice.project(project, extras)?;
         }
@@ -290,7 +313,7 @@ impl<'a> Choice<'a> {
             for value in as_list(dynamic, key, STRINGS)? {
                 let field = as_string(value, || key.to_owned(), STRINGS)?;
                 match field.value {
-                    "dependencies" => return Err(dynamic_fault(&field)),
+                    "dependencies" => return Err(self.dynamic(&field)),
                     "optional-dependencies" => self.dynamic_extras = Some(field),
                     _ => {}
                 }
@@ -320,11 +343,21 @@ impl<'a> Choice<'a> {
         if open.len() == MAX_DEPTH {
             return Err(Fault::new(at, Problem::TooMany("dependency groups")));
         }
-        let Some(list) = self.groups.list(name, MEMBERS) else {
-            return Err(Fault::new(at, self.groups.unknown(name)));
+        let of_uv = self.dev_of_uv.filter(|_| name.as_str() == "dev");
+        let list = match (self.groups.list(name, MEMBERS), of_uv) {
+            (None, None) => return Err(Fault::new(at, self.groups.unknown(name))),
+            (None, Some(_)) => Ok(&[][..]),
+            (Some(list), _) => list,
         };
         if !self.groups_read.insert(name.clone()) {
             return Ok(());
+        }
+        if let Some(list) = of_uv {
+            let key = "tool.uv.dev-dependencies";
+            for value in as_list(list, key, STRINGS)? {
+                let string = as_string(value, || key.to_owned(), STRINGS)?;
+                self.string(string, &Conditions::new());
+            }
         }
         open.push(name.clone());
         for value in list? {
@@ -349,7 +382,7 @@ impl<'a> Choice<'a> {
     /// of where it is referred to.
     fn extra(&mut self, name: &Name, conditions: &Conditions) -> Result<()> {
         if let Some(dynamic) = &self.dynamic_extras {
-            return Err(dynamic_fault(dynamic));
+            return Err(self.dynamic(dynamic));
         }
         let Some(list) = self.extras.list(name, STRINGS) else {
             return Ok(());
@@ -376,6 +409,13 @@ impl<'a> Choice<'a> {
         Ok(())
     }
 
+    /// That a field of `[project]` is dynamic.
+    fn dynamic(&self, field: &Quoted<'_>) -> Fault {
+        let name = format!("project.{}", field.value);
+        let problem = Problem::Dynamic(name, self.hint_of_dynamic.clone());
+        Fault::new(field.span.start, problem)
+    }
+
     /// Chooses a string, or what a reference to the project's extras leads to.
     fn string(&mut self, string: Quoted<'a>, conditions: &Conditions) {
         let at = string.span.start;
@@ -400,18 +440,22 @@ impl<'a> Choice<'a> {
     }
 }
 
-fn as_table<'a>(value: &'a Value<'a>, key: &str) -> Result<&'a DeTable<'a>> {
+pub(super) fn as_table<'a>(value: &'a Value<'a>, key: &str) -> Result<&'a DeTable<'a>> {
     let table = value.get_ref().as_table();
     table.ok_or_else(|| misshapen(value, key.to_owned(), "a table"))
 }
 
-fn as_list<'a>(value: &'a Value<'a>, key: &str, form: &'static str) -> Result<&'a [Value<'a>]> {
+pub(super) fn as_list<'a>(
+    value: &'a Value<'a>,
+    key: &str,
+    form: &'static str,
+) -> Result<&'a [Value<'a>]> {
     let list = value.get_ref().as_array();
     list.map(|list| &**list)
         .ok_or_else(|| misshapen(value, key.to_owned(), form))
 }
 
-fn as_string<'a>(
+pub(super) fn as_string<'a>(
     value: &'a Value<'a>,
     key: impl FnOnce() -> String,
     form: &'static str,
@@ -423,12 +467,6 @@ fn as_string<'a>(
         }),
         None => Err(misshapen(value, key(), form)),
     }
-}
-
-/// That a field of `[project]` is dynamic.
-fn dynamic_fault(field: &Quoted<'_>) -> Fault {
-    let problem = Problem::Dynamic(format!("project.{}", field.value));
-    Fault::new(field.span.start, problem)
 }
 
 /// That a value is not of the form that it should have.

@@ -120,10 +120,20 @@ pub enum Error {
         found: String,
     },
     /// Only pip in a builder could go on, and there is no builder for the target.
-    #[error("{target} is not what any builder here is, and only pip could go on: {why}")]
+    #[error("pip would have to run on {target}, and with --platform there is no builder: {why}")]
     NoBuilder {
         /// What the artifact is for.
         target: String,
+        /// Why pip is needed.
+        why: String,
+        /// The commands that resolve for the target, where there are some.
+        command: Option<String>,
+    },
+    /// pip would have to choose, and it knows no order of indexes.
+    #[error(
+        "pip would have to choose a version, and it does not know `--index-strategy first-index`: {why}"
+    )]
+    FirstIndex {
         /// Why pip is needed.
         why: String,
     },
@@ -149,16 +159,49 @@ pub enum Error {
     Requirements(#[from] requirements::Error),
 }
 
+/// What to do about a version such as `1.9+cu102`, which the main index never has.
+fn local_version(wish: &str) -> Option<String> {
+    let (name, version) = wish.split_once("==")?;
+    let (_, label) = version.split_once('+')?;
+    let is_of_label = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let label = label.split(|c| !is_of_label(c)).next().unwrap_or_default();
+    let is_torch = name.starts_with("torch");
+    let is_of_torch = ["cu", "cpu", "rocm", "xpu"]
+        .iter()
+        .any(|start| label.starts_with(start));
+    Some(if is_torch && is_of_torch {
+        format!(
+            "`+{label}` is a local version, which PyPI does not have; PyTorch's index has it: \
+             --extra-index-url https://download.pytorch.org/whl/{label}"
+        )
+    } else {
+        format!(
+            "`+{label}` is a local version, which PyPI does not have: name the index that has it with \
+             --extra-index-url"
+        )
+    })
+}
+
 impl Error {
     /// What the user can do, where we know.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Unavailable { source, .. } => return source.hint(),
-            Self::Refused { reason, .. } => match **reason {
-                Refused::Unknown => {
-                    "is the name right, and is it on this index? the URL of an index usually ends in `/simple`"
+            Self::Refused { reason, wish, .. }
+                if matches!(**reason, Refused::Unknown | Refused::Version { .. }) =>
+            {
+                if let Some(hint) = local_version(wish) {
+                    return Some(hint);
                 }
+                match **reason {
+                    Refused::Unknown => {
+                        "is the name right, and is it on this index? the URL of an index usually ends in `/simple`"
+                    }
+                    _ => return None,
+                }
+            }
+            Self::Refused { reason, .. } => match **reason {
                 Refused::Hash { .. } => {
                     "the requirements were locked against other files: lock them again, or find out who changed them"
                 }
@@ -171,8 +214,16 @@ impl Error {
             }
             Self::Conflict { .. } | Self::Unmet { .. } => "lock the requirements again",
             Self::Offline { .. } => "lock the requirements before, without --offline",
+            Self::NoBuilder {
+                command: Some(command),
+                ..
+            } => return Some(format!("uv resolves for other platforms: {command}")),
             Self::NoBuilder { .. } => {
-                "lock the requirements for the target first, or build on a machine like it"
+                "run `prebuild lock` on such a machine, and build here from its pylock.toml"
+            }
+            Self::FirstIndex { .. } => {
+                "pin every requirement (`name==version`), name one index alone, or take \
+                 `--index-strategy unsafe-best-match`"
             }
             _ => return None,
         };

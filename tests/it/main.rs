@@ -37,6 +37,8 @@ mod hostile;
 mod images;
 // Indexes that misbehave, from a server of the test's own.
 mod indexes;
+// What is named in place of requirements; files at URLs; projects of other tools.
+mod inputs;
 // The two installers from end to end, with every kind of requirement.
 mod installers;
 // Processes that are killed at any moment.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use clap::builder::FalseyValueParser;
+use clap::builder::{FalseyValueParser, NonEmptyStringValueParser as Text};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use prebuild::pack::Output;
 use prebuild::target::Platform;
@@ -92,7 +92,7 @@ pub(crate) struct Build {
     #[arg(long, help_heading = "Output")]
     pub(crate) force: bool,
     /// Where the prefix will lie in the runtime [default: /usr/local, or where its Python searches]
-    #[arg(long, value_name = "PATH", help_heading = "Output")]
+    #[arg(long, value_name = "PATH", help_heading = "Output", value_parser = Text::new())]
     pub(crate) dest: Option<String>,
     /// Copy libraries that the runtime lacks from the builder, under names of their own
     #[arg(
@@ -112,7 +112,7 @@ pub(crate) struct Build {
     pub(crate) write_packages: Option<PathBuf>,
     /// The interpreter that scripts name in their first line [default: the runtime's, or follows from
     /// --dest]
-    #[arg(long, value_name = "PATH", help_heading = "Output")]
+    #[arg(long, value_name = "PATH", help_heading = "Output", value_parser = Text::new())]
     pub(crate) script_python: Option<String>,
     #[command(flatten)]
     pub(crate) wheels: WheelArgs,
@@ -131,12 +131,12 @@ pub(crate) struct WheelArgs {
     /// Take wheels whose RECORD lacks files or hashes, as pip does
     #[arg(long)]
     pub(crate) allow_unlisted: bool,
-    /// Refuse wheels that unpack to more
-    #[arg(long, value_name = "SIZE", default_value = "32GiB")]
-    pub(crate) max_wheel_size: ByteSize,
-    /// Refuse wheels that unpack to more than 64 MiB and so many times their own size
-    #[arg(long, value_name = "TIMES", default_value_t = 100)]
-    pub(crate) max_wheel_ratio: u64,
+    /// Refuse wheels that unpack to more [default: 32GiB]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) max_wheel_size: Option<ByteSize>,
+    /// Refuse wheels that unpack to more than 64 MiB and so many times their own size [default: 100]
+    #[arg(long, value_name = "TIMES")]
+    pub(crate) max_wheel_ratio: Option<u64>,
 }
 
 /// What it will run in.
@@ -145,10 +145,10 @@ pub(crate) struct WheelArgs {
 pub(crate) struct RuntimeArgs {
     /// What the artifact will run in: an image, a root folder, an interpreter, or a file of facts
     /// (.json). It is placed for it, made of wheels that run in it, and checked against it
-    #[arg(long, value_name = "IMAGE|ROOT|PATH")]
+    #[arg(long, value_name = "IMAGE|ROOT|PATH", value_parser = Text::new())]
     pub(crate) runtime: Option<String>,
     /// Which of its interpreters [default: the one on its PATH]
-    #[arg(long, value_name = "X.Y|PATH")]
+    #[arg(long, value_name = "X.Y|PATH", value_parser = Text::new())]
     pub(crate) runtime_python: Option<String>,
     /// Let a finding pass: its kind, or KIND:NAME with the library, module or distribution (repeatable)
     #[arg(long, value_name = "FINDING")]
@@ -159,10 +159,10 @@ pub(crate) struct RuntimeArgs {
 #[derive(Debug, Args)]
 pub(crate) struct Look {
     /// An image, a root folder, an interpreter, or a file of facts (.json)
-    #[arg(value_name = "IMAGE|ROOT|PATH")]
+    #[arg(value_name = "IMAGE|ROOT|PATH", value_parser = Text::new())]
     pub(crate) runtime: String,
     /// Which of its interpreters [default: the one on its PATH]
-    #[arg(long, value_name = "X.Y|PATH")]
+    #[arg(long, value_name = "X.Y|PATH", value_parser = Text::new())]
     pub(crate) runtime_python: Option<String>,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
@@ -179,13 +179,13 @@ pub(crate) struct VerifyArgs {
     #[arg(value_name = "ARTIFACT")]
     pub(crate) artifact: PathBuf,
     /// What it will run in: an image, a root folder that can be written to, or an interpreter
-    #[arg(long, value_name = "IMAGE|ROOT|PATH")]
+    #[arg(long, value_name = "IMAGE|ROOT|PATH", value_parser = Text::new())]
     pub(crate) runtime: String,
     /// Which of its interpreters [default: the one on its PATH]
-    #[arg(long, value_name = "X.Y|PATH")]
+    #[arg(long, value_name = "X.Y|PATH", value_parser = Text::new())]
     pub(crate) runtime_python: Option<String>,
     /// Where the prefix will lie in the runtime [default: /usr/local, or where its Python searches]
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = Text::new())]
     pub(crate) dest: Option<String>,
     /// How long one import may take, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
@@ -212,20 +212,20 @@ pub(crate) struct EngineArgs {
 /// What every command takes.
 #[derive(Debug, Args)]
 pub(crate) struct Common {
-    /// Requirements files, a pyproject.toml or a pylock.toml; `-` is standard input
+    /// Requirements files or their URLs, a pyproject.toml or a pylock.toml; `-` is standard input
     #[arg(required_unless_present = "requirement", value_name = "REQUIREMENTS")]
     pub(crate) requirements: Vec<PathBuf>,
     /// A requirements file, as pip names it
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE|URL")]
     pub(crate) requirement: Vec<PathBuf>,
     /// A file of constraints
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE|URL")]
     pub(crate) constraint: Vec<PathBuf>,
     /// An extra of the project or the lock file (repeatable)
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = Text::new())]
     pub(crate) extra: Vec<String>,
     /// A dependency group of the project or the lock file (repeatable)
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = Text::new())]
     pub(crate) group: Vec<String>,
     /// Require an up-to-date lock file; with `lock`, only check it
     #[arg(long, env = "PREBUILD_LOCKED", value_parser = FalseyValueParser::new())]
@@ -321,26 +321,25 @@ const PLATFORM: &str = "What to build for, if not for the builder: manylinux_2_2
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Builder")]
 pub(crate) struct BuilderArgs {
-    /// Where pip runs; `auto`: a container engine if one answers and --image names an image, else
-    /// this machine
+    /// Where pip runs; `auto`: in a container if --image names an image, else on this machine
     #[arg(long, value_enum, default_value_t = Builder::Auto)]
     pub(crate) builder: Builder,
     /// The builder's image, such as python:3.11
-    #[arg(long, value_name = "IMAGE")]
+    #[arg(long, value_name = "IMAGE", value_parser = Text::new())]
     pub(crate) image: Option<String>,
     /// The builder's interpreter, or with --platform the target's version [default: python3 on PATH]
-    #[arg(long, value_name = "X.Y|PATH", env = "PREBUILD_PYTHON")]
+    #[arg(long, value_name = "X.Y|PATH", env = "PREBUILD_PYTHON", value_parser = Text::new())]
     pub(crate) python: Option<String>,
     #[arg(long, value_name = "PLATFORM", requires = "python", help = PLATFORM)]
     pub(crate) platform: Vec<Platform>,
     /// Give pip and what it builds a variable; without a value, the one that it has here
-    #[arg(long, value_name = "NAME[=VALUE]")]
+    #[arg(long, value_name = "NAME[=VALUE]", value_parser = Text::new())]
     pub(crate) env: Vec<String>,
     /// Certificates that the builder must trust
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_cert: Option<PathBuf>,
     /// The container's network, as the engine names it
-    #[arg(long, value_name = "MODE")]
+    #[arg(long, value_name = "MODE", value_parser = Text::new())]
     pub(crate) network: Option<String>,
     /// An argument for the engine's `create` (repeatable; `--engine-arg=--memory=2g`)
     #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
@@ -359,8 +358,7 @@ pub(crate) struct PipArgs {
         value_name = "URL",
         visible_alias = "pypi-url",
         env = "PREBUILD_INDEX_URL",
-        hide_env_values = true
-    )]
+        hide_env_values = true, value_parser = Text::new())]
     pub(crate) index_url: Option<String>,
     /// Another index
     #[arg(
@@ -368,8 +366,7 @@ pub(crate) struct PipArgs {
         value_name = "URL",
         env = "PREBUILD_EXTRA_INDEX_URL",
         value_delimiter = ' ',
-        hide_env_values = true
-    )]
+        hide_env_values = true, value_parser = Text::new())]
     pub(crate) extra_index_url: Vec<String>,
     /// A page or folder of links to archives
     #[arg(
@@ -378,23 +375,22 @@ pub(crate) struct PipArgs {
         value_name = "URL|PATH",
         env = "PREBUILD_FIND_LINKS",
         value_delimiter = ' ',
-        hide_env_values = true
-    )]
+        hide_env_values = true, value_parser = Text::new())]
     pub(crate) find_links: Vec<String>,
     /// Ask no index
     #[arg(long)]
     pub(crate) no_index: bool,
     /// A host that is trusted without a valid certificate
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, value_name = "HOST", value_parser = Text::new())]
     pub(crate) trusted_host: Vec<String>,
     /// Take pre-releases too
     #[arg(long)]
     pub(crate) pre: bool,
     /// Take wheels only, for these names or `:all:`
-    #[arg(long, value_name = "NAMES")]
+    #[arg(long, value_name = "NAMES", value_parser = Text::new())]
     pub(crate) only_binary: Vec<String>,
     /// Build from source, these names or `:all:`
-    #[arg(long, value_name = "NAMES")]
+    #[arg(long, value_name = "NAMES", value_parser = Text::new())]
     pub(crate) no_binary: Vec<String>,
     /// Prefer an older wheel to a newer sdist
     #[arg(long)]

@@ -8,7 +8,7 @@ use prebuild::runner::{Container, Engine, Local, Runner, engine_variables};
 use prebuild::target::{Named, Platform, PythonVersion, Target};
 
 use crate::args::{Builder, BuilderArgs};
-use crate::environment::{Environment, Wrong};
+use crate::environment::{Environment, Unusable, Wrong};
 
 /// The targets that are named, each with what its outputs are called after.
 pub(crate) fn targets(builder: &BuilderArgs) -> anyhow::Result<Vec<(Platform, Named)>> {
@@ -33,7 +33,6 @@ pub(crate) fn runner(
     args: BuilderArgs,
     environment: &Environment,
     cancel: &Cancel,
-    warnings: &mut Vec<String>,
 ) -> anyhow::Result<Box<dyn Runner>> {
     let BuilderArgs {
         builder,
@@ -42,11 +41,13 @@ pub(crate) fn runner(
         // Put into the request.
         env: _,
         ca_cert: _,
-        platform: _,
+        platform,
         network,
         engine_arg,
     } = args;
     let engine = match (builder, &image) {
+        // Nothing is run for a target that no builder is.
+        _ if !platform.is_empty() => None,
         (Builder::Local, Some(_)) => {
             bail!(Wrong("--builder local has no use for --image".to_owned()))
         }
@@ -57,17 +58,21 @@ pub(crate) fn runner(
         (Builder::Docker, Some(_)) => Some(Engine::Docker),
         (Builder::Podman, Some(_)) => Some(Engine::Podman),
         (Builder::Auto, Some(image)) => {
-            let env = engine_variables(environment.variables());
-            let answers = |engine: &Engine| engine.ping(&env, cancel).is_ok();
-            let engine = [Engine::Docker, Engine::Podman].into_iter().find(answers);
-            if engine.is_none() {
-                warnings.push(format!(
-                    "neither docker nor podman answers: building on this machine instead of in `{image}`"
-                ));
-            }
-            engine
+            let wanted = format!("--image {image}");
+            Some(answering(&wanted, environment, cancel)?)
         }
     };
+    if engine.is_none() {
+        let given = [
+            ("--network", network.is_some()),
+            ("--engine-arg", !engine_arg.is_empty()),
+        ];
+        if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
+            bail!(Wrong(format!(
+                "{option} is for a container: name its image with --image"
+            )));
+        }
+    }
     let program = |python: Option<String>| match python {
         None => "python3".to_owned(),
         Some(version) if is_version(&version) => format!("python{version}"),
@@ -93,6 +98,56 @@ pub(crate) fn runner(
     };
     let (scratch, env) = (environment.scratch(), environment.variables().clone());
     Ok(Box::new(Local::new(python, scratch, env)))
+}
+
+/// The engine that answers, Docker before Podman. `wanted` is the option that needs one.
+pub(crate) fn answering(
+    wanted: &str,
+    environment: &Environment,
+    cancel: &Cancel,
+) -> anyhow::Result<Engine> {
+    let env = engine_variables(environment.variables());
+    let mut reasons = Vec::new();
+    for engine in [Engine::Docker, Engine::Podman] {
+        match engine.ping(&env, cancel) {
+            Ok(()) => return Ok(engine),
+            Err(error) => reasons.push(error.to_string()),
+        }
+    }
+    bail!(Unusable {
+        what: format!(
+            "{wanted} needs a container engine, and none answers: {}",
+            reasons.join("; ")
+        ),
+        hint: "`docker version` and `podman version` show whether they answer; without an image, \
+               `prebuild` needs none"
+            .to_owned(),
+    })
+}
+
+/// Refuses options of the builder where there is none: what is built for a named platform is put
+/// together from wheels, and nothing is run.
+pub(crate) fn check_platform(args: &BuilderArgs, has_runtime: bool) -> Result<(), Wrong> {
+    if args.platform.is_empty() {
+        return Ok(());
+    }
+    let is_engine = matches!(args.builder, Builder::Docker | Builder::Podman);
+    let given = [
+        ("--image", args.image.is_some()),
+        ("--env", !args.env.is_empty()),
+        ("--network", args.network.is_some()),
+        ("--engine-arg", !args.engine_arg.is_empty()),
+        (
+            "--builder",
+            args.builder == Builder::Local || is_engine && !has_runtime,
+        ),
+    ];
+    match given.iter().find(|(_, given)| *given) {
+        Some((option, _)) => Err(Wrong(format!(
+            "{option} is for a builder, and with --platform there is none: leave one of the two out"
+        ))),
+        None => Ok(()),
+    }
 }
 
 fn is_version(text: &str) -> bool {

@@ -52,6 +52,35 @@ impl Environment {
     pub(crate) fn scratch(&self) -> PathBuf {
         PathBuf::from(self.get("TMPDIR").unwrap_or("/tmp"))
     }
+
+    /// Checks that temporary files have a place: everything fails without one, and far from the reason.
+    pub(crate) fn check_scratch(&self) -> Result<(), Unusable> {
+        let folder = self.scratch();
+        let Err(error) = prebuild::fs::check_scratch(&self.path(&folder)) else {
+            return Ok(());
+        };
+        let hint = match self.get("TMPDIR") {
+            Some(_) => "TMPDIR names this directory: set it to one that exists and is writable",
+            None => "set TMPDIR to a directory that exists and is writable",
+        };
+        let why = std::error::Error::source(&error).map(ToString::to_string);
+        Err(Unusable {
+            what: format!(
+                "cannot write temporary files to `{}`: {}",
+                folder.display(),
+                why.unwrap_or_default()
+            ),
+            hint: hint.to_owned(),
+        })
+    }
+}
+
+/// A machine that lacks what the request needs; exit code 3.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub(crate) struct Unusable {
+    pub(crate) what: String,
+    pub(crate) hint: String,
 }
 
 /// A request that cannot be meant; exit code 2.

@@ -28,6 +28,17 @@ pub(crate) fn run(
         upgrade_package,
     } = args;
     let format = common.messages.format;
+    if format == Format::Requirements && output.is_some() {
+        bail!(Wrong(
+            "--format requirements prints the lock: `-o` has no use for it, `> FILE` has"
+                .to_owned()
+        ));
+    }
+    if common.locked && (upgrade || !upgrade_package.is_empty()) {
+        bail!(Wrong(
+            "--locked changes nothing, and --upgrade would: leave one of the two out".to_owned()
+        ));
+    }
     let settings = Settings::common(common, environment, cancel)?;
     crate::warn(report, &settings);
     if settings.targets.len() > 1 {

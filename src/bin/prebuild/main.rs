@@ -20,8 +20,8 @@ mod runtime;
 mod settings;
 mod verify;
 
-use args::{Cli, Command};
-use environment::Environment;
+use args::{Cli, Command, Format};
+use environment::{Environment, Wrong};
 use report::Report;
 use settings::Settings;
 
@@ -56,6 +56,7 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli, report: &Report, cancel: &Cancel) -> anyhow::Result<ExitCode> {
     let environment = Environment::of_this_process()?;
+    check_format(&cli)?;
     let observe = |event: &prebuild::event::Event<'_>| report.event(event);
     match cli.command {
         Some(Command::Plan(common)) => {
@@ -94,6 +95,33 @@ fn run(cli: Cli, report: &Report, cancel: &Cancel) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses a format that a command does not print.
+fn check_format(cli: &Cli) -> Result<(), Wrong> {
+    let (name, format, can) = match &cli.command {
+        Some(Command::Plan(_)) => return Ok(()),
+        Some(Command::Lock(lock)) => (
+            "lock",
+            lock.common.messages.format,
+            "text, json or requirements",
+        ),
+        Some(Command::Verify(verify)) => ("verify", verify.messages.format, "text or json"),
+        Some(Command::Runtime(look)) => ("runtime", look.messages.format, "text or json"),
+        Some(Command::Cache(cache)) => ("cache", cache.messages.format, "text or json"),
+        None => ("a build", cli.build.common.messages.format, "text or json"),
+    };
+    let is_printed = match format {
+        Format::Text | Format::Json => true,
+        Format::Requirements => name == "lock",
+        Format::Pylock => false,
+    };
+    if is_printed {
+        return Ok(());
+    }
+    Err(Wrong(format!(
+        "{name} prints {can}; `prebuild plan` prints the other formats"
+    )))
 }
 
 pub(crate) fn warn(report: &Report, settings: &Settings) {

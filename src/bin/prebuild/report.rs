@@ -22,7 +22,7 @@ use prebuild::runtime::Runtime;
 use prebuild::verify::{self, Proof};
 
 use crate::args::{Color, Format, Messages};
-use crate::environment::Wrong;
+use crate::environment::{Unusable, Wrong};
 use crate::limits::Missing;
 
 /// The build failed: pip, an index, a wheel, the disk.
@@ -95,6 +95,7 @@ impl Report {
         }
     }
 
+    /// A warning, which `--quiet` does not silence.
     pub(crate) fn warning(&self, text: &str) {
         self.say(&format!("{WARNING}warning{WARNING:#}: {}", plain(text)));
     }
@@ -462,7 +463,9 @@ impl Report {
                 plain(line)
             ));
         }
-        if let Some(hint) = ours.and_then(prebuild::error::Error::hint) {
+        let unusable = error.downcast_ref::<Unusable>();
+        let hint = unusable.map(|unusable| unusable.hint.clone());
+        if let Some(hint) = hint.or_else(|| ours.and_then(prebuild::error::Error::hint)) {
             text.push_str(&format!("{HINT}hint{HINT:#}: {hint}\n"));
         }
         self.say(text.trim_end());
@@ -471,7 +474,7 @@ impl Report {
             Some(Kind::Setup) => NOT_SET_UP,
             Some(Kind::Unfit) => UNFIT,
             None if error.is::<Wrong>() => WRONG,
-            None if error.is::<Missing>() => NOT_SET_UP,
+            None if error.is::<Missing>() || unusable.is_some() => NOT_SET_UP,
             Some(Kind::Build | Kind::Cancelled) | None => FAILED,
         })
     }

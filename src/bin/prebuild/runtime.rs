@@ -68,6 +68,11 @@ pub(crate) fn wanted(
         ))),
         None => Source::Image(image(name, builder, environment, cancel)?),
     };
+    if let (Source::Interpreter(_), Some(python)) = (&source, &python) {
+        bail!(Wrong(format!(
+            "--runtime-python {python}: the runtime is the interpreter {name} already"
+        )));
+    }
     Ok(Wanted { source, python })
 }
 
@@ -82,16 +87,8 @@ fn image(
         Builder::Docker => Engine::Docker,
         Builder::Podman => Engine::Podman,
         Builder::Auto | Builder::Local => {
-            let answers = |engine: &Engine| engine.ping(&env, cancel).is_ok();
-            let found = [Engine::Docker, Engine::Podman].into_iter().find(answers);
-            if let Some(engine) = found {
-                engine
-            } else {
-                // Its error says what is wrong.
-                let ping = Engine::Docker.ping(&env, cancel);
-                ping.map_err(Error::from)?;
-                Engine::Docker
-            }
+            let wanted = format!("the runtime image {name}");
+            crate::builder::answering(&wanted, environment, cancel)?
         }
     };
     Ok(Image {

@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
+use clap::CommandFactory as _;
 use prebuild::audit::Problem;
 use prebuild::cache::Place;
 use prebuild::event::Cancel;
@@ -20,7 +21,7 @@ use prebuild::runner::Runner;
 use prebuild::target::{Named, Platform};
 use prebuild::wheel::Leniency;
 
-use crate::args::{self, CacheArgs, Common, Format, IndexStrategy, PipArgs};
+use crate::args::{self, CacheArgs, Common, IndexStrategy, PipArgs};
 use crate::environment::{Environment, Wrong};
 
 /// A build, decided.
@@ -71,17 +72,34 @@ impl Settings {
             wheels,
             compile,
         } = args;
+        if compile && !common.builder.platform.is_empty() {
+            bail!(Wrong(
+                "--compile needs the interpreter, and with --platform there is none: leave one of the two out"
+                    .to_owned()
+            ));
+        }
         let args::WheelArgs {
             installer,
             allow_unlisted,
             max_wheel_size,
             max_wheel_ratio,
         } = wheels;
-        let format = common.messages.format;
-        if !matches!(format, Format::Text | Format::Json) {
-            bail!(Wrong(
-                "a build prints text or json; `prebuild plan` prints the other formats".to_owned()
-            ));
+        if installer == args::Installer::Pip {
+            let given = [
+                ("--platform", !common.builder.platform.is_empty()),
+                (
+                    "--index-strategy first-index",
+                    common.pip.index_strategy == IndexStrategy::FirstIndex,
+                ),
+                ("--allow-unlisted", allow_unlisted),
+                ("--max-wheel-size", max_wheel_size.is_some()),
+                ("--max-wheel-ratio", max_wheel_ratio.is_some()),
+            ];
+            if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
+                bail!(Wrong(format!(
+                    "--installer pip has no use for {option}: pip installs in the builder, by its own rules"
+                )));
+            }
         }
         let mut settings = Self::common(common, environment, cancel)?;
         let request = &mut settings.request;
@@ -105,8 +123,12 @@ impl Settings {
             args::Installer::Wheel => Installer::Wheel,
             args::Installer::Pip => Installer::Pip,
         };
-        request.limits.size = max_wheel_size.as_u64();
-        request.limits.ratio = max_wheel_ratio;
+        if let Some(size) = max_wheel_size {
+            request.limits.size = size.as_u64();
+        }
+        if let Some(ratio) = max_wheel_ratio {
+            request.limits.ratio = ratio;
+        }
         if allow_unlisted {
             request.leniency = Leniency::Unlisted;
         }
@@ -133,12 +155,21 @@ impl Settings {
             // The report's.
             messages: _,
         } = common;
+        environment.check_scratch()?;
+        check_command(&requirements, environment)?;
+        crate::builder::check_platform(&builder, runtime.runtime.is_some())?;
         let paths: Vec<PathBuf> = requirements.into_iter().chain(requirement).collect();
         let names = |names: Vec<String>| names.iter().map(|name| Name::new(name)).collect();
-        let inputs = inputs(paths, names(extra), names(group), locked, cancel)?;
+        let mut stdin = Stdin::default();
+        let inputs = inputs(paths, names(extra), names(group), locked, &mut stdin, cancel)?;
+        if let LockUse::Input { path, .. } = &inputs.lock {
+            check_locked(path, !constraint.is_empty(), &pip)?;
+        }
         let mut request = Request::new(inputs.requirements, environment.cwd());
         request.lock = inputs.lock;
-        request.constraints = constraint.into_iter().map(Input::Path).collect();
+        for path in constraint {
+            request.constraints.push(stdin.input(path, cancel)?);
+        }
         request.clock = Some(clock);
         if let Some(epoch) = environment.get("SOURCE_DATE_EPOCH") {
             let Ok(epoch) = epoch.parse() else {
@@ -179,7 +210,7 @@ impl Settings {
             (None, None) => None,
         };
         let targets = crate::builder::targets(&builder)?;
-        let runner = crate::builder::runner(builder, environment, cancel, &mut warnings)?;
+        let runner = crate::builder::runner(builder, environment, cancel)?;
         Ok(Self {
             request,
             targets,
@@ -255,6 +286,88 @@ fn now() -> u64 {
 /// The most bytes of standard input that are read.
 const MAX_STDIN: u64 = 16 << 20;
 
+/// Standard input, which can be read once.
+#[derive(Default)]
+struct Stdin {
+    is_read: bool,
+}
+
+impl Stdin {
+    /// What a name stands for; `-` is standard input.
+    fn input(&mut self, path: PathBuf, cancel: &Cancel) -> anyhow::Result<Input> {
+        if path != Path::new("-") {
+            return Ok(Input::named(path));
+        }
+        if std::mem::replace(&mut self.is_read, true) {
+            bail!(Wrong(
+                "`-` is named twice, and standard input can be read once".to_owned()
+            ));
+        }
+        let bytes = prebuild::fs::read_stream(std::io::stdin(), MAX_STDIN, cancel)
+            .context("cannot read standard input")?;
+        if bytes.trim_ascii().is_empty() {
+            bail!(Wrong(
+                "standard input is empty: `-` reads requirements from it".to_owned()
+            ));
+        }
+        Ok(Input::Stdin(bytes))
+    }
+}
+
+/// Words for what prebuild does that other tools have as commands.
+const COMMANDS_OF_OTHERS: [&str; 8] = [
+    "add", "build", "compile", "download", "export", "freeze", "install", "sync",
+];
+
+/// Refuses a mistyped command, which would be a missing file.
+fn check_command(requirements: &[PathBuf], environment: &Environment) -> Result<(), Wrong> {
+    let Some(first) = requirements.first().and_then(|path| path.to_str()) else {
+        return Ok(());
+    };
+    let is_word = !first.is_empty() && first.bytes().all(|byte| byte.is_ascii_alphabetic());
+    if !is_word || prebuild::fs::kind(&environment.path(Path::new(first))).is_some() {
+        return Ok(());
+    }
+    let command = args::Cli::command();
+    let mut known: Vec<(f64, &str)> = command
+        .get_subcommands()
+        .map(clap::Command::get_name)
+        .map(|name| (strsim::normalized_damerau_levenshtein(name, first), name))
+        .filter(|(likeness, _)| *likeness >= 0.5)
+        .collect();
+    known.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+    let hint = match known.first() {
+        Some((_, name)) => format!("did you mean `{name}`?"),
+        None if COMMANDS_OF_OTHERS.contains(&first) => {
+            "`prebuild requirements.txt` builds".to_owned()
+        }
+        None => return Ok(()),
+    };
+    Err(Wrong(format!(
+        "`{first}` is neither a file nor a command: {hint}"
+    )))
+}
+
+/// Refuses options that choose what is installed, where a lock file says it.
+fn check_locked(path: &Path, has_constraints: bool, pip: &PipArgs) -> Result<(), Wrong> {
+    let given = [
+        ("--constraint", has_constraints),
+        ("--pre", pip.pre),
+        ("--prefer-binary", pip.prefer_binary),
+    ];
+    match given.iter().find(|(_, given)| *given) {
+        Some((option, _)) => Err(Wrong(format!(
+            "the lock file {} says what is installed: it has no use for {option}",
+            path.display()
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn is_url(path: &Path) -> bool {
+    matches!(Input::named(path.to_owned()), Input::Url(_))
+}
+
 /// What the files that were named are.
 struct Inputs {
     requirements: Vec<Input>,
@@ -266,9 +379,13 @@ fn inputs(
     extras: BTreeSet<Name>,
     groups: BTreeSet<Name>,
     locked: bool,
+    stdin: &mut Stdin,
     cancel: &Cancel,
 ) -> anyhow::Result<Inputs> {
-    if let Some(at) = paths.iter().position(|path| lock::is_name(path)) {
+    if let Some(at) = paths
+        .iter()
+        .position(|path| lock::is_name(path) && !is_url(path))
+    {
         let path = paths.swap_remove(at);
         if !paths.is_empty() {
             let name = path.display();
@@ -285,7 +402,8 @@ fn inputs(
             },
         });
     }
-    let is_project = |path: &PathBuf| path.file_name() == Some("pyproject.toml".as_ref());
+    let is_project =
+        |path: &PathBuf| path.file_name() == Some("pyproject.toml".as_ref()) && !is_url(path);
     let has_names = !extras.is_empty() || !groups.is_empty();
     if has_names && !paths.iter().any(is_project) {
         let why = "--extra and --group are those of a pyproject.toml or a pylock.toml";
@@ -299,12 +417,8 @@ fn inputs(
                 extras: extras.clone(),
                 groups: groups.clone(),
             }
-        } else if path == Path::new("-") {
-            let bytes = prebuild::fs::read_stream(std::io::stdin(), MAX_STDIN, cancel)
-                .context("cannot read standard input")?;
-            Input::Stdin(bytes)
         } else {
-            Input::Path(path)
+            stdin.input(path, cancel)?
         });
     }
     let lock = match requirements.first().and_then(lock::beside) {
@@ -313,7 +427,7 @@ fn inputs(
             required: locked,
         },
         None if locked => bail!(Wrong(
-            "--locked: standard input has no lock file beside it".to_owned()
+            "--locked: standard input and URLs have no lock file beside them".to_owned()
         )),
         None => LockUse::Never,
     };

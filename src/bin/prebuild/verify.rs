@@ -33,6 +33,14 @@ pub(crate) fn run(
         // The report's.
         messages: _,
     } = args;
+    let given = [
+        ("--platform", !builder.platform.is_empty()),
+        ("--env", !builder.env.is_empty()),
+        ("--ca-cert", builder.ca_cert.is_some()),
+    ];
+    if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
+        bail!(Wrong(format!("verify has no use for {option}")));
+    }
     let engine = builder.builder;
     let mut warnings = Vec::new();
     let claim = Claim {
@@ -49,7 +57,7 @@ pub(crate) fn run(
             .unwrap_or_default(),
     };
     let place = settings::cache_place(cache, environment, &mut warnings);
-    let builder = crate::builder::runner(builder, environment, cancel, &mut warnings)?;
+    let builder = crate::builder::runner(builder, environment, cancel)?;
     for warning in &warnings {
         report.warning(warning);
     }
