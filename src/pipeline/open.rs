@@ -102,7 +102,7 @@ impl Opened {
         if !more.is_empty() {
             let constraints = [request.constraints.as_slice(), &more].concat();
             opened.requirements = read(&constraints)?;
-            let limits = Requirements::read(&[], &more, &context)?;
+            let limits = Requirements::read_with(&[], &more, &context, Some(&downloads), cancel)?;
             opened.limits = limits.constraints().to_vec();
         }
         opened.tell(watch)?;

@@ -161,7 +161,14 @@ impl Settings {
         let paths: Vec<PathBuf> = requirements.into_iter().chain(requirement).collect();
         let names = |names: Vec<String>| names.iter().map(|name| Name::new(name)).collect();
         let mut stdin = Stdin::default();
-        let inputs = inputs(paths, names(extra), names(group), locked, &mut stdin, cancel)?;
+        let inputs = inputs(
+            paths,
+            names(extra),
+            names(group),
+            locked,
+            &mut stdin,
+            cancel,
+        )?;
         if let LockUse::Input { path, .. } = &inputs.lock {
             check_locked(path, !constraint.is_empty(), &pip)?;
         }
