@@ -111,9 +111,11 @@ impl Error {
             Self::Runtime(error) | Self::Verify(verify::Error::Runtime(error)) => {
                 runtime_kind(error)
             }
-            Self::Verify(verify::Error::Artifact { .. } | verify::Error::Layout(_)) => {
-                Kind::Request
-            }
+            Self::Verify(
+                verify::Error::Artifact { .. }
+                | verify::Error::Install(_)
+                | verify::Error::Layout(_),
+            ) => Kind::Request,
             Self::Requirements(error) if downloaded(error).is_some() => {
                 downloaded(error).map_or(Kind::Build, index_kind)
             }
@@ -132,7 +134,12 @@ impl Error {
             Self::Unfit(_) | Self::Findings(_) | Self::Verify(verify::Error::Elsewhere { .. }) => {
                 Kind::Unfit
             }
-            Self::Interpreter(_) | Self::Verify(verify::Error::FactsOnly) => Kind::Setup,
+            Self::Interpreter(_)
+            | Self::Verify(
+                verify::Error::FactsOnly
+                | verify::Error::NoSandbox { .. }
+                | verify::Error::NotEntered { .. },
+            ) => Kind::Setup,
             Self::Pip(error) => match error {
                 pip::Error::Runner(error) => runner_kind(error),
                 pip::Error::NoPip { .. } | pip::Error::Broken { .. } => Kind::Setup,
@@ -192,6 +199,16 @@ impl Error {
                 verify::Error::FactsOnly => {
                     Some("name the image or the root folder itself".to_owned())
                 }
+                verify::Error::NoSandbox { .. } => Some(
+                    "allow user namespaces, run as root with CAP_SYS_ADMIN, or name an image; \
+                     `--unsafe-no-sandbox` runs the artifact's code without a sandbox"
+                        .to_owned(),
+                ),
+                verify::Error::NotEntered { .. } => Some(
+                    "it must be for this machine's architecture, and every user must be able to read \
+                     it; an engine can run an image of it"
+                        .to_owned(),
+                ),
                 _ => None,
             },
             Self::Unfit(_) | Self::Findings(_) => Some(
@@ -293,8 +310,6 @@ fn runner_kind(error: &runner::Error) -> Kind {
         runner::Error::NotFound { .. }
         | runner::Error::EngineDown { .. }
         | runner::Error::NoImage { .. }
-        | runner::Error::Closed { .. }
-        | runner::Error::NotEntered { .. }
         | runner::Error::NoPython { .. } => Kind::Setup,
         _ => Kind::Build,
     }
@@ -310,13 +325,6 @@ fn runner_hint(error: &runner::Error) -> Option<String> {
         ),
         runner::Error::NoImage { engine, image, .. } => {
             format!("check the name; `{engine} pull {image}` shows whether it can be had")
-        }
-        runner::Error::Closed { .. } => {
-            "in a Dockerfile, mount it with `,rw`: what is written there is dropped".to_owned()
-        }
-        runner::Error::NotEntered { .. } => {
-            "only root may enter a folder, and only on a machine of its kind; an engine can run an image of it"
-                .to_owned()
         }
         runner::Error::NoPython { .. } => {
             "name an interpreter with `--python X.Y` or `--python PATH`".to_owned()

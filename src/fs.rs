@@ -355,6 +355,31 @@ pub(crate) fn copy_part(from: &Path, offset: u64, size: u64, to: &mut File) -> R
     Ok(())
 }
 
+/// Copies directories, files with their modes, and links as they are; nothing else is copied. `to` is there.
+pub(crate) fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+    for entry in walkdir::WalkDir::new(from).min_depth(1) {
+        let entry = entry.map_err(|error| {
+            let path = error.path().unwrap_or(from).to_path_buf();
+            Error::new("read the folder", path, error.into())
+        })?;
+        let path = entry.path();
+        let Ok(below) = path.strip_prefix(from) else {
+            continue;
+        };
+        let (to, kind) = (to.join(below), entry.file_type());
+        if kind.is_dir() {
+            create_dir(&to)?;
+            set_mode(&to, metadata(path)?.permissions().mode() | 0o700)?;
+        } else if kind.is_symlink() {
+            std::os::unix::fs::symlink(read_link(path)?, &to)
+                .map_err(at("create the link", &to))?;
+        } else if kind.is_file() {
+            fs::copy(path, &to).map_err(at("copy", path))?;
+        }
+    }
+    Ok(())
+}
+
 pub(crate) fn hard_link(from: &Path, to: &Path) -> Result<()> {
     fs::hard_link(from, to).map_err(at("create the link", to))
 }

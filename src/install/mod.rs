@@ -25,7 +25,7 @@ mod wrappers;
 
 pub use amend::amend;
 pub use bytecode::{compile, compile_wheels};
-pub use prefix::install_prefix;
+pub use prefix::{describe, install_prefix};
 pub use wheels::{Placed, install_wheels};
 
 pub(crate) use relocate::relative;

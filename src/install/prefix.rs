@@ -67,6 +67,19 @@ pub fn install_prefix(
     })
 }
 
+/// What is known of the distributions in a prefix that is finished: an artifact that is read back. Each
+/// node is marked with those that list it, and each file of code with what it asks of the runtime.
+pub fn describe(tree: &mut Tree, layout: &Layout) -> Result<Vec<Described>, Error> {
+    let relocation = Relocation::new(tree, layout);
+    let mut infos = find_infos(tree, layout)?;
+    own(tree, &infos, &relocation);
+    let looked = look(tree)?;
+    learn(tree, &mut infos, looked, layout);
+    let mut described: Vec<_> = infos.into_iter().map(|info| info.described).collect();
+    described.sort_by(|a, b| a.distribution.cmp(&b.distribution));
+    Ok(described)
+}
+
 /// Every node at its place in the runtime.
 fn move_nodes(
     prefix: Tree,

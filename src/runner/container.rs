@@ -118,6 +118,30 @@ impl Container {
         self.client().within(QUICK)
     }
 
+    /// The same image for code that nobody trusts: without network, and without privileges beyond those
+    /// by which [`verify`](mod@crate::verify) gives each program a user of its own. `memory` is what all
+    /// programs together may use, in bytes.
+    #[must_use]
+    pub fn isolated(&self, memory: u64) -> Self {
+        // What the user gives the builder for pip may be a way out: a mount, a privilege.
+        let engine_args = [
+            "--cap-drop=ALL".to_owned(),
+            "--cap-add=SETUID".to_owned(),
+            "--cap-add=SETGID".to_owned(),
+            "--cap-add=KILL".to_owned(),
+            "--security-opt=no-new-privileges".to_owned(),
+            "--pids-limit=2048".to_owned(),
+            format!("--memory={memory}"),
+            "--tmpfs=/tmp:rw,nosuid,nodev,mode=1777,size=256m".to_owned(),
+            "--tmpfs=/var/tmp:rw,nosuid,nodev,mode=1777,size=256m".to_owned(),
+        ];
+        Self {
+            network: Some("none".to_owned()),
+            engine_args: engine_args.into(),
+            ..self.clone()
+        }
+    }
+
     /// The command that creates the container. Pure: the tests read it.
     fn create(&self) -> Exec {
         let mut create = self.client().args([
@@ -232,6 +256,10 @@ impl Container {
 }
 
 impl Runner for Container {
+    fn isolated(&self, memory: u64) -> Option<Box<dyn Runner>> {
+        Some(Box::new(self.isolated(memory)))
+    }
+
     fn open(&self, cancel: &Cancel) -> Result<Box<dyn Session>, Error> {
         // podman's client leaves temporary files: in a folder that goes with the session.
         let temp = fs::temp_dir(&self.scratch)?;

@@ -10,7 +10,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -190,6 +189,13 @@ impl fmt::Display for Identity {
 pub trait Runner: Sync {
     /// Opens it. What the session starts ends when `cancel` is thrown or the session is dropped.
     fn open(&self, cancel: &Cancel) -> Result<Box<dyn Session>, Error>;
+
+    /// The same place for code that nobody trusts, which may use so many bytes of memory; nothing where
+    /// this runner has no walls of its own.
+    fn isolated(&self, memory: u64) -> Option<Box<dyn Runner>> {
+        let _ = memory;
+        None
+    }
 }
 
 /// An open builder.
@@ -339,22 +345,6 @@ pub enum Error {
         python: String,
         /// Where.
         place: String,
-    },
-    /// A root folder that nothing can be put into.
-    #[error("`{}` cannot be written to: {reason}", root.display())]
-    Closed {
-        /// The folder.
-        root: PathBuf,
-        /// Why, and why no overlay helps.
-        reason: String,
-    },
-    /// A root folder in which nothing can be run.
-    #[error("nothing can be run in `{}`: {reason}", root.display())]
-    NotEntered {
-        /// The folder.
-        root: PathBuf,
-        /// Why.
-        reason: String,
     },
     /// A folder could not become a tree.
     #[error("cannot take `{inside}` out of the builder")]

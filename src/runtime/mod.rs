@@ -28,6 +28,7 @@ pub use loader::{Family, Libc, Loader, parse_cache};
 pub use packages::{Database, Os, Packages};
 pub use python::{Installed, Python};
 
+pub(crate) use python::PATH;
 pub(crate) use root::Resolver;
 
 use root::Root;

@@ -60,7 +60,7 @@ pub struct Installed {
 }
 
 /// The `PATH` of a container whose image says nothing.
-pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The largest binary that is looked at for its version, in bytes.
 const MAX_BINARY: u64 = 256 << 20;

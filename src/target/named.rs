@@ -40,7 +40,7 @@ impl Target {
     pub fn named(python: &PythonVersion, platform: &Platform) -> Named {
         let machine = platform.architecture.machine;
         let target = Self {
-            markers: markers(python, machine),
+            markers: MarkerEnvironment::named(python, machine),
             platform: format!("linux-{machine}"),
             soabi: Some(soabi(python, platform)),
             libc: platform.library(),
@@ -52,21 +52,24 @@ impl Target {
     }
 }
 
-fn markers(python: &PythonVersion, machine: &str) -> MarkerEnvironment {
-    let version = format!("3.{}", python.minor);
-    let full = format!("{version}.{}", python.patch.unwrap_or(0));
-    MarkerEnvironment {
-        implementation_name: "cpython".to_owned(),
-        implementation_version: full.clone(),
-        os_name: "posix".to_owned(),
-        platform_machine: machine.to_owned(),
-        platform_python_implementation: "CPython".to_owned(),
-        platform_release: String::new(),
-        platform_system: "Linux".to_owned(),
-        platform_version: String::new(),
-        python_full_version: full,
-        python_version: version,
-        sys_platform: "linux".to_owned(),
+impl MarkerEnvironment {
+    /// The values of a CPython on Linux; those that depend on the running system are empty.
+    pub(crate) fn named(python: &PythonVersion, machine: &str) -> Self {
+        let version = format!("3.{}", python.minor);
+        let full = format!("{version}.{}", python.patch.unwrap_or(0));
+        Self {
+            implementation_name: "cpython".to_owned(),
+            implementation_version: full.clone(),
+            os_name: "posix".to_owned(),
+            platform_machine: machine.to_owned(),
+            platform_python_implementation: "CPython".to_owned(),
+            platform_release: String::new(),
+            platform_system: "Linux".to_owned(),
+            platform_version: String::new(),
+            python_full_version: full,
+            python_version: version,
+            sys_platform: "linux".to_owned(),
+        }
     }
 }
 

@@ -1,32 +1,43 @@
-//! The proof: an artifact is put into its runtime, and what it brings is imported there.
+//! The proof: an artifact is laid into its runtime, and what it brings is loaded there.
 //!
-//! Every top-level module that a `RECORD` names is imported, and every console script's entry point is
-//! loaded, each in a process of its own. Some modules are made not to be imported just so: they want
-//! settings, or something optional. Those fail in the builder too, in the same way, and are told apart
-//! by that.
+//! First comes the audit, then Python is started once, for `.pth` files. Then every top-level module, every
+//! extension module and every entry point is loaded, each in a process of its own. Code that is verified
+//! runs in a sandbox of this machine or in a container without network, never beside what verifies it.
+//!
+//! A check that fails is *broken* if something is missing, or if it fails in the runtime and not in the
+//! builder. It is *not proved* if the builder fails alike, or if it exceeds a limit. An extension module
+//! or a plugin that lacks another distribution is *optional*, and counts for nothing.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use crate::audit::{self, Finding, Problem, Severity, Subject};
 use crate::cache::Cache;
 use crate::event::{Cancel, Event, Observer, Stage};
 use crate::fs;
-use crate::interpreter::unset_python_variables;
+use crate::install;
 use crate::layout::{self, Layout};
 use crate::pack::Output;
-use crate::runner::{self, Container, Exec, Local, Runner, Session};
+use crate::runner::{self, Container, Exec, Runner};
 use crate::runtime::{self, Runtime, Source, Wanted};
+use crate::target::{MarkerEnvironment, PythonVersion};
 use crate::tree::{ReadError, RelPath, Tree};
 use crate::wheel;
 
 mod artifact;
-mod chroot;
+mod checks;
+mod judge;
+mod place;
+mod sandbox;
+mod trial;
 
-pub use chroot::Chroot;
+pub use checks::Kind;
+pub use sandbox::{ARGUMENT, Limits, enter};
 
-const SCRIPT: &str = include_str!("imports.py");
+use place::{Contained, Place, Walled, view_of};
+use trial::{Group, Trial};
 
 /// What is to be proved.
 #[derive(Debug, Clone)]
@@ -37,39 +48,62 @@ pub struct Claim {
     pub runtime: Wanted,
     /// Where it will lie there, if that does not follow from the runtime.
     pub dest: Option<String>,
-    /// How long one import may take, in seconds.
-    pub seconds: u64,
-    /// How many are carried out at a time.
+    /// What one check may use.
+    pub limits: Limits,
+    /// How many checks run at a time.
     pub jobs: usize,
     /// Where temporary files lie.
     pub scratch: PathBuf,
     /// The `PATH` of this machine.
     pub programs: String,
+    /// The program that calls [`enter`] if its first argument is [`ARGUMENT`].
+    pub helper: PathBuf,
+    /// Whether code of the artifact may run on this machine without a sandbox.
+    pub no_sandbox: bool,
+    /// Findings and checks that the user knows better: `KIND`, `NAME` or `KIND:NAME`.
+    pub allowed: Vec<String>,
 }
 
-/// An import that was tried.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Check {
+/// A check that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failed {
     /// The distribution.
     pub distribution: String,
-    /// Whether it is a module or a script.
+    /// What was tried.
     pub kind: Kind,
-    /// Its name.
+    /// Its name. That of an entry point begins with its group.
     pub name: String,
-    /// What was loaded: a module, or a script's `module:attribute`.
+    /// What was loaded: `MODULE`, or `MODULE:ATTRIBUTE`.
     pub target: String,
-    /// The last line of what went wrong.
-    pub error: Option<String>,
+    /// The type of the exception and the first line of its text, or how the process ended.
+    pub error: String,
+    /// What was written to standard error; only the beginning and the end of much.
+    pub details: String,
 }
 
-/// What is tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// A top-level module.
-    Module,
-    /// A script's entry point.
-    Script,
+impl Failed {
+    /// Whether the user allows it: by its kind, its name, its distribution, or a kind and one of these.
+    #[must_use]
+    pub fn is_named(&self, allowed: &str) -> bool {
+        let names = |name: &str| name == self.name || name == self.distribution;
+        match allowed.split_once(':') {
+            Some((kind, name)) => kind == self.kind.name() && names(name),
+            None => allowed == self.kind.name() || names(allowed),
+        }
+    }
+}
+
+/// How many checks of each kind there were.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Top-level modules.
+    pub modules: usize,
+    /// Extension modules below packages.
+    pub extensions: usize,
+    /// Scripts.
+    pub scripts: usize,
+    /// Entry points of other groups.
+    pub entry_points: usize,
 }
 
 /// What came of it.
@@ -79,25 +113,38 @@ pub struct Proof {
     pub version: u32,
     /// The runtime.
     pub runtime: String,
-    /// How many modules were tried.
-    pub modules: usize,
-    /// How many scripts were.
-    pub scripts: usize,
-    /// What fails in the runtime, and not in the builder.
-    pub broken: Vec<Check>,
-    /// What fails in the builder in the same way: it is not made to be imported just so.
-    pub by_design: Vec<Check>,
-    /// Why nothing was compared with the builder, if that is so.
+    /// Where the checks ran.
+    pub place: String,
+    /// Where failures were tried again, if they were: in the builder, in walls of its own.
+    pub compared_in: Option<String>,
+    /// Why nothing was compared with the builder, if something could have been.
     pub not_compared: Option<String>,
+    /// How much was tried.
+    pub checked: Counts,
+    /// What the audit found.
+    pub findings: Vec<Finding>,
+    /// The line of a Dockerfile that installs missing packages.
+    pub remedy: Option<String>,
+    /// What cannot work in the runtime.
+    pub broken: Vec<Failed>,
+    /// What could not be shown to work.
+    pub not_proved: Vec<Failed>,
+    /// What lacks something optional. It counts for nothing.
+    pub optional: Vec<Failed>,
+    /// What failed, and the user allows it.
+    pub allowed: Vec<Failed>,
 }
 
-#[derive(Deserialize)]
-struct Answer {
-    version: String,
-    checks: Vec<Check>,
+impl Proof {
+    /// Whether all is well, but for what the user allows.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        let is_error = |finding: &Finding| finding.severity == Severity::Error;
+        self.broken.is_empty() && self.not_proved.is_empty() && !self.findings.iter().any(is_error)
+    }
 }
 
-/// Puts an artifact into its runtime and imports what it brings; what fails is tried in the builder too.
+/// Lays an artifact into its runtime and loads what it brings; what fails is tried in the builder too.
 pub fn verify(
     claim: &Claim,
     builder: &dyn Runner,
@@ -105,208 +152,232 @@ pub fn verify(
     observe: &Observer<'_>,
     cancel: &Cancel,
 ) -> Result<Proof, Error> {
-    let tree = artifact::read(&claim.artifact, &claim.scratch, cancel)?;
+    let mut tree = artifact::read(&claim.artifact, &claim.scratch, cancel)?;
     let runtime = claim.runtime.look(cache, cancel)?;
     observe(&Event::Runtime(&runtime.to_string()));
     let layout = Layout::new(claim.dest.as_deref(), &runtime.python, None)?;
-    let brought = Brought::new(tree, layout)?;
-    let layout = &brought.layout;
-    let dest = layout.dest.trim_matches('/').to_owned();
-    let place = place(claim, &runtime)?;
-    let mut session = place.open(cancel)?;
+    look_for_it(&tree, &layout)?;
+    let findings = findings(claim, &mut tree, &layout, &runtime)?;
     observe(&Event::Stage(Stage::Verify, &layout.dest));
-    // On this machine, the prefix lies in a folder that its interpreter does not search.
-    let is_added = session.inherits();
-    let inside = if is_added { "prebuild/prefix" } else { &dest };
-    session.put(inside, &brought.tree)?;
-    let asking = Asking {
-        claim,
-        brought: &brought,
-        is_added,
-        only: None,
+    let mut place = place_of(claim, &runtime, &layout, &tree, cancel)?;
+    let checks = checks::find(&tree, &layout, &runtime.python.suffixes)?;
+    let mut trial = Trial::new(claim, &tree, &layout, &findings);
+    trial.run(place.as_mut(), checks)?;
+    let mut proof = Proof {
+        version: 2,
+        place: place.name(),
+        compared_in: None,
+        not_compared: None,
+        checked: trial.counts,
+        findings: Vec::new(),
+        remedy: audit::remedy(&findings, &runtime),
+        runtime: runtime.name.clone(),
+        broken: Vec::new(),
+        not_proved: Vec::new(),
+        optional: Vec::new(),
+        allowed: Vec::new(),
     };
-    let answer = asking.ask(session.as_mut(), inside)?;
-    drop(session);
-    let count = |kind| {
-        answer
-            .checks
-            .iter()
-            .filter(|check| check.kind == kind)
-            .count()
-    };
-    let (modules, scripts) = (count(Kind::Module), count(Kind::Script));
-    let failed: Vec<Check> = answer
-        .checks
-        .into_iter()
-        .filter(|check| check.error.is_some())
-        .collect();
-    let (by_design, not_compared) = if failed.is_empty() {
-        (Vec::new(), None)
-    } else {
-        match compare(claim, builder, &brought, &answer.version, &failed, cancel) {
-            Ok(there) => (there, None),
+    drop(place);
+    if trial.is_to_compare() {
+        match compared(claim, builder, &tree, &layout, &runtime, cache, cancel) {
+            Ok(mut there) => {
+                proof.compared_in = Some(there.name());
+                trial.compare(there.as_mut())?;
+            }
             Err(Error::Runner(runner::Error::Cancelled)) => {
                 return Err(runner::Error::Cancelled.into());
             }
-            Err(error) => (Vec::new(), Some(error.to_string())),
+            Err(error) => proof.not_compared = Some(error.to_string()),
         }
-    };
-    let is_by_design = |check: &Check| {
-        let mut same = by_design
-            .iter()
-            .filter(|there| (there.kind, &there.name) == (check.kind, &check.name));
-        same.any(|there| kind_of(there.error.as_deref()) == kind_of(check.error.as_deref()))
-    };
-    let (by_design, broken) = failed.into_iter().partition(is_by_design);
-    Ok(Proof {
-        version: 1,
-        runtime: runtime.name,
-        modules,
-        scripts,
-        broken,
-        by_design,
-        not_compared,
-    })
+    }
+    for (group, failed) in trial.failed() {
+        let is_allowed = claim.allowed.iter().any(|allowed| failed.is_named(allowed));
+        match group {
+            Group::Optional => proof.optional.push(failed),
+            _ if is_allowed => proof.allowed.push(failed),
+            Group::Broken => proof.broken.push(failed),
+            Group::NotProved => proof.not_proved.push(failed),
+        }
+    }
+    proof.findings = findings;
+    Ok(proof)
 }
 
-/// The name of the exception, by which two failures are held against each other: their texts may name
-/// paths.
-fn kind_of(error: Option<&str>) -> Option<&str> {
-    error.map(|error| error.split(':').next().unwrap_or(error))
+/// What lies where the runtime's Python does not look proves nothing.
+fn look_for_it(tree: &Tree, layout: &Layout) -> Result<(), Error> {
+    let is_site = |path: &RelPath| layout.sites().any(|site| site == path);
+    let (mut is_there, mut elsewhere) = (false, BTreeSet::new());
+    for (path, _) in tree.iter() {
+        match path.parent() {
+            Some(site) if path.name().ends_with(".dist-info") => {
+                if is_site(&site) {
+                    is_there = true;
+                } else {
+                    elsewhere.insert(site.to_string());
+                }
+            }
+            _ => {}
+        }
+    }
+    match elsewhere.pop_first() {
+        // Beside others, it is what they bring for their own use.
+        Some(there) if !is_there => Err(Error::Elsewhere {
+            there,
+            site: layout.platlib.to_string(),
+        }),
+        _ => Ok(()),
+    }
 }
 
-/// Where the runtime's Python is run.
-fn place(claim: &Claim, runtime: &Runtime) -> Result<Box<dyn Runner>, Error> {
-    let python = runtime.python.executable.clone();
-    Ok(match &claim.runtime.source {
-        Source::Image(image) => Box::new(Container {
-            engine: image.engine,
-            image: image.name.clone(),
-            python,
-            // What is imported asks nobody.
-            network: Some("none".to_owned()),
-            engine_args: Vec::new(),
-            env: image.env.clone(),
-            scratch: claim.scratch.clone(),
-            process: image.process.clone(),
-        }),
-        Source::Root(root) => Box::new(Chroot {
-            root: root.clone(),
-            python,
-            programs: claim.programs.clone(),
-            scratch: claim.scratch.clone(),
-        }),
-        Source::Interpreter(path) => {
-            let env = [("PATH".to_owned(), claim.programs.clone())];
-            let path = path.display().to_string();
-            Box::new(Local::new(path, &claim.scratch, env.into()))
+/// What the audit finds, without what an artifact cannot say of its build.
+fn findings(
+    claim: &Claim,
+    tree: &mut Tree,
+    layout: &Layout,
+    runtime: &Runtime,
+) -> Result<Vec<Finding>, Error> {
+    let described = install::describe(tree, layout)?;
+    let python = &runtime.python;
+    let version: Option<PythonVersion> = [python.full_version.as_deref(), Some(&python.version)]
+        .into_iter()
+        .flatten()
+        .find_map(|version| version.parse().ok());
+    let machine = runtime.facts.machine.map(|machine| machine.to_string());
+    let Some(version) = version else {
+        return Ok(Vec::new());
+    };
+    let markers = MarkerEnvironment::named(&version, &machine.unwrap_or_default());
+    let mut findings = audit::audit(&Subject {
+        tree,
+        layout,
+        equal: &BTreeSet::new(),
+        described: &described,
+        markers: &markers,
+        no_deps: false,
+        runtime: Some(runtime),
+        secrets: &[],
+        allowed: &claim.allowed,
+    });
+    // Several distributions list a path, and which brought it is forgotten.
+    findings.retain(|finding| !matches!(finding.problem, Problem::Conflict { .. }));
+    Ok(findings)
+}
+
+/// Where the runtime's Python runs.
+fn place_of(
+    claim: &Claim,
+    runtime: &Runtime,
+    layout: &Layout,
+    tree: &Tree,
+    cancel: &Cancel,
+) -> Result<Box<dyn Place>, Error> {
+    let python = &runtime.python;
+    let (dest, sites) = (layout.dest.as_str(), &[][..]);
+    let view = match &claim.runtime.source {
+        Source::Image(image) => {
+            let container = Container {
+                engine: image.engine,
+                image: image.name.clone(),
+                python: python.executable.clone(),
+                network: None,
+                engine_args: Vec::new(),
+                env: image.env.clone(),
+                scratch: claim.scratch.clone(),
+                process: image.process.clone(),
+            };
+            let session = container.isolated(memory(claim)).open(cancel)?;
+            return Ok(Box::new(Contained::new(
+                claim,
+                session,
+                (tree, dest),
+                sites,
+            )?));
         }
+        Source::Root(root) => view_of(&fs::canonicalize(root)?, python),
+        Source::Interpreter(_) => sandbox::usable(python),
         Source::Json(_) => return Err(Error::FactsOnly),
-    })
-}
-
-/// What an artifact brings, and where that will lie.
-struct Brought {
-    tree: Tree,
-    layout: Layout,
-    /// The metadata folders of its distributions, by their names.
-    metadata: Vec<String>,
-}
-
-impl Brought {
-    fn new(tree: Tree, layout: Layout) -> Result<Self, Error> {
-        let is_site = |path: &RelPath| *path == layout.purelib || *path == layout.platlib;
-        let (mut metadata, mut elsewhere) = (Vec::new(), BTreeSet::new());
-        for (path, _) in tree.iter() {
-            if !path.name().ends_with(".dist-info") {
-                continue;
-            }
-            match path.parent() {
-                Some(site) if is_site(&site) => metadata.push(path.name().to_owned()),
-                Some(site) => drop(elsewhere.insert(site.to_string())),
-                None => {}
-            }
+    };
+    let outside: Vec<String> = match &view {
+        // Without mounts, the artifact lies where nothing looks.
+        sandbox::View::Machine(_) if claim.no_sandbox => {
+            layout.sites().map(ToString::to_string).collect()
         }
-        match elsewhere.pop_first() {
-            // Beside others, it is what they bring for their own use.
-            Some(there) if metadata.is_empty() => Err(Error::Elsewhere {
-                there,
-                site: layout.platlib.to_string(),
-            }),
-            _ => Ok(Self {
-                tree,
-                layout,
-                metadata,
-            }),
-        }
-    }
+        _ => Vec::new(),
+    };
+    let walled = Walled::new(
+        claim,
+        view,
+        &python.executable,
+        (tree, dest),
+        &outside,
+        cancel,
+    )?;
+    Ok(Box::new(walled))
 }
 
-/// What an interpreter is to import.
-struct Asking<'a> {
-    claim: &'a Claim,
-    brought: &'a Brought,
-    /// Whether it does not search their folders by itself.
-    is_added: bool,
-    /// Nothing but these.
-    only: Option<&'a [Check]>,
+/// What a container may use: one check that takes all that it may must not end the others.
+fn memory(claim: &Claim) -> u64 {
+    claim.limits.memory.saturating_add(512 << 20)
 }
 
-impl Asking<'_> {
-    /// Asks about a prefix that lies in the folder `inside` of the session.
-    fn ask(&self, session: &mut dyn Session, inside: &str) -> Result<Answer, Error> {
-        let sites = self.brought.layout.sites();
-        let sites = sites.map(|site| session.locate(&format!("{inside}/{site}")));
-        let sites: Vec<String> = sites.collect();
-        session.put("prebuild-verify", &Tree::of_file("imports.py", SCRIPT))?;
-        let pair = |check: &Check| (check.kind, check.name.clone());
-        let only: Option<Vec<_>> = self.only.map(|checks| checks.iter().map(pair).collect());
-        let question = serde_json::json!({
-            "sites": sites,
-            "metadata": self.brought.metadata,
-            "add": self.is_added,
-            "only": only,
-            "jobs": self.claim.jobs,
-            "seconds": self.claim.seconds,
-        });
-        let exec = Exec::new(session.python())
-            .args([session.locate("prebuild-verify/imports.py")])
-            .envs(unset_python_variables())
-            .envs([("PYTHONDONTWRITEBYTECODE".to_owned(), "1".to_owned())]);
-        let answer = runner::answer(session, &exec, &question.to_string())?;
-        serde_json::from_str(&answer).map_err(Error::Answer)
-    }
-}
+/// Where the artifact lies in a builder.
+const IN_BUILDER: &str = "/prebuild/prefix";
 
-/// What of that which failed fails in the builder too.
-fn compare(
+/// The builder as a place for checks, apart from this machine. It must have the runtime's Python.
+fn compared(
     claim: &Claim,
     builder: &dyn Runner,
-    brought: &Brought,
-    version: &str,
-    failed: &[Check],
+    tree: &Tree,
+    layout: &Layout,
+    runtime: &Runtime,
+    cache: &Cache,
     cancel: &Cancel,
-) -> Result<Vec<Check>, Error> {
-    let mut session = builder.open(cancel)?;
-    session.put("prebuild/prefix", &brought.tree)?;
-    let asking = Asking {
-        claim,
-        brought,
-        is_added: true,
-        only: Some(failed),
+) -> Result<Box<dyn Place>, Error> {
+    let sites: Vec<String> = layout.sites().map(ToString::to_string).collect();
+    let wanted = runtime.python.version.clone();
+    let same = |version: &str| {
+        if version == wanted {
+            return Ok(());
+        }
+        Err(Error::OtherPython {
+            builder: version.to_owned(),
+            runtime: wanted.clone(),
+        })
     };
-    let answer = asking.ask(session.as_mut(), "prebuild/prefix")?;
-    if answer.version != version {
-        return Err(Error::OtherPython {
-            builder: answer.version,
-            runtime: version.to_owned(),
-        });
+    // What the builder's own Python says of itself; nothing of the artifact is there.
+    let script = "import sys; print('%d.%d' % sys.version_info[:2]); print(sys.executable)";
+    let isolated = builder.isolated(memory(claim));
+    let mut session = match &isolated {
+        Some(isolated) => isolated.open(cancel)?,
+        None => builder.open(cancel)?,
+    };
+    let mut said = Vec::new();
+    let exec = Exec::new(session.python()).args(["-I", "-S", "-c", script]);
+    session.run(&exec, b"", &mut |_, line| said.push(line.to_owned()))?;
+    same(said.first().map_or("", String::as_str))?;
+    if isolated.is_some() {
+        let contained = Contained::new(claim, session, (tree, IN_BUILDER), &sites)?;
+        return Ok(Box::new(contained));
     }
-    let failed = answer
-        .checks
-        .into_iter()
-        .filter(|check| check.error.is_some());
-    Ok(failed.collect())
+    if session.identity().kind != "local" {
+        return Err(Error::NoWalls);
+    }
+    let source = Source::Interpreter(PathBuf::from(said.pop().unwrap_or_default()));
+    let wanted = Wanted {
+        source,
+        python: None,
+    };
+    let python = wanted.look(cache, cancel)?.python;
+    let view = sandbox::usable(&python);
+    let walled = Walled::new(
+        claim,
+        view,
+        &python.executable,
+        (tree, IN_BUILDER),
+        &sites,
+        cancel,
+    )?;
+    Ok(Box::new(walled))
 }
 
 /// Why an artifact cannot be verified.
@@ -336,6 +407,9 @@ pub enum Error {
         /// The runtime's.
         runtime: String,
     },
+    /// The builder has no walls.
+    #[error("the builder is neither a container nor this machine")]
+    NoWalls,
     /// Its distributions lie where the runtime's Python does not look.
     #[error("its distributions lie in `{there}`, and the runtime's Python looks in `{site}`")]
     Elsewhere {
@@ -344,9 +418,24 @@ pub enum Error {
         /// Where it looks.
         site: String,
     },
-    /// The interpreter's answer is none.
-    #[error("the runtime's Python does not answer")]
+    /// The kernel allows no sandbox.
+    #[error("cannot make a sandbox: {reason}")]
+    NoSandbox {
+        /// What it does not allow.
+        reason: String,
+    },
+    /// The runtime's Python does not start.
+    #[error("cannot run the runtime's Python: {reason}")]
+    NotEntered {
+        /// Why.
+        reason: String,
+    },
+    /// The answer of a check is none.
+    #[error("a check does not answer")]
     Answer(#[source] serde_json::Error),
+    /// The metadata of its distributions.
+    #[error(transparent)]
+    Install(#[from] install::Error),
     /// The runtime or the builder cannot be used.
     #[error(transparent)]
     Runner(#[from] runner::Error),

@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use crate::support::failing::{backends, failing};
+use crate::support::hostile::{LIMITS, Prey};
 use crate::support::index::{self, Behaviour};
 use crate::support::python::python;
 use crate::support::sandbox::{Sandbox, digest, names};
@@ -498,5 +499,46 @@ fn engine_names_what_builds_lack() {
             assert!(lines.contains("  | The Foo SDK is missing."), "{lines}");
         }
         assert_eq!(sandbox.left(), [""; 0]);
+    }
+}
+
+/// Each module of an artifact tries to get out of a container, and is named; nothing outside changes.
+#[test]
+#[ignore = "needs container engines"]
+fn engine_containers_hold_hostile_modules() {
+    let (sandbox, prey) = (Sandbox::new(), Prey::new());
+    prey.wheel().build(&sandbox.links());
+    sandbox.write("hostile.txt", "hostile==1.0\n");
+    let build = [
+        "hostile.txt",
+        "--no-deps",
+        "--python",
+        "3.11",
+        "-o",
+        "a.tar",
+    ];
+    sandbox.offline(&build).ok();
+    for engine in ENGINES {
+        let verify = [
+            "verify",
+            "a.tar",
+            "--runtime",
+            "python:3.11-slim",
+            "--builder",
+            engine,
+            "--image",
+            "python:3.11",
+            "--format",
+            "json",
+        ];
+        let ran = sandbox.run(&[&verify[..], &LIMITS].concat());
+        assert_eq!(ran.code, Some(4), "{}", ran.stderr);
+        let proof: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+        let place = format!("a {engine} container without network");
+        assert_eq!(proof["place"], place.as_str());
+        assert_eq!(proof["compared_in"], place.as_str());
+        let site = Path::new("/usr/local/lib/python3.11/site-packages");
+        prey.survived(&proof, site, true);
+        assert_eq!(sandbox.left(), [""; 0], "{engine}");
     }
 }

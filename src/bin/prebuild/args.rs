@@ -49,7 +49,11 @@ pub(crate) enum Command {
     /// The next build of the same requirements uses it. Versions that were locked before stay where the
     /// requirements admit them, and each that changes is printed.
     Lock(Box<LockArgs>),
-    /// Put an artifact into its runtime and import all that it brings
+    /// Check an artifact against its runtime and load all that it brings, in a sandbox
+    ///
+    /// Audits the artifact, starts Python, and loads every module, extension module and entry point.
+    /// For an image, the code of the artifact runs in a container without network. For a root directory
+    /// or an interpreter, it runs in namespaces of its own, without network and privileges.
     Verify(Box<VerifyArgs>),
     /// Print what is known of a runtime: an image, or the root folder of one
     Runtime(Box<Look>),
@@ -178,7 +182,7 @@ pub(crate) struct VerifyArgs {
     /// The artifact: an archive, or a folder
     #[arg(value_name = "ARTIFACT")]
     pub(crate) artifact: PathBuf,
-    /// What it will run in: an image, a root folder that can be written to, or an interpreter
+    /// The runtime: an image, a root directory, or an interpreter
     #[arg(long, value_name = "IMAGE|ROOT|PATH", value_parser = Text::new())]
     pub(crate) runtime: String,
     /// Which of its interpreters [default: the one on its PATH]
@@ -187,12 +191,21 @@ pub(crate) struct VerifyArgs {
     /// Where the prefix will lie in the runtime [default: /usr/local, or where its Python searches]
     #[arg(long, value_name = "PATH", value_parser = Text::new())]
     pub(crate) dest: Option<String>,
-    /// How long one import may take, in seconds
+    /// Ignore a finding or a failure: KIND, NAME or KIND:NAME, such as module:tests (repeatable)
+    #[arg(long, value_name = "FAILURE", value_parser = Text::new())]
+    pub(crate) allow: Vec<String>,
+    /// The time limit of one check, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub(crate) timeout: u64,
-    /// How many imports run at a time
+    /// The memory limit of one check
+    #[arg(long, value_name = "SIZE", default_value = "4GiB")]
+    pub(crate) memory: ByteSize,
+    /// The number of checks that run at a time
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub(crate) jobs: usize,
+    /// Run the artifact's code on this machine where the kernel allows no sandbox
+    #[arg(long)]
+    pub(crate) unsafe_no_sandbox: bool,
     #[command(flatten)]
     pub(crate) builder: BuilderArgs,
     #[command(flatten)]

@@ -26,6 +26,9 @@ use report::Report;
 use settings::Settings;
 
 fn main() -> ExitCode {
+    if let Some(code) = verify::helper() {
+        return code;
+    }
     let cli = Cli::parse();
     let messages = match &cli.command {
         Some(Command::Plan(common)) => &common.messages,

@@ -19,7 +19,7 @@ use prebuild::lock::{self, Recorded};
 use prebuild::plan::{Form, Item, Plan, Planned};
 use prebuild::requirements::What;
 use prebuild::runtime::Runtime;
-use prebuild::verify::{self, Proof};
+use prebuild::verify::{Counts, Failed, Proof};
 
 use crate::args::{Color, Format, Messages};
 use crate::environment::{Unusable, Wrong};
@@ -252,45 +252,80 @@ impl Report {
         stdout.flush()
     }
 
-    /// What came of verifying, on standard output; returns the exit code that it means.
-    pub(crate) fn proved(&self, verified: &Proof) -> io::Result<ExitCode> {
+    /// What came of verifying: failures on standard error, the summary on standard output; returns the
+    /// exit code that it means.
+    pub(crate) fn proved(&self, proof: &Proof) -> io::Result<ExitCode> {
         self.bar.finish_and_clear();
-        if let Some(why) = &verified.not_compared {
+        if let Some(why) = &proof.not_compared {
             self.warning(&format!("not compared with the builder: {why}"));
         }
-        for (what, checks) in [
-            ("broken", &verified.broken),
-            ("by design", &verified.by_design),
-        ] {
-            for check in checks {
-                let kind = match check.kind {
-                    verify::Kind::Module => "module",
-                    verify::Kind::Script => "script",
-                };
-                let error = plain(check.error.as_deref().unwrap_or_default());
-                self.say(&format!(
-                    "{what}: {}: {kind} {}: {error}",
-                    check.distribution, check.name
-                ));
+        self.stage("place", &proof.place);
+        if let Some(place) = &proof.compared_in {
+            self.stage("compared", &format!("with the builder, in {place}"));
+        }
+        for finding in &proof.findings {
+            let said = plain(&finding.to_string());
+            match finding.severity {
+                Severity::Error => self.say(&format!("{}: {said}", finding.problem.kind())),
+                Severity::Warning => self.warning(&said),
+                Severity::Note => {}
             }
         }
-        let code = if verified.broken.is_empty() {
+        let groups = [
+            ("broken", &proof.broken),
+            ("not proved", &proof.not_proved),
+            ("optional", &proof.optional),
+            ("allowed", &proof.allowed),
+        ];
+        for (group, failures) in groups {
+            let counts = matches!(group, "broken" | "not proved");
+            if counts || (!self.quiet && group == "allowed") || self.verbose {
+                for failed in failures {
+                    self.failed(group, failed);
+                }
+            }
+        }
+        if let Some(remedy) = &proof.remedy
+            && !proof.holds()
+        {
+            self.say(&format!(
+                "{HINT}hint{HINT:#}: put this line into the stage of the runtime\n{}",
+                plain(remedy)
+            ));
+        }
+        let code = if proof.holds() {
             ExitCode::SUCCESS
         } else {
+            self.say(&format!(
+                "{HINT}hint{HINT:#}: to ignore a failure, pass `--allow KIND:NAME`, such as \
+                 `--allow module:tests`"
+            ));
             ExitCode::from(UNFIT)
         };
         match self.format {
-            Format::Json => print_json(verified)?,
-            _ => print_lines([format!(
-                "{} and {} in {}: {} broken, {} not importable by design",
-                counted(verified.modules, "module"),
-                counted(verified.scripts, "script"),
-                verified.runtime,
-                verified.broken.len(),
-                verified.by_design.len()
-            )])?,
+            Format::Json => print_json(proof)?,
+            _ => print_lines([summary(proof)])?,
         }
         Ok(code)
+    }
+
+    fn failed(&self, group: &str, failed: &Failed) {
+        let Failed {
+            distribution,
+            kind,
+            name,
+            target: _,
+            error,
+            details,
+        } = failed;
+        let line = format!("{group}: {distribution}: {} {name}: {error}", kind.name());
+        self.say(&plain(&line));
+        if self.verbose {
+            for line in details.lines() {
+                let line: String = line.chars().take(500).collect();
+                self.say(&format!("  | {}", plain(&line)));
+            }
+        }
     }
 
     /// What is known of a runtime, on standard output.
@@ -509,6 +544,34 @@ fn turn(bar: &ProgressBar) {
     });
     // Without a thread it stands still.
     drop(turning);
+}
+
+/// What was checked, and how much of it failed.
+fn summary(proof: &Proof) -> String {
+    let Counts {
+        modules,
+        extensions,
+        scripts,
+        entry_points,
+    } = proof.checked;
+    let errors = proof.findings.iter();
+    let errors = errors.filter(|finding| finding.severity == Severity::Error);
+    let mut line = format!(
+        "{}, {}, {} and {} in {}: {}, {} broken, {} not proved, {} optional",
+        counted(modules, "module"),
+        counted(extensions, "extension module"),
+        counted(scripts, "script"),
+        counted(entry_points, "entry point"),
+        plain(&proof.runtime),
+        counted(errors.count(), "audit error"),
+        proof.broken.len(),
+        proof.not_proved.len(),
+        proof.optional.len(),
+    );
+    if !proof.allowed.is_empty() {
+        line.push_str(&format!(", {} allowed", proof.allowed.len()));
+    }
+    line
 }
 
 fn spinner() -> ProgressStyle {
