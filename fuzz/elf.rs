@@ -27,6 +27,7 @@ fuzz_target!(|bytes: &[u8]| {
         let _ = relink(bytes, &changes(&Elf::default()));
         return;
     };
+    assert!(before.weight() <= 2 << 20, "{} bytes", before.weight());
     let changes = changes(&before);
     let Ok(relinked) = relink(bytes, &changes) else {
         return;

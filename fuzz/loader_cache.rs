@@ -15,7 +15,7 @@ fuzz_target!(|bytes: &[u8]| {
         .iter()
         .map(|(name, path)| name.len() + path.len())
         .sum();
-    assert!(total <= 64 << 20, "{total} bytes of {}", bytes.len());
+    assert!(total <= 16 << 20, "{total} bytes of {}", bytes.len());
     assert!(found.len() * 24 <= bytes.len());
 
     // The new format stands alone, or at a multiple of 8 behind the old one's entries.

@@ -28,6 +28,8 @@ fuzz_target!(|input: &[u8]| {
         return;
     };
     assert!(files.len() <= body.len());
+    let sizes = files.iter().map(|file| file.name.len() + file.url.len());
+    assert!(sizes.sum::<usize>() <= 64 << 20);
     for file in &files {
         let url = Url::parse(&file.url).expect("it is a URL");
         assert!(url.fragment().is_none());

@@ -250,7 +250,8 @@ impl<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>> Reading<'data
             .map(|entry| (entry.d_tag(endian), entry.d_val(endian).into()))
             .collect();
         let value = |tag| {
-            let found = entries.iter().find(|(here, _)| *here == tag);
+            // Of several, the loader takes the last.
+            let found = entries.iter().rfind(|(here, _)| *here == tag);
             found.map(|(_, value): &(_, u64)| *value)
         };
         if let (Some(address), Some(size)) = (value(elf::DT_STRTAB), value(elf::DT_STRSZ)) {

@@ -202,6 +202,24 @@ fn both_classes_and_byte_orders_are_relinked() {
     }
 }
 
+/// Of two string tables the loader takes the last; what reads files of code must take the same.
+#[test]
+fn the_last_of_several_entries_counts() {
+    let mut elf = Library {
+        search: &[(elf::DT_RPATH, "x")],
+        ..LIBRARY
+    }
+    .build();
+    assert_eq!(asked(&elf)[2], "rpath x");
+    let rpath = 15_u64.to_le_bytes();
+    let mut words = elf.chunks_exact(8);
+    let at = 8 * words.rposition(|word| word == rpath).unwrap();
+    elf[at] = 5; // `DT_STRTAB`
+    let read = crate::code::Elf::read(&elf[..]).unwrap();
+    assert_eq!(read.needed, ["libz.so.1", "libm.so.6"]);
+    assert_eq!(asked(&elf), ["needs libz.so.1", "needs libm.so.6"]);
+}
+
 /// The loader follows the versions to the last, whatever their number is said to be.
 #[test]
 fn versions_are_renamed_whatever_their_number() {
