@@ -58,13 +58,13 @@ fn runtime() -> Runtime {
         "suffixes": [".cpython-311-x86_64-linux-gnu.so", ".abi3.so", ".so"],
         "site_packages": ["/usr/local/lib/python3.11/site-packages"],
         "stdlib": "/usr/local/lib/python3.11", "modules": ["os"], "builtin": ["sys"],
-        "installed": [], "installed_modules": [], "elf": elf(None, &["libc.so.6"]),
+        "lacking": {}, "files": [], "installed": [], "installed_modules": [], "elf": elf(None, &["libc.so.6"]),
     });
     let facts = serde_json::json!({
-        "version": 1, "os": { "id": "debian", "version_id": "12", "name": "" }, "machine": MACHINE,
+        "version": 2, "os": { "id": "debian", "version_id": "12", "name": "" }, "machine": MACHINE,
         "libc": { "family": "glibc", "version": [2, 36] }, "pythons": [python],
         "loader": { "folders": ["/usr/lib"], "cache": {}, "libraries": libraries },
-        "packages": { "database": null, "installed": {} }, "path": ["/usr/local/bin"],
+        "packages": { "database": null, "installed": {}, "files": {} }, "path": ["/usr/local/bin"],
         "programs": [], "user": null, "links": { "/lib": "usr/lib" },
     });
     Runtime {
@@ -159,6 +159,7 @@ fn prefix(site: &RelPath) -> (Tree, Vec<Described>) {
             requires_python: Some(">=3.8".to_owned()),
             tags: vec!["cp311-cp311-manylinux_2_17_x86_64".to_owned()],
             imported: Vec::new(),
+            opened: Vec::new(),
             built_here: false,
         });
     }

@@ -93,6 +93,8 @@ pub enum Event<'a> {
     Warning(&'a str),
     /// Something that will be installed is not what the lock file has: shown whatever else is not.
     Changed(&'a str),
+    /// The line of a Dockerfile that installs what the runtime should have for the artifact.
+    Remedy(&'a str),
     /// How far packing is, in bytes before compression.
     Packed {
         /// Bytes of contents written so far.

@@ -261,13 +261,13 @@ mod tests {
             "executable": "/usr/local/bin/python3.11", "names": ["/usr/local/bin/python3.11"],
             "version": "3.11", "full_version": null, "prefix": "/usr/local", "soabi": null,
             "suffixes": [".so"], "site_packages": ["/usr/local/lib"], "stdlib": "/usr/local/lib",
-            "modules": [], "builtin": [], "installed": [], "installed_modules": [], "elf": elf,
+            "modules": [], "builtin": [], "lacking": {}, "files": [], "installed": [], "installed_modules": [], "elf": elf,
         });
         let facts = serde_json::json!({
-            "version": 1, "os": { "id": "", "version_id": "", "name": "" }, "machine": machine,
+            "version": 2, "os": { "id": "", "version_id": "", "name": "" }, "machine": machine,
             "libc": null, "pythons": [python],
             "loader": { "folders": [], "cache": {}, "libraries": {} },
-            "packages": { "database": null, "installed": {} }, "path": ["/usr/bin"],
+            "packages": { "database": null, "installed": {}, "files": {} }, "path": ["/usr/bin"],
             "programs": ["/usr/bin/perl"], "user": null, "links": {},
         });
         Runtime {

@@ -105,6 +105,30 @@ pub enum Problem {
         package: Option<String>,
         /// Where in the prefix there is one of that name, which the loader does not search.
         elsewhere: Option<RelPath>,
+        /// The module of the standard library that needs it, if one does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        module: Option<String>,
+        /// The names by which Python code opens it, if it does: any of them would do.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        opened: Vec<String>,
+    },
+    /// A program that the distribution starts and that is not on the runtime's `PATH`.
+    MissingProgram {
+        /// The program.
+        program: String,
+        /// The runtime's package that has it, if that is known.
+        package: Option<String>,
+        /// What the distribution starts it for.
+        purpose: String,
+    },
+    /// A file of the runtime that the prefix replaces, or a program that it hides.
+    ReplacesRuntime {
+        /// The file in the runtime.
+        file: String,
+        /// Whose it is.
+        of: String,
+        /// Whether both stay, and the prefix's comes first on the `PATH`.
+        hides: bool,
     },
     /// Versions of symbols that a library of the runtime does not define (H10).
     MissingVersion {
@@ -142,6 +166,9 @@ pub enum Problem {
         module: String,
         /// What has it instead, if something does.
         instead: Option<String>,
+        /// The runtime's package that has it, if there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        package: Option<String>,
     },
     /// A script whose interpreter is not in the runtime (H7).
     MissingInterpreter {
@@ -204,7 +231,9 @@ impl Problem {
             Self::WrongLibc { .. } => "wrong-libc",
             Self::NotSearched { .. } => "not-searched",
             Self::MissingLibrary { .. } => "missing-library",
+            Self::MissingProgram { .. } => "missing-program",
             Self::MissingVersion { .. } => "missing-version",
+            Self::ReplacesRuntime { .. } => "replaces-runtime",
             Self::NotImported { .. } => "not-imported",
             Self::OldPython { .. } => "old-python",
             Self::RequiresPython { .. } => "requires-python",
@@ -222,7 +251,7 @@ impl Problem {
     }
 
     /// The kinds of all findings that can be errors.
-    pub const ERRORS: [&str; 15] = [
+    pub const ERRORS: [&str; 16] = [
         "damaged-code",
         "missing-interpreter",
         "missing-library",
@@ -232,6 +261,7 @@ impl Problem {
         "not-searched",
         "old-python",
         "path-file",
+        "replaces-runtime",
         "requires-python",
         "secret",
         "unmet-requirement",
@@ -249,6 +279,8 @@ impl Problem {
             | Self::WrongLibc { library, .. } => Some(library),
             Self::MissingModule { module, .. } | Self::ShadowsStandard { module } => Some(module),
             Self::MissingInterpreter { interpreter } => Some(interpreter),
+            Self::MissingProgram { program, .. } => Some(program),
+            Self::ReplacesRuntime { file, .. } => Some(file),
             Self::UnmetRequirement { requires, .. } => Some(requires),
             Self::PathFile { folder } | Self::BuildFolder { folder } => Some(folder),
             _ => None,
@@ -257,6 +289,38 @@ impl Problem {
 }
 
 impl Finding {
+    /// The package of the runtime's distribution that has what is missing, of what is more than good to know.
+    #[must_use]
+    pub fn package(&self) -> Option<&str> {
+        match &self.problem {
+            Problem::MissingLibrary {
+                package,
+                elsewhere: None,
+                ..
+            }
+            | Problem::MissingModule { package, .. }
+                if self.severity > Severity::Note =>
+            {
+                package.as_deref()
+            }
+            _ => None,
+        }
+    }
+
+    /// The library that the dynamic loader does not find for a file of the prefix.
+    #[must_use]
+    pub fn needed_library(&self) -> Option<&str> {
+        match &self.problem {
+            Problem::MissingLibrary {
+                library,
+                module: None,
+                opened,
+                ..
+            } if opened.is_empty() => Some(library),
+            _ => None,
+        }
+    }
+
     /// A finding about no file and no distribution.
     #[must_use]
     pub fn about(severity: Severity, problem: Problem) -> Self {

@@ -9,7 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use crate::code::{Code, Elf};
+use crate::code::{Code, Elf, is_called};
 use crate::layout::Layout;
 use crate::runtime::{Family, Runtime, normal};
 use crate::tree::{Distribution, Node, RelPath, Tree};
@@ -249,6 +249,27 @@ impl<'w> World<'w> {
         folders
             .iter()
             .find_map(|folder| self.at(&format!("{}/{name}", self.expand(folder, object))))
+    }
+
+    /// Whether `dlopen` finds a library by its name, or the prefix has one that others load first.
+    pub(super) fn is_found(&self, name: &str) -> bool {
+        let loader = &self.runtime.facts.loader;
+        let cached = loader.cache.get(name).and_then(|path| self.at(path));
+        let mut folders = loader.folders.iter();
+        cached.is_some()
+            || folders.any(|folder| self.at(&format!("{folder}/{name}")).is_some())
+            || self.names.contains_key(name)
+    }
+
+    /// Whether there is a library at a path of the runtime once the prefix is there.
+    pub(super) fn is_at(&self, path: &str) -> bool {
+        self.at(path).is_some()
+    }
+
+    /// Whether native code of the prefix has this name, in which `*` stands for anything.
+    pub(super) fn brings(&self, name: &str) -> bool {
+        self.names.contains_key(name)
+            || name.contains('*') && self.names.keys().any(|one| is_called(one, name))
     }
 
     /// A search path with its variables filled in.

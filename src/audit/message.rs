@@ -40,6 +40,17 @@ impl fmt::Display for Finding {
     }
 }
 
+impl Finding {
+    /// What it says, and on a line of its own what to do about it.
+    #[must_use]
+    pub fn with_help(&self) -> String {
+        match &self.remedy {
+            Some(remedy) => format!("{self}\n    help: {remedy}"),
+            None => self.to_string(),
+        }
+    }
+}
+
 /// As the end of a sentence that begins with the file, if there is one.
 impl fmt::Display for Problem {
     #[expect(clippy::too_many_lines, reason = "one arm a kind")]
@@ -86,8 +97,18 @@ impl fmt::Display for Problem {
                 library,
                 package,
                 elsewhere,
+                module,
+                opened,
             } => {
-                write!(f, "needs `{library}`, which the runtime lacks")?;
+                if let Some(module) = module {
+                    write!(f, "imports `{module}`, which ")?;
+                }
+                match opened.as_slice() {
+                    [] => write!(f, "needs `{library}`")?,
+                    [name] if name == library => write!(f, "opens `{library}`")?,
+                    names => write!(f, "opens `{library}` (by {})", quoted(names))?,
+                }
+                f.write_str(", which the runtime lacks")?;
                 match (elsewhere, package) {
                     (Some(path), _) => {
                         write!(f, "; there is `{path}`, where the loader does not look")
@@ -123,7 +144,17 @@ impl fmt::Display for Problem {
                     "requires Python {requires}, and the runtime has {runtime}"
                 )
             }
-            Self::MissingModule { module, instead } => {
+            Self::MissingModule {
+                module,
+                package: Some(package),
+                ..
+            } => write!(
+                f,
+                "imports `{module}`, which the runtime's standard library lacks; its package `{package}` has it"
+            ),
+            Self::MissingModule {
+                module, instead, ..
+            } => {
                 write!(f, "imports `{module}`, which ")?;
                 match instead {
                     Some(name) if name == module => f.write_str("is not in the prefix"),
@@ -153,8 +184,28 @@ impl fmt::Display for Problem {
             ),
             Self::AlreadyThere { version, folder } => write!(
                 f,
-                "comes upon {version} in the runtime's `{folder}`: files of both will lie there"
+                "is copied over version {version} in the runtime's `{folder}`: files and metadata of both \
+                 versions will be there"
             ),
+            Self::MissingProgram {
+                program,
+                package,
+                purpose,
+            } => {
+                write!(f, "starts `{program}` {purpose}, and the runtime lacks it")?;
+                match package {
+                    Some(package) => write!(f, "; its package `{package}` has it"),
+                    None => Ok(()),
+                }
+            }
+            Self::ReplacesRuntime {
+                file,
+                of,
+                hides: false,
+            } => write!(f, "replaces `{file}` of {of}"),
+            Self::ReplacesRuntime { file, of, .. } => {
+                write!(f, "hides `{file}` of {of}: it comes first on the PATH")
+            }
             Self::DanglingLink { target } => write!(f, "leads to `{target}`, which is not there"),
             Self::BuildFolder { folder } => {
                 write!(f, "names `{folder}`, a folder of the builder")
@@ -163,6 +214,12 @@ impl fmt::Display for Problem {
             Self::DamagedCode { reason } => write!(f, "cannot be loaded: {reason}"),
         }
     }
+}
+
+/// Names, each in quotes.
+fn quoted(names: &[String]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
 }
 
 impl Problem {
@@ -189,6 +246,17 @@ impl Problem {
                 }
                 _ => return None,
             },
+            // Python looks for it by its name, which a copy does not have.
+            Self::MissingLibrary {
+                library,
+                package,
+                module,
+                opened,
+                ..
+            } if module.is_some() || !opened.is_empty() => match package {
+                Some(package) => format!("install `{package}` in the runtime"),
+                None => format!("install the package that has `{library}` in the runtime"),
+            },
             Self::MissingLibrary {
                 package: Some(package),
                 ..
@@ -209,7 +277,11 @@ impl Problem {
             | Self::RequiresPython { .. } => {
                 "pin a version that has a file for the runtime, or take another runtime".to_owned()
             }
-            Self::MissingModule { module, instead } => match (module.as_str(), instead) {
+            Self::MissingModule {
+                package: Some(package),
+                ..
+            } => format!("install `{package}` in the runtime"),
+            Self::MissingModule { module, instead, .. } => match (module.as_str(), instead) {
                 ("pkg_resources", _) => "require `setuptools<82`, which brings it".to_owned(),
                 (_, Some(name)) => format!("require `{name}`"),
                 (_, None) => {
@@ -217,12 +289,16 @@ impl Problem {
                 }
             },
             Self::MissingInterpreter { .. } => "install it in the runtime".to_owned(),
+            Self::MissingProgram { .. } => return None,
+            Self::ReplacesRuntime { .. } => {
+                "leave the distribution out, or pin a version that does not bring this file".to_owned()
+            }
             Self::PathFile { .. } => {
                 "install it from a wheel: what points at a source folder is for development".to_owned()
             }
             Self::UnmetRequirement { requires, .. } => format!("require `{requires}`, or lock again"),
             Self::AlreadyThere { .. } => {
-                "remove it from the runtime first: `RUN pip uninstall --yes` with its name".to_owned()
+                "remove that version in the stage of the runtime".to_owned()
             }
             Self::DanglingLink { .. } => "put there what it leads to".to_owned(),
             Self::BuildFolder { .. } => {

@@ -16,8 +16,11 @@ mod files;
 mod finding;
 mod loader;
 mod message;
+mod named;
 mod native;
+mod programs;
 mod python;
+mod replaced;
 
 pub use files::case_collisions;
 pub use finding::{Finding, Problem, Severity};
@@ -63,6 +66,8 @@ pub fn audit(subject: &Subject<'_>) -> Vec<Finding> {
         let native = loader::find(subject.tree);
         findings.extend(python::suffixes(subject, runtime, &native));
         findings.extend(native::audit(subject, runtime, &native));
+        findings.extend(replaced::audit(subject, runtime));
+        findings.extend(programs::audit(subject, runtime));
     }
     let mut findings = together(findings);
     for finding in &mut findings {
@@ -101,17 +106,11 @@ pub fn remedy(findings: &[Finding], runtime: &Runtime) -> Option<String> {
     (!packages.is_empty()).then(|| format!("RUN {}", runtime.facts.install(&packages)))
 }
 
-/// The packages that have what is missing, of errors that were not allowed too.
+/// The packages that have what is missing, of errors and of warnings.
 #[must_use]
 pub fn packages<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> BTreeSet<String> {
-    let missing = findings
-        .into_iter()
-        .filter(|finding| finding.severity == Severity::Error || finding.allowed);
-    let packages = missing.filter_map(|finding| match &finding.problem {
-        Problem::MissingLibrary { package, .. } => package.clone(),
-        _ => None,
-    });
-    packages.collect()
+    let packages = findings.into_iter().filter_map(Finding::package);
+    packages.map(str::to_owned).collect()
 }
 
 /// Why an artifact would not work in its runtime.

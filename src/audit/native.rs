@@ -12,7 +12,7 @@ use crate::runtime::{Family, Runtime};
 use crate::tree::Distribution;
 
 /// Libraries that a host puts into containers, as its drivers have them.
-const INJECTED: [&str; 9] = [
+pub(super) const INJECTED: [&str; 9] = [
     "libcuda.so.1",
     "libcudadebugger.so.1",
     "libnvcuvid.so.1",
@@ -33,6 +33,7 @@ pub(super) fn audit(
     let world = World::new(subject.tree, subject.layout, runtime, native);
     let mut findings = world.machines(native);
     let process = world.process();
+    findings.extend(super::named::audit(subject, runtime, &world));
     for one in native {
         let Some(role) = world.role(one) else {
             continue;
@@ -63,7 +64,7 @@ fn damaged(one: &Native<'_>, reason: Damaged) -> Finding {
 /// How native code comes to be loaded by itself.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Role {
-    /// Imported by Python.
+    /// Imported by Python, or opened by what is imported.
     Module,
     /// Run.
     Program,
@@ -111,6 +112,9 @@ impl<'w> World<'w> {
     /// How a file comes to be loaded; nothing for one that only others load.
     fn role(&self, one: &Native<'_>) -> Option<Role> {
         let path = one.path.as_str();
+        if one.code.opened {
+            return Some(Role::Module);
+        }
         if path.starts_with("bin/") {
             return Some(Role::Program);
         }
@@ -219,6 +223,8 @@ impl<'w> World<'w> {
             package,
             library,
             elsewhere,
+            module: None,
+            opened: Vec::new(),
         };
         Finding::new(severity, problem).at(one.path).of(one.owner)
     }

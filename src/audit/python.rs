@@ -6,7 +6,7 @@ use super::Subject;
 use super::finding::{Finding, Problem, Severity};
 use super::loader::Native;
 use crate::requirements::{Dependency, Name, Specifiers, Version, same_version};
-use crate::runtime::Runtime;
+use crate::runtime::{Installed, Runtime};
 use crate::tree::{Content, Distribution, Entry, Node, RelPath};
 
 /// What a distribution requires that is not in the prefix.
@@ -99,19 +99,36 @@ pub(super) fn audit(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> {
             if there {
                 continue;
             }
+            let at = place(subject, &imported.by);
+            // What nothing imports with the distribution is an optional part of it.
             let severity = if imported.always {
                 Severity::Error
             } else {
-                Severity::Warning
+                Severity::Note
             };
+            let mut add = |problem| {
+                let mut finding = Finding::new(severity, problem).of(owner);
+                finding.path.clone_from(&at);
+                findings.push(finding);
+            };
+            if let Some(libraries) = python.lacking.get(module) {
+                for library in libraries {
+                    add(Problem::MissingLibrary {
+                        package: runtime.facts.package(library),
+                        library: library.clone(),
+                        elsewhere: None,
+                        module: Some(module.to_owned()),
+                        opened: Vec::new(),
+                    });
+                }
+                continue;
+            }
             let instead = matches!(module, "setuptools" | "pkg_resources" | "distutils");
-            let problem = Problem::MissingModule {
+            add(Problem::MissingModule {
                 module: module.to_owned(),
                 instead: instead.then(|| "setuptools".to_owned()),
-            };
-            let mut finding = Finding::new(severity, problem).of(owner);
-            finding.path = place(subject, &imported.by);
-            findings.push(finding);
+                package: runtime.facts.package_of_module(python, module),
+            });
         }
     }
     findings.extend(shadows(subject, runtime));
@@ -138,10 +155,48 @@ fn already_there(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> {
                 version: there.version.clone(),
                 folder: there.folder.clone(),
             };
-            findings.push(Finding::new(Severity::Warning, problem).of(Some(&one.distribution)));
+            let mut finding = Finding::new(Severity::Warning, problem).of(Some(&one.distribution));
+            let line = removal(there, runtime);
+            finding.remedy = Some(format!(
+                "put this line into the stage of the runtime: `{line}`"
+            ));
+            findings.push(finding);
         }
     }
     findings
+}
+
+/// The line of a Dockerfile that removes a distribution from the runtime: by its package manager if that has
+/// installed it, else by pip, else its metadata alone.
+fn removal(there: &Installed, runtime: &Runtime) -> String {
+    let (facts, python) = (&runtime.facts, &runtime.python);
+    let metadata = facts.real(&there.metadata);
+    let package = ["METADATA", "PKG-INFO"]
+        .iter()
+        .find_map(|name| facts.packages.owner(&format!("{metadata}/{name}")));
+    if let Some(package) = package.or_else(|| facts.packages.owner(&metadata)) {
+        return format!("RUN {}", facts.remove(package));
+    }
+    let name = &there.name;
+    if !python.installed.iter().any(|one| one.name == "pip") {
+        return format!("RUN rm -r {}", there.metadata);
+    }
+    // `pip` on the PATH is this Python's if it lies beside it, and nothing comes before.
+    let beside = python.names.first().and_then(|name| name.rsplit_once('/'));
+    let first = facts
+        .path
+        .iter()
+        .find(|folder| facts.has_program(&format!("{folder}/pip")));
+    let pip = match (beside, first) {
+        (Some((folder, _)), Some(first)) if folder == first => "pip".to_owned(),
+        _ => format!("{} -m pip", python.executable),
+    };
+    let managed = if python.is_externally_managed() {
+        " --break-system-packages"
+    } else {
+        ""
+    };
+    format!("RUN {pip} uninstall -y{managed} {name}")
 }
 
 /// The files that a top-level module of the prefix begins with.
@@ -159,7 +214,7 @@ fn brought<'a>(
 }
 
 /// Where a file of a wheel lies.
-fn place(subject: &Subject<'_>, by: &str) -> Option<RelPath> {
+pub(super) fn place(subject: &Subject<'_>, by: &str) -> Option<RelPath> {
     let sites = [&subject.layout.platlib, &subject.layout.purelib];
     let paths = sites.iter().filter_map(|site| site.join(by).ok());
     let mut there = paths.filter(|path| subject.tree.get(path).is_some());

@@ -104,7 +104,7 @@ pub fn name_packages(
     runtime: &Runtime,
     findings: &mut [Finding],
 ) -> Result<(), Error> {
-    let missing = missing(findings);
+    let missing = packaged(findings);
     if missing.is_empty() || runtime.facts.os.id.is_empty() {
         return Ok(());
     }
@@ -124,12 +124,21 @@ pub fn name_packages(
     Ok(())
 }
 
-/// The libraries whose lack is an error.
+/// The libraries that a copy would help: those that the loader does not find, and whose lack is an error.
 fn missing(findings: &[Finding]) -> BTreeSet<String> {
     let errors = findings
         .iter()
         .filter(|finding| finding.severity == Severity::Error);
-    let libraries = errors.filter_map(|finding| match &finding.problem {
+    let libraries = errors.filter_map(Finding::needed_library);
+    libraries.map(str::to_owned).collect()
+}
+
+/// The libraries that a package of the runtime's distribution would help.
+fn packaged(findings: &[Finding]) -> BTreeSet<String> {
+    let findings = findings
+        .iter()
+        .filter(|finding| finding.severity > Severity::Note);
+    let libraries = findings.filter_map(|finding| match &finding.problem {
         Problem::MissingLibrary { library, .. } => Some(library.clone()),
         _ => None,
     });

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Code, Import, is_standard, weight};
+use super::opened::{self, MAX_SOURCES, Opened, Source};
+use super::{Code, Import, is_called, is_standard, weight};
 
 /// The most bytes that the imports of one distribution take, counted as [`weight`] counts them: what comes
 /// after that is passed over.
@@ -24,9 +25,29 @@ pub struct Imported {
     pub always: bool,
 }
 
-/// Works out what the files of a distribution import, each given with its path in the site folder; marks the
-/// extension modules that it can do without, and lets go of the rest.
-pub fn settle(files: &mut [(&str, &mut Code)]) -> Vec<Imported> {
+/// The dotted names of the packages among files, given by their paths in the site folder.
+pub fn package_names<'a>(paths: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
+    let packages = paths.filter_map(|path| path.strip_suffix("/__init__.py"));
+    packages.map(|path| path.replace('/', ".")).collect()
+}
+
+/// What the Python code of a distribution asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// The modules from outside that it imports.
+    pub imported: Vec<Imported>,
+    /// The libraries that it opens by their names.
+    pub opened: Vec<Opened>,
+}
+
+/// Works out what the files of a distribution ask for, each given with its path in the site folder; marks the
+/// extension modules that it can do without and the libraries that it always opens, and lets go of the rest. `packages`
+/// are the names of its packages, and `read` reads the file at an index once more.
+pub fn settle(
+    files: &mut [(&str, &mut Code)],
+    packages: &BTreeSet<String>,
+    read: impl Fn(usize) -> Option<Vec<u8>>,
+) -> Asked {
     let mut modules = BTreeMap::new();
     // A relative name becomes as long as the module's own: a long path times many imports.
     let mut room = MAX_WEIGHT;
@@ -44,7 +65,33 @@ pub fn settle(files: &mut [(&str, &mut Code)]) -> Vec<Imported> {
             modules.insert(name, (*path, resolved));
         }
     }
-    let found = imported(&modules, &reached(&modules));
+    let reached = reached(&modules, packages);
+    let found = imported(&modules, &reached);
+    let mut left = MAX_SOURCES;
+    let mut sources = Vec::new();
+    for (at, (path, _)) in files.iter().enumerate().filter(|(_, (_, code))| code.opens) {
+        let Some((name, is_package)) = module(path) else {
+            continue;
+        };
+        if is_aside(&name) && !reached.contains(name.as_str()) {
+            continue;
+        }
+        let Some(bytes) = read(at) else { continue };
+        let Some(rest) = left.checked_sub(bytes.len()) else {
+            break;
+        };
+        left = rest;
+        sources.push(Source {
+            path,
+            module: name,
+            is_package,
+            bytes,
+        });
+    }
+    let libraries = opened::follow(&sources, &reached);
+    let own = libraries.own;
+    drop(sources);
+    drop(reached);
     let (mut always, mut maybe) = (BTreeSet::new(), BTreeSet::new());
     for import in modules.values().flat_map(|(_, imports)| imports) {
         let names = if import.always {
@@ -55,27 +102,42 @@ pub fn settle(files: &mut [(&str, &mut Code)]) -> Vec<Imported> {
         names.insert(import.name.as_str());
     }
     for (path, code) in files {
+        code.opens = false;
+        let name = path.rsplit('/').next().unwrap_or_default();
+        code.opened = code.elf.is_some() && own.iter().any(|own| is_called(name, own));
         if code.elf.is_some()
             && let Some(name) = extension(path)
         {
             code.optional = maybe.contains(name.as_str()) && !always.contains(name.as_str());
         }
     }
-    found
+    Asked {
+        imported: found,
+        opened: libraries.opened,
+    }
 }
 
 /// The modules of a distribution that have imports, by their names: the file, and what it imports.
 type Modules<'a> = BTreeMap<String, (&'a str, Vec<Import>)>;
 
-/// The modules that are imported whenever a top-level one is.
-fn reached<'a>(modules: &'a Modules<'_>) -> BTreeSet<&'a str> {
+/// The modules that are imported whenever a top-level one is. Below a namespace, which has no file of its own, every
+/// module is a top-level one.
+fn reached<'a>(modules: &'a Modules<'_>, packages: &BTreeSet<String>) -> BTreeSet<&'a str> {
+    let is_top = |name: &str| {
+        let mut above = name
+            .match_indices('.')
+            .map(|(at, _)| &name[..at])
+            .peekable();
+        above.peek().is_none()
+            || !is_aside(name) && !above.any(|package| packages.contains(package))
+    };
     let known = |name: &str| {
         let found = modules.get_key_value(name);
         found.map(|(name, (_, imports))| (name.as_str(), imports))
     };
     let mut reached = BTreeSet::new();
     let mut left: Vec<&Vec<Import>> = Vec::new();
-    for (name, (_, imports)) in modules.iter().filter(|(name, _)| !name.contains('.')) {
+    for (name, (_, imports)) in modules.iter().filter(|(name, _)| is_top(name)) {
         reached.insert(name.as_str());
         left.push(imports);
     }
@@ -157,12 +219,23 @@ fn extension(path: &str) -> Option<String> {
     Some(format!("{}{dot}{stem}", folder.replace('/', ".")))
 }
 
-/// The absolute name of what a module imports.
+/// What a module imports, by its absolute name.
 fn resolve(import: Import, module: &str, is_package: bool) -> Option<Import> {
-    let rest = import.name.trim_start_matches('.');
-    let dots = import.name.len() - rest.len();
-    if dots == 0 {
+    if !import.name.starts_with('.') {
         return Some(import);
+    }
+    Some(Import {
+        name: absolute(&import.name, module, is_package)?,
+        always: import.always,
+    })
+}
+
+/// The absolute name of what a module imports as `name`.
+pub(super) fn absolute(name: &str, module: &str, is_package: bool) -> Option<String> {
+    let rest = name.trim_start_matches('.');
+    let dots = name.len() - rest.len();
+    if dots == 0 {
+        return Some(name.to_owned());
     }
     let up = dots - usize::from(is_package);
     let mut base = module;
@@ -173,10 +246,7 @@ fn resolve(import: Import, module: &str, is_package: bool) -> Option<Import> {
         }
     }
     let dot = if rest.is_empty() { "" } else { "." };
-    Some(Import {
-        name: format!("{base}{dot}{rest}"),
-        always: import.always,
-    })
+    Some(format!("{base}{dot}{rest}"))
 }
 
 #[cfg(test)]

@@ -13,10 +13,12 @@ use serde::{Deserialize, Serialize};
 
 mod elf;
 mod imports;
+mod opened;
 mod python;
 
 pub use elf::{Damaged, Elf, Machine, Versions, Weak};
-pub use imports::{Imported, settle};
+pub use imports::{Asked, Imported, package_names, settle};
+pub use opened::{Named, Opened, is_called};
 pub use python::{Import, imports, is_standard};
 
 /// What was learnt of a file.
@@ -32,6 +34,11 @@ pub struct Code {
     pub imports: Vec<Import>,
     /// Whether other files of its distribution import it only where they can do without.
     pub optional: bool,
+    /// Whether Python code of its distribution opens it by its name whenever that is imported.
+    pub opened: bool,
+    /// Whether it is Python that may open libraries. Not kept, like its imports.
+    #[serde(skip)]
+    pub opens: bool,
 }
 
 impl Code {
@@ -46,7 +53,7 @@ impl Code {
     /// Whether there is nothing to say of it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.elf.is_none() && self.build_folder.is_none() && self.imports.is_empty()
+        self.elf.is_none() && self.build_folder.is_none() && self.imports.is_empty() && !self.opens
     }
 
     /// Looks at bytes that are all here.
@@ -176,8 +183,10 @@ impl Scanner {
         match self.kind {
             Kind::Native => code.elf = Some(self.elf(&mut again)?),
             Kind::Python => {
-                let source = self.pieces.first().map(|piece| imports(&piece.bytes));
-                code.imports = source.unwrap_or_default();
+                if let Some(piece) = self.pieces.first() {
+                    code.imports = imports(&piece.bytes);
+                    code.opens = opened::may_open(&piece.bytes);
+                }
             }
             Kind::Unknown { .. } | Kind::Other => {}
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::sync::Arc;
 
-use crate::code::Imported;
+use crate::code::{Imported, Opened};
 use crate::digest::Digest;
 use crate::fs;
 use crate::interpreter::Interpreter;
@@ -72,6 +72,8 @@ pub struct Described {
     pub tags: Vec<String>,
     /// What its files import from outside.
     pub imported: Vec<Imported>,
+    /// The libraries that its Python code opens by their names.
+    pub opened: Vec<Opened>,
     /// Whether it was built here, rather than taken as it is from elsewhere.
     pub built_here: bool,
 }

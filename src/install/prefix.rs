@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use super::relocate::{self, Relocation};
 use super::{Described, Error, Installed, is_local, rewritten, set_content, write_record};
-use crate::code::{Code, Scanner, settle};
+use crate::code::{Code, Scanner, package_names, settle};
 use crate::digest::{Digest, Hashing};
 use crate::fs;
 use crate::interpreter::Interpreter;
@@ -210,6 +210,7 @@ fn find_infos(tree: &Tree, layout: &Layout) -> Result<Vec<Info>, Error> {
             requires_python: headers.first("Requires-Python").map(str::to_owned),
             tags,
             imported: Vec::new(),
+            opened: Vec::new(),
             built_here: compiled_here,
         };
         infos.push(Info {
@@ -361,10 +362,17 @@ fn learn(
 ) {
     let sites = [&layout.purelib, &layout.platlib];
     let mut files: HashMap<Arc<Distribution>, Vec<(&str, &mut Code)>> = HashMap::new();
+    let mut contents: HashMap<Arc<Distribution>, Vec<Option<Content>>> = HashMap::new();
     for (path, Looked { code, .. }) in &mut looked {
-        let owner = tree.get(path).and_then(|entry| entry.owners.first());
+        let entry = tree.get(path);
+        let owner = entry.and_then(|entry| entry.owners.first());
         let below = sites.iter().find_map(|site| path.below(site));
         if let (Some(owner), Some(below)) = (owner, below) {
+            let content = entry.and_then(|entry| match &entry.node {
+                Node::File { content, .. } if code.opens => Some(content.clone()),
+                _ => None,
+            });
+            contents.entry(Arc::clone(owner)).or_default().push(content);
             files
                 .entry(Arc::clone(owner))
                 .or_default()
@@ -372,13 +380,19 @@ fn learn(
         }
     }
     for info in infos {
+        let contents = contents.remove(&info.distribution).unwrap_or_default();
         if let Some(mut files) = files.remove(&info.distribution) {
-            info.described.imported = settle(&mut files);
+            let read = |at: usize| contents.get(at)?.as_ref()?.read().ok();
+            let packages = package_names(files.iter().map(|(path, _)| *path));
+            let asked = settle(&mut files, &packages, read);
+            info.described.imported = asked.imported;
+            info.described.opened = asked.opened;
         }
     }
     for (path, looked) in looked {
         let mut known = looked.code;
         known.imports = Vec::new();
+        known.opens = false;
         if let Some(Entry {
             node:
                 Node::File {

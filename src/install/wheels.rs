@@ -105,6 +105,7 @@ fn describe(placed: &Placed) -> Described {
         requires_python: facts.requires_python.clone(),
         tags: facts.filename.tags().collect(),
         imported: placed.wheel.archive.contents().imported.clone(),
+        opened: placed.wheel.archive.contents().opened.clone(),
         built_here: facts.tags.iter().any(|tag| tag.contains("-linux_")),
     }
 }

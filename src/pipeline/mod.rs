@@ -19,6 +19,7 @@ use crate::plan::{self, Circumstances, Plan};
 use crate::requirements::What;
 use crate::resolve::Rules;
 use crate::runner::Runner;
+use crate::runtime::Runtime;
 use crate::tree::Node;
 use crate::wheel::Store;
 
@@ -260,7 +261,7 @@ fn stage(
     };
     // What is needed of it is in the artifacts now.
     drop(builder);
-    tell(&written.findings, observe);
+    tell(&written.findings, opened.runtime.as_ref(), observe);
     for warning in cache.warnings() {
         watch.warn(&warning);
     }
@@ -317,14 +318,17 @@ fn key(
 }
 
 /// Tells what was found and stopped nothing.
-fn tell(findings: &[Finding], observe: &Observer<'_>) {
+fn tell(findings: &[Finding], runtime: Option<&Runtime>, observe: &Observer<'_>) {
     for finding in findings {
-        let text = finding.to_string();
+        let text = finding.with_help();
         observe(&if finding.severity == Severity::Note {
             Event::Note(&text)
         } else {
             Event::Warning(&text)
         });
+    }
+    if let Some(line) = runtime.and_then(|runtime| audit::remedy(findings, runtime)) {
+        observe(&Event::Remedy(&line));
     }
 }
 

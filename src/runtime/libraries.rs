@@ -43,6 +43,26 @@ pub(super) fn package(soname: &str, id: &str, version_id: &str) -> Option<&'stat
     named(Some(version_id)).or_else(|| named(None))
 }
 
+/// The newest library of a stem that the distribution with these os-release values has: `magic` gives
+/// `libmagic.so.1`.
+pub(super) fn named(stem: &str, id: &str, version_id: &str) -> Option<&'static str> {
+    let start = format!("lib{stem}.so");
+    let from = lines().partition_point(|line| **line < *start);
+    let names = lines()[from..].iter().map_while(|line| {
+        let (name, _) = line.split_once('\t')?;
+        name.starts_with(&start).then_some(name)
+    });
+    let is_one = |name: &&str| {
+        let rest = &name[start.len()..];
+        (rest.is_empty() || rest.starts_with('.')) && package(name, id, version_id).is_some()
+    };
+    let numbers = |name: &&str| -> Vec<u64> {
+        let parts = name[start.len()..].split('.');
+        parts.filter_map(|part| part.parse().ok()).collect()
+    };
+    names.filter(is_one).max_by_key(numbers)
+}
+
 /// Where a library is: the cells of its line.
 struct Row(&'static str);
 
@@ -52,16 +72,21 @@ struct Entry {
     package: &'static str,
 }
 
-fn row(soname: &str) -> Option<Row> {
+fn lines() -> &'static [&'static str] {
     static LINES: LazyLock<Vec<&str>> = LazyLock::new(|| TABLE.lines().collect());
+    &LINES
+}
+
+fn row(soname: &str) -> Option<Row> {
+    let lines = lines();
     let mut name = soname;
     loop {
-        let found = LINES.binary_search_by(|line| {
+        let found = lines.binary_search_by(|line| {
             let (there, _) = line.split_once('\t').unwrap_or((line, ""));
             there.cmp(name)
         });
         if let Ok(at) = found {
-            let (_, cells) = LINES[at].split_once('\t')?;
+            let (_, cells) = lines[at].split_once('\t')?;
             return Some(Row(cells));
         }
         // `.so` itself is another file's name: that of what linkers look for.

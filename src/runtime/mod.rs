@@ -18,6 +18,7 @@ use crate::runner::Image;
 mod error;
 mod libraries;
 mod loader;
+mod owned;
 mod packages;
 mod python;
 mod root;
@@ -25,6 +26,7 @@ mod stdlib;
 
 pub use error::Error;
 pub use loader::{Family, Libc, Loader, parse_cache};
+pub use owned::Files;
 pub use packages::{Database, Os, Packages};
 pub use python::{Installed, Python};
 
@@ -34,7 +36,7 @@ pub(crate) use root::Resolver;
 use root::Root;
 
 /// The version of the document.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// The largest document that is read, in bytes. That of an image has some 500 KB.
 const MAX_FACTS: u64 = 16 << 20;
 
@@ -363,13 +365,18 @@ impl Facts {
             })
     }
 
+    /// The package of the runtime's distribution that has a library, by the table.
+    #[must_use]
+    pub fn known_package(&self, soname: &str) -> Option<String> {
+        let known = libraries::package(soname, &self.os.id, &self.os.version_id);
+        known.map(str::to_owned)
+    }
+
     /// The package of the runtime's distribution that has a library, as its package manager takes it.
     #[must_use]
     pub fn package(&self, soname: &str) -> Option<String> {
-        let known = libraries::package(soname, &self.os.id, &self.os.version_id);
         let wide = self.machine.is_some_and(|machine| machine.wide);
-        known
-            .map(str::to_owned)
+        self.known_package(soname)
             .or_else(|| self.packages.capability(soname, wide))
     }
 
@@ -378,6 +385,40 @@ impl Facts {
     pub fn install(&self, packages: &BTreeSet<String>) -> String {
         let has = |program: &str| self.has_program(&format!("/usr/bin/{program}"));
         self.packages.install(packages, has)
+    }
+
+    /// The command that removes a package, for a `RUN` of a Dockerfile.
+    #[must_use]
+    pub fn remove(&self, package: &str) -> String {
+        let has = |program: &str| self.has_program(&format!("/usr/bin/{program}"));
+        self.packages.remove(package, has)
+    }
+
+    /// The package of the runtime's distribution that has a module of the standard library of the
+    /// distribution's own Python, which is in several packages.
+    #[must_use]
+    pub fn package_of_module(&self, python: &Python, module: &str) -> Option<String> {
+        packages::module(self.packages.database?, python, module)
+    }
+
+    /// The library of which `find_library` finds the stem, by the name under which it is needed: `magic` gives
+    /// `libmagic.so.1`. First what is there, then what the runtime's distribution has.
+    #[must_use]
+    pub fn named(&self, stem: &str) -> Option<String> {
+        let start = format!("lib{stem}.so");
+        let there = self.loader.cache.keys().map(String::as_str);
+        let there = there.chain(
+            self.loader
+                .libraries
+                .keys()
+                .filter_map(|path| path.rsplit('/').next()),
+        );
+        let mut there = there.filter(|name| name.starts_with(&start));
+        let there =
+            there.find(|name| name.len() == start.len() || name[start.len()..].starts_with('.'));
+        there
+            .or_else(|| libraries::named(stem, &self.os.id, &self.os.version_id))
+            .map(str::to_owned)
     }
 
     /// The library at `path`, if it is known.

@@ -16,6 +16,8 @@ use rusqlite::{Connection, OpenFlags};
 
 use serde::{Deserialize, Serialize};
 
+use super::owned::{self, Collected, Files};
+use super::python::Python;
 use super::root::Root;
 use crate::code::weight;
 
@@ -51,6 +53,8 @@ pub struct Packages {
     pub database: Option<Database>,
     /// Their versions, by name.
     pub installed: BTreeMap<String, String>,
+    /// Their programs and libraries, and what else an image does not do without.
+    pub files: Files,
 }
 
 impl Os {
@@ -145,6 +149,7 @@ impl Packages {
             return Self {
                 database: Some(Database::Dpkg),
                 installed,
+                files: owned::dpkg(root),
             };
         }
         let places = ["/lib/apk/db/installed", "/usr/lib/apk/db/installed"];
@@ -153,14 +158,19 @@ impl Packages {
             return Self {
                 database: Some(Database::Apk),
                 installed,
+                files: owned::apk(root, &text),
             };
         }
         let folders = ["/var/lib/rpm", "/usr/lib/sysimage/rpm"];
         let there = folders.iter().find(|folder| root.is_folder(folder));
         let file = there.and_then(|folder| root.file(&format!("{folder}/rpmdb.sqlite")));
+        let found = file.and_then(|file| rpm(Some(root), &file).ok());
+        let (found, files) = found.unwrap_or_default();
+        keep(&mut installed, found);
         Self {
             database: there.map(|_| Database::Rpm),
-            ..file.map_or_else(Self::default, |file| Self::of_rpm(&file))
+            installed,
+            files,
         }
     }
 
@@ -170,6 +180,7 @@ impl Packages {
         Self {
             database: Some(Database::Dpkg),
             installed: dpkg(text),
+            files: Files::new(),
         }
     }
 
@@ -179,17 +190,65 @@ impl Packages {
         Self {
             database: Some(Database::Apk),
             installed: apk(text),
+            files: Files::new(),
         }
     }
 
     /// The packages that rpm's `SQLite` database holds; none if it is damaged.
     #[must_use]
     pub fn of_rpm(file: &Path) -> Self {
+        let (installed, files) = rpm(None, file).unwrap_or_default();
         Self {
             database: Some(Database::Rpm),
-            installed: rpm(file).unwrap_or_default(),
+            installed,
+            files,
         }
     }
+
+    /// The package that has the file at `path`, the links of whose directory were followed.
+    #[must_use]
+    pub fn owner(&self, path: &str) -> Option<&str> {
+        let (folder, name) = path.rsplit_once('/')?;
+        let folder = if folder.is_empty() { "/" } else { folder };
+        self.files.get(folder)?.get(name).map(String::as_str)
+    }
+
+    /// The command that removes a package.
+    pub(super) fn remove(&self, package: &str, has: impl Fn(&str) -> bool) -> String {
+        let name = quoted(package);
+        match self.database {
+            Some(Database::Apk) => format!("apk del {name}"),
+            Some(Database::Rpm) if has("zypper") => {
+                format!("zypper --non-interactive remove {name}")
+            }
+            Some(Database::Rpm) => {
+                let programs = ["dnf", "microdnf", "yum"];
+                let program = programs.into_iter().find(|program| has(program));
+                format!("{} remove -y {name}", program.unwrap_or("dnf"))
+            }
+            Some(Database::Dpkg) | None => format!("apt-get purge -y {name}"),
+        }
+    }
+}
+
+/// The package that has a module which a distribution leaves out of its own Python, by its names in Debian, Alpine
+/// and Fedora.
+pub(super) fn module(database: Database, python: &Python, module: &str) -> Option<String> {
+    if python.prefix != "/usr" {
+        return None;
+    }
+    let name = match (database, module) {
+        (_, "_tkinter" | "tkinter" | "turtle") => match database {
+            Database::Dpkg => "python3-tk",
+            _ => "python3-tkinter",
+        },
+        (Database::Dpkg, "distutils") => "python3-distutils",
+        (Database::Dpkg, "lib2to3") => "python3-lib2to3",
+        (Database::Dpkg, "ensurepip") => "python3-venv",
+        (Database::Rpm, "idlelib") => "python3-idle",
+        _ => return None,
+    };
+    Some(name.to_owned())
 }
 
 /// A word for a shell: quoted if it has anything that means something to it.
@@ -210,8 +269,11 @@ const MAX_HEAP: u32 = 64 << 20;
 /// The most bytes that the names and versions of packages take, as [`weight`] counts them.
 const MAX_NAMES: usize = 16 << 20;
 
-/// The packages that rpm's database holds.
-fn rpm(file: &Path) -> rusqlite::Result<BTreeMap<String, String>> {
+/// The most files of one package.
+const MAX_FILES: usize = 200_000;
+
+/// The packages that rpm's database holds, and their files.
+fn rpm(root: Option<&Root>, file: &Path) -> rusqlite::Result<(BTreeMap<String, String>, Files)> {
     // What is in an image does not change, and nothing is written beside it.
     let path = file.as_os_str().as_encoded_bytes();
     let path = path.split(|byte| *byte == b'/').map(|part| {
@@ -239,6 +301,7 @@ fn rpm(file: &Path) -> rusqlite::Result<BTreeMap<String, String>> {
     let mut rows = statement.query([])?;
     let mut installed = BTreeMap::new();
     let mut room = MAX_NAMES;
+    let mut files = Collected::default();
     while let Some(row) = rows.next()? {
         let header = row.get_ref(0)?.as_blob().unwrap_or_default();
         // The keys that packages are signed with are entered as packages too.
@@ -248,32 +311,85 @@ fn rpm(file: &Path) -> rusqlite::Result<BTreeMap<String, String>> {
                 Some(left) => room = left,
                 None => return Err(rusqlite::Error::InvalidQuery),
             }
+            if let (Some(root), Some(header)) = (root, Header::new(header)) {
+                header.files(root, &name, &mut files);
+            }
             installed.insert(name, version);
         }
     }
-    Ok(installed)
+    Ok((installed, files.files))
 }
 
-/// The name, and version and release, in a header: counts, an index of tags, and the data.
-fn header_of(header: &[u8]) -> Option<(String, String)> {
+/// A header of rpm's: counts, an index of tags, and the data.
+struct Header<'a> {
+    index: &'a [u8],
+    data: &'a [u8],
+}
+
+impl<'a> Header<'a> {
     const ENTRY: usize = 16;
+    const INTEGERS: u32 = 4;
     const STRING: u32 = 6;
-    let number = |at: usize| -> Option<u32> {
-        let bytes = header.get(at..at.checked_add(4)?)?;
-        Some(u32::from_be_bytes(bytes.try_into().ok()?))
-    };
-    let index = 8;
-    let count = usize::try_from(number(0)?).ok()?;
-    let data = header.get(count.checked_mul(ENTRY)?.checked_add(index)?..)?;
-    let text = |tag: u32| -> Option<&str> {
-        let mut entries = header[index..header.len() - data.len()].chunks_exact(ENTRY);
-        let at = entries.position(|entry| entry[..4] == tag.to_be_bytes())? * ENTRY + index;
-        let (kind, offset) = (number(at + 4)?, number(at + 8)?);
-        let rest = data.get(usize::try_from(offset).ok()?..)?;
+    const STRINGS: u32 = 8;
+
+    fn new(header: &'a [u8]) -> Option<Self> {
+        let count = usize::try_from(number(header, 0)?).ok()?;
+        let (index, data) = header
+            .get(8..)?
+            .split_at_checked(count.checked_mul(Self::ENTRY)?)?;
+        Some(Self { index, data })
+    }
+
+    /// The kind of a tag's value, how many there are, and the data from the first on.
+    fn value(&self, tag: u32) -> Option<(u32, usize, &'a [u8])> {
+        let mut entries = self.index.chunks_exact(Self::ENTRY);
+        let entry = entries.find(|entry| entry[..4] == tag.to_be_bytes())?;
+        let (kind, offset, count) = (number(entry, 4)?, number(entry, 8)?, number(entry, 12)?);
+        let rest = self.data.get(usize::try_from(offset).ok()?..)?;
+        Some((kind, usize::try_from(count).ok()?, rest))
+    }
+
+    fn text(&self, tag: u32) -> Option<&'a str> {
+        let (kind, _, rest) = self.value(tag)?;
         let end = memchr::memchr(0, &rest[..rest.len().min(4096)])?;
-        str::from_utf8(&rest[..end]).ok().filter(|_| kind == STRING)
-    };
-    let (name, version, release) = (text(1000)?, text(1001)?, text(1002)?);
+        str::from_utf8(&rest[..end])
+            .ok()
+            .filter(|_| kind == Self::STRING)
+    }
+
+    fn texts(&self, tag: u32) -> Option<Vec<&'a str>> {
+        let (kind, count, rest) = self.value(tag)?;
+        let texts = rest.split(|byte| *byte == 0).take(count.min(MAX_FILES));
+        let texts = texts.map(|text| str::from_utf8(text).unwrap_or_default());
+        (kind == Self::STRINGS).then(|| texts.collect())
+    }
+
+    /// The paths of the package's files: their names, and for each the number of its directory.
+    fn files(&self, root: &Root, package: &str, files: &mut Collected) {
+        let (Some(names), Some(folders), Some((Self::INTEGERS, count, numbers))) =
+            (self.texts(1117), self.texts(1118), self.value(1116))
+        else {
+            return;
+        };
+        for (at, name) in names.into_iter().enumerate().take(count) {
+            let folder = number(numbers, at * 4).and_then(|at| usize::try_from(at).ok());
+            if let Some(folder) = folder.and_then(|at| folders.get(at)) {
+                files.add(root, &format!("{folder}{name}"), package);
+            }
+        }
+    }
+}
+
+/// A number in a header.
+fn number(bytes: &[u8], at: usize) -> Option<u32> {
+    let bytes = bytes.get(at..at.checked_add(4)?)?;
+    Some(u32::from_be_bytes(bytes.try_into().ok()?))
+}
+
+/// The name, and version and release, in a header.
+fn header_of(header: &[u8]) -> Option<(String, String)> {
+    let header = Header::new(header)?;
+    let (name, version, release) = (header.text(1000)?, header.text(1001)?, header.text(1002)?);
     Some((name.to_owned(), format!("{version}-{release}")))
 }
 

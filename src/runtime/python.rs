@@ -5,11 +5,12 @@
 //!
 //! <https://docs.python.org/3/library/sys_path_init.html>
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::loader::{self, Loader};
+use super::owned;
 use super::root::Root;
 use super::stdlib;
 use crate::code::Elf;
@@ -40,6 +41,12 @@ pub struct Python {
     pub modules: BTreeSet<String>,
     /// Those that are built in.
     pub builtin: BTreeSet<String>,
+    /// Those that are there and cannot be imported, each with the libraries that it needs and that the loader
+    /// does not find.
+    pub lacking: BTreeMap<String, BTreeSet<String>>,
+    /// Its own files, links of their directories followed: programs, its library, headers, and the standard
+    /// library.
+    pub files: BTreeSet<String>,
     /// The distributions that lie in its site folders.
     pub installed: Vec<Installed>,
     /// The top-level modules there.
@@ -57,6 +64,11 @@ pub struct Installed {
     pub version: String,
     /// The site folder that it lies in.
     pub folder: String,
+    /// The folder of its metadata.
+    pub metadata: String,
+    /// Its files outside of the site folder, and those that its top-level modules begin with, links of their
+    /// folders followed.
+    pub files: BTreeSet<String>,
 }
 
 /// The `PATH` of a container whose image says nothing.
@@ -143,7 +155,7 @@ impl Python {
     /// Leaves out the modules of the standard library that cannot be imported there.
     pub(super) fn leave_out(&mut self, root: &Root, loader: &Loader) {
         let (builtin, present) = (&self.builtin, &self.elf.needed);
-        stdlib::leave_out(
+        self.lacking = stdlib::leave_out(
             &mut self.modules,
             builtin,
             &self.stdlib,
@@ -151,6 +163,14 @@ impl Python {
             root,
             loader,
         );
+    }
+
+    /// Whether its pip refuses to touch what a package manager has installed.
+    #[must_use]
+    pub fn is_externally_managed(&self) -> bool {
+        self.files
+            .iter()
+            .any(|path| path.ends_with("/EXTERNALLY-MANAGED"))
     }
 }
 
@@ -207,6 +227,7 @@ fn python(root: &Root, path: &str, environment: Option<&(String, String)>) -> Op
     builtin.extend(stdlib::ALWAYS.map(str::to_owned));
     let modules = stdlib::modules(root, &stdlib);
     let (installed, installed_modules) = installed(root, &site_packages);
+    let files = owned::interpreter(root, &home, &stdlib, &version);
     Some(Python {
         executable: path.to_owned(),
         names: vec![path.to_owned()],
@@ -219,6 +240,8 @@ fn python(root: &Root, path: &str, environment: Option<&(String, String)>) -> Op
         stdlib,
         modules,
         builtin,
+        lacking: BTreeMap::new(),
+        files,
         installed,
         installed_modules,
         elf,
@@ -396,10 +419,14 @@ fn installed(root: &Root, sites: &[String]) -> (Vec<Installed>, BTreeSet<String>
                 let mut parts = metadata.split('-');
                 // One whose name has no version does not say which it is.
                 if let (Some(name), Some(version)) = (parts.next(), parts.next()) {
+                    let metadata = format!("{site}/{entry}");
+                    let record = root.text(&format!("{metadata}/RECORD"));
                     installed.push(Installed {
                         name: Name::new(name).to_string(),
                         version: version.to_owned(),
                         folder: site.clone(),
+                        files: owned::distribution(root, &record.unwrap_or_default(), site),
+                        metadata,
                     });
                 }
                 continue;

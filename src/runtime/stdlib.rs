@@ -1,7 +1,7 @@
 //! The modules of an interpreter's standard library: those that lie in its folders, can be imported, or are
 //! built in.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::loader::{self, Loader};
 use super::root::Root;
@@ -9,15 +9,17 @@ use crate::code::is_standard;
 
 /// Modules of the standard library that are nothing without another one, which some builds and packages
 /// leave out.
-const PARTS: [(&str, &str); 8] = [
+const PARTS: [(&str, &str); 10] = [
     ("bz2", "_bz2"),
     ("crypt", "_crypt"),
     ("ctypes", "_ctypes"),
     ("curses", "_curses"),
+    ("gzip", "zlib"),
     ("lzma", "_lzma"),
     ("sqlite3", "_sqlite3"),
     ("ssl", "_ssl"),
     ("tkinter", "_tkinter"),
+    ("turtle", "tkinter"),
 ];
 
 /// More searches for libraries than any extension module of the standard library takes.
@@ -36,7 +38,7 @@ pub(super) const ALWAYS: [&str; 7] = [
 
 /// Leaves out the modules that cannot be imported: extension modules whose libraries are not there (slim
 /// images have `_tkinter` and no Tk), and what is nothing without them. `present` are the libraries that the
-/// interpreter has itself.
+/// interpreter has itself. Returns those that lack a library, each with what it lacks.
 pub(super) fn leave_out(
     modules: &mut BTreeSet<String>,
     builtin: &BTreeSet<String>,
@@ -44,7 +46,8 @@ pub(super) fn leave_out(
     present: &[String],
     root: &Root,
     loader: &Loader,
-) {
+) -> BTreeMap<String, BTreeSet<String>> {
+    let mut lacking = BTreeMap::new();
     let folder = format!("{stdlib}/lib-dynload");
     for name in root.names(&folder) {
         let Some(elf) = loader::elf(root, &format!("{folder}/{name}")) else {
@@ -62,16 +65,28 @@ pub(super) fn leave_out(
                 || loader.cache.contains_key(needed)
                 || folders.any(|folder| root.is_file(&format!("{folder}/{needed}")))
         };
-        if !elf.needed.iter().all(is_there) {
+        let lacks: BTreeSet<String> = elf
+            .needed
+            .iter()
+            .filter(|one| !is_there(one))
+            .cloned()
+            .collect();
+        if !lacks.is_empty() {
             let (stem, _) = name.split_once('.').unwrap_or((&name, ""));
             modules.remove(stem);
+            lacking.insert(stem.to_owned(), lacks);
         }
     }
     for (module, part) in PARTS {
-        if !modules.contains(part) && !builtin.contains(part) {
-            modules.remove(module);
+        if !modules.contains(part)
+            && !builtin.contains(part)
+            && modules.remove(module)
+            && let Some(lacks) = lacking.get(part).cloned()
+        {
+            lacking.insert(module.to_owned(), lacks);
         }
     }
+    lacking
 }
 
 /// The top-level modules that lie in the folders of the standard library.

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::zip::{self, Header};
-use crate::code::{self, Code, Imported, Scanner};
+use crate::code::{self, Asked, Code, Imported, Opened, Scanner};
 use crate::digest::{Digest, Hashing};
 use crate::event::Cancel;
 use crate::fs;
@@ -94,6 +94,8 @@ pub struct Contents {
     pub entries: Vec<Entry>,
     /// What they import from outside.
     pub imported: Vec<Imported>,
+    /// The libraries that they open by their names.
+    pub opened: Vec<Opened>,
 }
 
 impl Archive {
@@ -147,14 +149,17 @@ impl Archive {
             })
             .collect::<Result<Vec<_>, _>>()?;
         entries.sort_by(|a, b| a.path.cmp(&b.path));
-        let imported = settle(&mut entries);
-        Ok(Self {
-            source: Arc::new(tree::Archive {
-                path: path.to_path_buf(),
-                guard,
-            }),
-            contents: Contents { entries, imported },
-        })
+        let source = Arc::new(tree::Archive {
+            path: path.to_path_buf(),
+            guard,
+        });
+        let Asked { imported, opened } = settle(&mut entries, &source);
+        let contents = Contents {
+            entries,
+            imported,
+            opened,
+        };
+        Ok(Self { source, contents })
     }
 
     /// An archive that was checked before: `contents` are what was found then.
@@ -195,31 +200,50 @@ impl Archive {
     /// The contents of one of its files.
     #[must_use]
     pub fn content(&self, entry: &Entry) -> Content {
-        Content::Member(Member {
-            archive: Arc::clone(&self.source),
-            offset: entry.offset,
-            packed: entry.packed,
-            packed_crc: entry.packed_crc,
-            size: entry.size,
-            crc: entry.crc,
-            digest: entry.digest,
-            method: entry.method,
-            code: entry.code.clone(),
-        })
+        content(&self.source, entry)
     }
 }
 
-/// Works out what the files import; keeps what there is to say of them.
-fn settle(entries: &mut [Entry]) -> Vec<Imported> {
+fn content(archive: &Arc<tree::Archive>, entry: &Entry) -> Content {
+    Content::Member(Member {
+        archive: Arc::clone(archive),
+        offset: entry.offset,
+        packed: entry.packed,
+        packed_crc: entry.packed_crc,
+        size: entry.size,
+        crc: entry.crc,
+        digest: entry.digest,
+        method: entry.method,
+        code: entry.code.clone(),
+    })
+}
+
+/// Works out what the files ask for; keeps what there is to say of them.
+fn settle(entries: &mut [Entry], archive: &Arc<tree::Archive>) -> Asked {
+    // Nobody else may hold what is known of a file while it is changed.
+    let again: Vec<Option<Content>> = entries
+        .iter()
+        .filter_map(|entry| {
+            let opens = entry.code.as_ref()?.opens;
+            let bare = || Entry {
+                code: None,
+                ..entry.clone()
+            };
+            Some(opens.then(|| content(archive, &bare())))
+        })
+        .collect();
+    let paths = entries.iter().map(|entry| below_site(entry.path.as_str()));
+    let packages = code::package_names(paths);
+    let read = |at: usize| again.get(at)?.as_ref()?.read().ok();
     let files = entries.iter_mut().filter_map(|entry| {
         let code = Arc::get_mut(entry.code.as_mut()?)?;
         Some((below_site(entry.path.as_str()), code))
     });
-    let imported = code::settle(&mut files.collect::<Vec<_>>());
+    let asked = code::settle(&mut files.collect::<Vec<_>>(), &packages, read);
     for entry in entries {
         entry.code.take_if(|code| code.is_empty());
     }
-    imported
+    asked
 }
 
 /// The path as it will be below `site-packages`.

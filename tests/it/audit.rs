@@ -410,7 +410,11 @@ fn missing_module() {
     let wheel = demo().file("demo/late.py", "import imp\n");
     Case::new(vec![wheel])
         .facts(without)
-        .told("missing-module", "warning");
+        .told("missing-module", "note");
+    // Below a namespace every package is a top-level one.
+    let wheel = WheelBuilder::new("demo", "1.0").file("space/demo/__init__.py", "import imp\n");
+    let case = Case::new(vec![wheel]).facts(without);
+    case.refused("missing-module", &["space/demo/__init__.py` imports `imp`"]);
     let wheel = demo().file(
         "demo.py",
         "try:\n    import imp\nexcept ImportError:\n    imp = None\n",
@@ -444,7 +448,10 @@ fn with_installed(distributions: &[(&str, &str, &str)]) -> impl FnOnce(&mut Valu
     let installed: Vec<Value> = distributions
         .iter()
         .map(|(name, version, _)| {
-            serde_json::json!({ "name": name, "version": version, "folder": site })
+            let metadata = format!("{}/{name}-{version}.dist-info", site.as_str().unwrap());
+            serde_json::json!({
+                "name": name, "version": version, "folder": site, "metadata": metadata, "files": [],
+            })
         })
         .collect();
     let modules: Vec<Value> = distributions.iter().map(|one| one.2.into()).collect();
@@ -457,9 +464,43 @@ fn with_installed(distributions: &[(&str, &str, &str)]) -> impl FnOnce(&mut Valu
 /// What is copied over another version removes nothing of it; what the runtime has meets requirements.
 #[test]
 fn already_there() {
-    let case = Case::new(vec![demo()]).facts(with_installed(&[("demo", "0.9", "demo")]));
+    let old = with_installed(&[("demo", "0.9", "demo"), ("pip", "23.2.1", "pip")]);
+    let case = Case::new(vec![demo()]).facts(|facts| {
+        old(facts);
+        facts["path"] = serde_json::json!(["/usr/local/bin", "/usr/bin"]);
+        facts["programs"] = serde_json::json!(["/usr/local/bin/pip"]);
+        facts["pythons"][0]["names"] = serde_json::json!(["/usr/local/bin/python3"]);
+    });
     let found = case.told("already-there", "warning");
     assert_eq!(found["version"], "0.9");
+    let line = |line: &str| format!("put this line into the stage of the runtime: `RUN {line}`");
+    assert_eq!(found["remedy"], line("pip uninstall -y demo"));
+    let ran = case.run(&["-o", "other.tar"]).ok();
+    assert!(ran.stderr.contains("help: put this line"), "{}", ran.stderr);
+    // `pip` on the PATH is another Python's, and this one is the distribution's.
+    let case = case.facts(|facts| {
+        facts["programs"] = serde_json::json!(["/usr/bin/pip"]);
+        facts["pythons"][0]["executable"] = "/opt/python3.11".into();
+        facts["pythons"][0]["files"] =
+            serde_json::json!(["/opt/lib/python3.11/EXTERNALLY-MANAGED"]);
+    });
+    let found = case.told("already-there", "warning");
+    let by = "/opt/python3.11 -m pip uninstall -y --break-system-packages demo";
+    assert_eq!(found["remedy"], line(by));
+    // Without pip, its metadata goes; what a package manager has brought, that removes.
+    let alone = with_installed(&[("demo", "0.9", "demo")]);
+    let case = Case::new(vec![demo()]).facts(alone);
+    let metadata = case.facts["pythons"][0]["installed"][0]["metadata"].clone();
+    let metadata = metadata.as_str().unwrap();
+    let found = case.told("already-there", "warning");
+    assert_eq!(found["remedy"], line(&format!("rm -r {metadata}")));
+    let case = case.facts(|facts| {
+        facts["packages"]["database"] = "dpkg".into();
+        facts["packages"]["files"] =
+            serde_json::json!({ metadata: { "METADATA": "python3-demo" } });
+    });
+    let found = case.told("already-there", "warning");
+    assert_eq!(found["remedy"], line("apt-get purge -y python3-demo"));
     Case::new(vec![demo()])
         .facts(with_installed(&[("demo", "1.0.0", "demo")]))
         .sound();
@@ -467,6 +508,336 @@ fn already_there() {
         .with(&["--no-deps"])
         .facts(with_installed(&[("other", "2.1", "other")]));
     case.sound();
+}
+
+/// An extension module of the standard library is there, and a library that it needs is not: that is what is missing,
+/// and its package.
+#[test]
+fn modules_that_lack_a_library_name_it() {
+    let wheel = WheelBuilder::new("demo", "1.0").file("demo/__init__.py", "import tkinter\n");
+    let case = Case::new(vec![wheel]).facts(without_tk);
+    case.refused(
+        "missing-library",
+        &[
+            "demo/__init__.py` imports `tkinter`, which needs `libtk8.6.so`, which the runtime lacks; its package \
+             `libtk8.6` has it",
+            "help: install `libtk8.6` in the runtime\n",
+            "apt-get install -y --no-install-recommends libtk8.6 && rm",
+        ],
+    );
+    // In the distribution's own Python, the module is in a package of its own.
+    let wheel = WheelBuilder::new("demo", "1.0").file("demo/__init__.py", "import tkinter\n");
+    let case = Case::new(vec![wheel]).facts(|facts| {
+        without_tk(facts);
+        facts["packages"]["database"] = "dpkg".into();
+        facts["pythons"][0]["lacking"] = serde_json::json!({});
+        facts["pythons"][0]["prefix"] = "/usr".into();
+    });
+    let case = case.with(&["--dest", "/usr"]);
+    case.run(&["--allow", "not-searched", "--allow", "missing-interpreter"]).fails(
+        4,
+        &[
+            "imports `tkinter`, which the runtime's standard library lacks; its package `python3-tk` has it",
+            "apt-get install -y --no-install-recommends python3-tk",
+        ],
+    );
+    // As pillow has it: a module that nothing imports with the rest.
+    let wheel = demo().file("demo/late.py", "import tkinter\n");
+    let case = Case::new(vec![wheel]).facts(without_tk);
+    assert_eq!(case.told("missing-library", "note")["module"], "tkinter");
+    let ran = case
+        .run(&["--write-packages", "packages.txt", "-o", "other.tar"])
+        .ok();
+    assert!(!ran.stderr.contains("RUN"), "{}", ran.stderr);
+    assert_eq!(
+        fs::read_to_string(case.sandbox.work().join("packages.txt")).unwrap(),
+        ""
+    );
+    // As tqdm has it.
+    let guarded = "try:\n    import tkinter\nexcept ImportError:\n    tkinter = None\n";
+    Case::new(vec![
+        WheelBuilder::new("demo", "1.0").file("demo/__init__.py", guarded),
+    ])
+    .facts(without_tk)
+    .sound();
+}
+
+fn without_tk(facts: &mut Value) {
+    facts["os"] = serde_json::json!({ "id": "debian", "version_id": "12", "name": "" });
+    let python = &mut facts["pythons"][0];
+    let modules = python["modules"].as_array_mut().unwrap();
+    modules.retain(|name| name != "tkinter" && name != "_tkinter");
+    python["lacking"] =
+        serde_json::json!({ "tkinter": ["libtk8.6.so"], "_tkinter": ["libtk8.6.so"] });
+}
+
+/// A runtime of Debian 12, without the libraries of these names.
+fn without_libraries(names: &'static [&str]) -> impl FnOnce(&mut Value) {
+    |facts| {
+        facts["os"] = serde_json::json!({ "id": "debian", "version_id": "12", "name": "" });
+        let is_one = |name: &str| names.iter().any(|one| name.starts_with(one));
+        let cache = facts["loader"]["cache"].as_object_mut().unwrap();
+        cache.retain(|name, _| !is_one(name));
+        let libraries = facts["loader"]["libraries"].as_object_mut().unwrap();
+        libraries.retain(|path, _| !is_one(path.rsplit('/').next().unwrap()));
+    }
+}
+
+/// Libraries that Python code opens by their names.
+#[test]
+fn libraries_that_are_opened_by_name() {
+    let without = || without_libraries(&["libmagic.", "libcairo."]);
+    for installer in ["wheel", "pip"] {
+        let code = "import ctypes.util\npath = ctypes.util.find_library('magic')\nif not path:\n    raise ImportError\n";
+        let case = Case::new(vec![
+            WheelBuilder::new("demo", "1.0").file("demo/__init__.py", code),
+        ])
+        .facts(without())
+        .with(&["--installer", installer]);
+        case.refused(
+            "missing-library",
+            &[
+                "demo/__init__.py` opens `libmagic.so.1` (by `magic`), which the runtime lacks; its package \
+                 `libmagic1` has it",
+                "help: install `libmagic1` in the runtime\n",
+                "apt-get install -y --no-install-recommends libmagic1",
+            ],
+        );
+    }
+    let code = "import ctypes\ntry:\n    ctypes.CDLL('libcairo-2.dll')\nexcept OSError:\n    ctypes.CDLL('libcairo.so.2')\n";
+    let case = Case::new(vec![
+        WheelBuilder::new("demo", "1.0").file("demo/__init__.py", code),
+    ])
+    .facts(without());
+    case.refused(
+        "missing-library",
+        &["opens `libcairo.so.2`, which the runtime lacks"],
+    );
+    // In a function that is called later; it is said, with its package, and stops nothing.
+    let code = "import ctypes\ndef late():\n    return ctypes.CDLL('libcairo.so.2')\n";
+    let case = Case::new(vec![
+        WheelBuilder::new("demo", "1.0").file("demo/__init__.py", code),
+    ])
+    .facts(without());
+    case.told("missing-library", "warning");
+    let ran = case
+        .run(&["--write-packages", "packages.txt", "-o", "other.tar"])
+        .ok();
+    let line = "put this line into the stage of the runtime\nRUN apt-get update && apt-get install -y \
+                --no-install-recommends libcairo2 && rm -rf /var/lib/apt/lists/*";
+    assert!(ran.stderr.contains(line), "{}", ran.stderr);
+    let packages = fs::read_to_string(case.sandbox.work().join("packages.txt")).unwrap();
+    assert_eq!(packages, "libcairo2\n");
+    // What the runtime or the prefix has is no finding, nor what is handled.
+    let code = "import ctypes\nctypes.CDLL('libc.so.6')\nctypes.CDLL(ctypes.util.find_library('c'))\n\
+                try:\n    ctypes.CDLL('libcairo.so.2')\nexcept OSError:\n    pass\n";
+    Case::new(vec![
+        WheelBuilder::new("demo", "1.0").file("demo/__init__.py", code),
+    ])
+    .facts(without())
+    .sound();
+    let folder = tempfile::tempdir().unwrap();
+    let library = shared(
+        folder.path(),
+        "libcairo.so",
+        EMPTY,
+        &["-Wl,-soname,libcairo.so.2"],
+    );
+    let wheel = native(&[("demo/libcairo.so.2", &library)]).file(
+        "use_demo.py",
+        "import ctypes\nctypes.CDLL('libcairo.so.2')\n",
+    );
+    let findings = Case::new(vec![wheel]).facts(without()).findings(&[]);
+    let kinds: Vec<_> = findings.iter().map(|one| &one["kind"]).collect();
+    assert_eq!(kinds, ["built-here"]);
+}
+
+/// A library of its own that a distribution opens by a path when it is imported is as important as a module.
+#[test]
+fn libraries_that_are_opened_by_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = lacking(folder.path(), "libgomp.so.1", &[]);
+    let with = |code: &str| {
+        let wheel = native(&[("demo/lib/lib_demo.so", &library)]).file("use_demo.py", code);
+        Case::new(vec![wheel]).facts(without_libraries(&["libgomp."]))
+    };
+    let open = "import ctypes, os\ndef load():\n    here = os.path.dirname(__file__)\n    \
+                return ctypes.CDLL(os.path.join(here, 'demo', 'lib', 'lib_demo.so'))\n";
+    let case = with(&format!("{open}LIB = load()\n"));
+    case.refused(
+        "missing-library",
+        &[
+            "demo/lib/lib_demo.so` needs `libgomp.so.1`, which the runtime lacks; its package `libgomp1` has it",
+            "apt-get install -y --no-install-recommends libgomp1",
+        ],
+    );
+    case.run(&["--write-packages", "packages.txt"])
+        .fails(4, &[]);
+    let packages = fs::read_to_string(case.sandbox.work().join("packages.txt")).unwrap();
+    assert_eq!(packages, "libgomp1\n");
+    // Opened later, it is a warning, whose package is said too.
+    let case = with(open);
+    case.told("missing-library", "warning");
+    let ran = case
+        .run(&["--write-packages", "packages.txt", "-o", "other.tar"])
+        .ok();
+    assert!(
+        ran.stderr.contains("--no-install-recommends libgomp1 &&"),
+        "{}",
+        ran.stderr
+    );
+    let packages = fs::read_to_string(case.sandbox.work().join("packages.txt")).unwrap();
+    assert_eq!(packages, "libgomp1\n");
+}
+
+/// Facts about an official image, as far as they bear on what may be replaced.
+fn official(facts: &mut Value) {
+    let prefix = facts["pythons"][0]["prefix"].as_str().unwrap().to_owned();
+    let site = facts["pythons"][0]["site_packages"][0]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let at = |path: &str| format!("{prefix}/{path}");
+    facts["pythons"][0]["files"] = serde_json::json!([
+        at("bin/python3.11"),
+        at("bin/python3"),
+        at("lib/python3.11/os.py"),
+        at("lib/libpython3.11.so.1.0"),
+    ]);
+    facts["pythons"][0]["installed"] = serde_json::json!([{
+        "name": "pip", "version": "23.2.1", "folder": site, "metadata": format!("{site}/pip-23.2.1.dist-info"),
+        "files": [at("bin/pip"), format!("{site}/pip/__init__.py")],
+    }]);
+    facts["path"] = serde_json::json!([at("bin"), "/usr/bin", "/bin"]);
+    facts["links"] = serde_json::json!({ "/bin": "usr/bin", "/lib64": "usr/lib64" });
+    facts["packages"] = serde_json::json!({
+        "database": "dpkg", "installed": {},
+        "files": { "/usr/bin": { "dash": "dash", "sh": "dash", "diff": "diffutils", "env": "coreutils" } },
+    });
+    let programs = facts["programs"].as_array_mut().unwrap();
+    for program in ["/usr/bin/sh", "/usr/bin/diff", "/usr/bin/env"] {
+        programs.push(program.into());
+    }
+    programs.extend([at("bin/pip"), at("bin/python3"), at("bin/tini")].map(Value::from));
+}
+
+/// What is copied into an image wins: a file of the runtime's Python, or of its packages, must not be replaced.
+#[test]
+fn replaces_runtime() {
+    let script = "#!/bin/sh\n";
+    let prefix = facts()["pythons"][0]["prefix"].as_str().unwrap().to_owned();
+    for (path, said) in [
+        (
+            "data/bin/python3.11",
+            "replaces `[PREFIX]/bin/python3.11` of the runtime's Python",
+        ),
+        (
+            "scripts/python3",
+            "replaces `[PREFIX]/bin/python3` of the runtime's Python",
+        ),
+        (
+            "data/lib/python3.11/os.py",
+            "replaces `[PREFIX]/lib/python3.11/os.py` of the runtime's Python",
+        ),
+        (
+            "data/lib/libpython3.11.so.1.0",
+            "replaces `[PREFIX]/lib/libpython3.11.so.1.0` of the runtime's Python",
+        ),
+        (
+            "scripts/pip",
+            "replaces `[PREFIX]/bin/pip` of the runtime's distribution `pip`",
+        ),
+        (
+            "scripts/sh",
+            "hides `/usr/bin/sh` of the runtime's package `dash`: it comes first on the PATH",
+        ),
+        (
+            "scripts/env",
+            "hides `/usr/bin/env` of the runtime's package `coreutils`",
+        ),
+        (
+            "data/lib/python3.11/site-packages/pip/__init__.py",
+            "pip/__init__.py` of the runtime's distribution `pip`",
+        ),
+    ] {
+        let case = Case::new(vec![demo().data(path, script)]).facts(official);
+        let said = said.replace("[PREFIX]", &prefix);
+        case.refused(
+            "replaces-runtime",
+            &["demo 1.0 (for requirements.txt:1): ", &said],
+        );
+    }
+    // Nobody knows whose it is, and a name that means little may come first.
+    let case = Case::new(vec![demo().data("scripts/tini", script)]).facts(official);
+    case.told("replaces-runtime", "warning");
+    let quiet = demo()
+        .data("scripts/diff", script)
+        .data("scripts/pipx", script);
+    Case::new(vec![quiet]).facts(official).sound();
+    // A distribution may replace its own files.
+    let pip = WheelBuilder::new("pip", "24.0")
+        .file("pip/__init__.py", "")
+        .data("scripts/pip", script);
+    let findings = Case::new(vec![pip]).facts(official).findings(&[]);
+    let kinds: Vec<_> = findings
+        .iter()
+        .map(|one| one["kind"].as_str().unwrap())
+        .collect();
+    assert_eq!(kinds, ["already-there"]);
+    // Through a link of the runtime, and where the prefix lies elsewhere.
+    let linked = |facts: &mut Value| {
+        official(facts);
+        facts["links"] = serde_json::json!({ "/opt/there": "/usr" });
+    };
+    let case = Case::new(vec![demo().data("data/bin/diff", script)]).facts(linked);
+    let case = case.with(&["--dest", "/opt/there"]);
+    case.run(&["--allow", "not-searched"]).fails(
+        4,
+        &["replaces `/usr/bin/diff` of the runtime's package `diffutils`"],
+    );
+    let case = Case::new(vec![demo().data("scripts/python3", script)]).facts(official);
+    let case = case.with(&["--dest", "/opt/other"]);
+    case.run(&["--allow", "not-searched"]).fails(
+        4,
+        &[
+            "hides `",
+            "/bin/python3` of the runtime's Python: it comes first on the PATH",
+        ],
+    );
+}
+
+/// Programs that well-known distributions start are good to know of.
+#[test]
+fn missing_programs() {
+    let pydub = || WheelBuilder::new("pydub", "0.25.1").file("pydub/__init__.py", "");
+    let debian = |facts: &mut Value| {
+        facts["os"] = serde_json::json!({ "id": "debian", "version_id": "12", "name": "" });
+        let programs = facts["programs"].as_array_mut().unwrap();
+        programs.retain(|path| !path.as_str().unwrap().ends_with("/ffmpeg"));
+    };
+    let case = Case::new(vec![pydub()]).facts(debian);
+    let found = case.told("missing-program", "note");
+    assert_eq!(
+        (&found["program"], &found["package"]),
+        (&"ffmpeg".into(), &"ffmpeg".into())
+    );
+    let ran = case.run(&["-o", "other.tar"]).ok();
+    let said = "pydub 0.25.1 (for requirements.txt:1): starts `ffmpeg` to read and write audio other than WAV, and \
+                the runtime lacks it; its package `ffmpeg` has it";
+    assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("RUN"), "{}", ran.stderr);
+    // The runtime has it, or the prefix brings it.
+    Case::new(vec![pydub()])
+        .facts(|facts| {
+            facts["path"] = serde_json::json!(["/usr/bin"]);
+            facts["programs"]
+                .as_array_mut()
+                .unwrap()
+                .push("/usr/bin/avconv".into());
+        })
+        .sound();
+    let other = WheelBuilder::new("other", "1.0").data("scripts/ffmpeg", "#!/bin/sh\n");
+    Case::new(vec![pydub(), other]).facts(debian).sound();
 }
 
 /// `sqlite3` is nothing without the extension module that some builds of Python lack.

@@ -132,6 +132,7 @@ impl Report {
             Event::Waiting(what) => self.stage("wait", what),
             Event::Warning(text) => self.warning(text),
             Event::Changed(text) => self.say(&plain(text)),
+            Event::Remedy(line) if !self.quiet => self.say(&remedy(line)),
             Event::Fetching(count) => self.stage("fetch", &counted(*count, "wheel")),
             Event::Fetched { done, total } | Event::Packed { done, total } => {
                 if self.bar.length() != Some(*total) {
@@ -486,17 +487,14 @@ impl Report {
                         text.push_str(&format!("    {HINT}help{HINT:#}: {remedy}\n"));
                     }
                 }
-                Severity::Warning => self.warning(&finding.to_string()),
+                Severity::Warning => self.warning(&finding.with_help()),
                 Severity::Note => {}
             }
         }
         if let Some(Error::Unfit(unfit)) = ours
             && let Some(line) = &unfit.remedy
         {
-            text.push_str(&format!(
-                "{HINT}hint{HINT:#}: put this line into the stage of the runtime\n{}\n",
-                plain(line)
-            ));
+            text.push_str(&format!("{}\n", remedy(line)));
         }
         let unusable = error.downcast_ref::<Unusable>();
         let hint = unusable.map(|unusable| unusable.hint.clone());
@@ -522,6 +520,12 @@ impl Report {
         ));
         ExitCode::from(u8::try_from(128 + signal).unwrap_or(FAILED))
     }
+}
+
+/// A line of a Dockerfile, and where it goes.
+fn remedy(line: &str) -> String {
+    let line = plain(line);
+    format!("{HINT}hint{HINT:#}: put this line into the stage of the runtime\n{line}")
 }
 
 /// A text without what a terminal would obey: names come from wheels, images and indexes.
