@@ -210,7 +210,7 @@ fn a_failure_of_pip_is_told_by_the_users_line() {
     ];
     let request = request("\n\n# why\nnothing>=9\n", folder.path());
     let error = pipeline::build(&request, &runner, &|_| {}, &Cancel::new()).unwrap_err();
-    assert!(error.to_string().starts_with("-:4: "), "{error}");
+    assert!(error.to_string().starts_with("-:4:1: "), "{error}");
     assert_eq!((error.kind(), error.tail().len()), (Kind::Build, 2));
     assert!(runner.log.lock().unwrap().closed);
     assert_eq!(names(folder.path()), [""; 0]);
