@@ -263,15 +263,17 @@ fn standard(root: &Root, libc: &Libc, home: &str) -> Vec<String> {
     real.filter(|folder| seen.insert(folder.clone())).collect()
 }
 
+/// More files and patterns than any `ld.so.conf` includes.
+const MAX_INCLUDES: usize = 1000;
+
 /// The folders that `ld.so.conf` names, with what it includes.
 fn configured(root: &Root) -> Vec<String> {
     let mut folders: Vec<String> = Vec::new();
-    let mut files = vec!["/etc/ld.so.conf".to_owned()];
-    let mut seen = BTreeSet::new();
-    while let Some(file) = files.pop() {
-        if seen.len() > 1000 || !seen.insert(file.clone()) {
-            continue;
-        }
+    let first = "/etc/ld.so.conf".to_owned();
+    // Each file and each pattern once: a pattern stands for all files of a folder, in each of which it may be.
+    let (mut files, mut patterns) = (BTreeSet::from([first.clone()]), BTreeSet::new());
+    let mut left = vec![first];
+    while let Some(file) = left.pop() {
         for line in root.text(&file).unwrap_or_default().lines() {
             let line = line.split('#').next().unwrap_or_default().trim();
             if let Some(pattern) = line.strip_prefix("include ") {
@@ -282,13 +284,20 @@ fn configured(root: &Root) -> Vec<String> {
                 } else {
                     &absolute
                 };
+                if patterns.len() == MAX_INCLUDES || !patterns.insert(pattern.to_owned()) {
+                    continue;
+                }
                 let (folder, name) = pattern.rsplit_once('/').unwrap_or(("/etc", pattern));
                 let (start, end) = name.split_once('*').unwrap_or((name, ""));
                 let names = root.names(folder);
                 let names = names.iter().filter(|name| {
                     name.starts_with(start) && name.ends_with(end) && !name.starts_with('.')
                 });
-                files.extend(names.map(|name| format!("{folder}/{name}")));
+                for path in names.map(|name| format!("{folder}/{name}")) {
+                    if files.len() < MAX_INCLUDES && files.insert(path.clone()) {
+                        left.push(path);
+                    }
+                }
             } else if line.starts_with('/') && root.keep(weight(line)).is_some() {
                 folders.push(line.to_owned());
             }

@@ -1,12 +1,14 @@
 //! Inputs of a few kilobytes or megabytes that stand for gigabytes, or for no end at all. The program has
 //! 512 MB of address space; each input must end with a right result or a plain error, and leave nothing.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
 use crate::support::sandbox::{Ran, Sandbox, names};
+use crate::support::server::{Answer, Server};
 use crate::support::wheel::WheelBuilder;
 
 /// How much address space the program has.
@@ -63,6 +65,14 @@ fn build(sandbox: &Sandbox, more: &[&str]) -> Ran {
     };
     assert_eq!(written(sandbox), expected, "{}", ran.stderr);
     ran
+}
+
+fn wheel(wheel: WheelBuilder) -> Ran {
+    let sandbox = Sandbox::new();
+    wheel.build(&sandbox.links());
+    sandbox.write("requirements.txt", "demo==1.0\n");
+    let links = sandbox.links().display().to_string();
+    build(&sandbox, &["--no-index", "--find-links", &links])
 }
 
 fn demo() -> WheelBuilder {
@@ -231,6 +241,190 @@ fn an_elf_file_that_is_built_here_is_read() {
     assert_eq!(count(&searching(RPATH, 600, 1)), too_many);
 }
 
+/// Native code whose few bytes name gigabytes is damaged code, and the wheel is built.
+#[test]
+fn native_code_that_names_one_string_many_times() {
+    for (what, bytes) in [
+        ("needed", needing(60_000, 4000)),
+        ("taken", taking(60_000)),
+        ("defined", defining(60_000)),
+    ] {
+        let mut wheel = demo().platform("cp311-cp311-manylinux_2_17_x86_64");
+        // Each is let off by itself; all together are too much as well.
+        for at in 0..10 {
+            wheel = wheel.file(&format!("demo/{what}{at}.so"), &bytes);
+        }
+        let sandbox = Sandbox::new();
+        wheel.build(&sandbox.links());
+        sandbox.write("requirements.txt", "demo==1.0\n");
+        let links = sandbox.links().display().to_string();
+        build(&sandbox, &["--no-index", "--find-links", &links]).ok();
+    }
+    // As much as one file may name, in very many files.
+    let mut wheel = demo().platform("cp311-cp311-manylinux_2_17_x86_64");
+    let bytes = needing(250, 4000);
+    for at in 0..200 {
+        wheel = wheel.file(&format!("demo/{at}.so"), &bytes);
+    }
+    let sandbox = Sandbox::new();
+    wheel.build(&sandbox.links());
+    sandbox.write("requirements.txt", "demo==1.0\n");
+    let links = sandbox.links().display().to_string();
+    build(&sandbox, &["--no-index", "--find-links", &links])
+        .fails(1, &["its files import or link to more than 96 MB of names"]);
+}
+
+/// One long `from` stands in each name behind it.
+#[test]
+fn python_that_imports_one_name_many_times() {
+    let list = |count: usize| {
+        let mut list = String::from("b0");
+        (1..count).for_each(|at| write!(list, ", b{at}").unwrap());
+        list
+    };
+    let product = format!("from {} import {}\n", "a".repeat(30_000), list(5000));
+    let dots = format!(
+        "from {} import {}\n",
+        "a.".repeat(15_000).trim_end_matches('.'),
+        list(5000)
+    );
+    let long = format!(
+        "from {} import {}\n",
+        "a.".repeat(500).trim_end_matches('.'),
+        list(5000)
+    );
+    let relative = format!("from . import {}\n", list(5000));
+    // A module's name is as long as its path.
+    let deep = format!("{}m.py", "d/".repeat(1900));
+    let mut wheel = demo().file("demo/__init__.py", "");
+    for at in 0..8 {
+        wheel = wheel
+            .file(&format!("demo/p{at}.py"), product.repeat(20))
+            .file(&format!("demo/d{at}.py"), dots.repeat(5))
+            .file(&format!("demo/r{at}/{deep}"), relative.repeat(5))
+            .file(
+                &format!("demo/s{at}.py"),
+                format!("import {}\n", list(8000)).repeat(20),
+            );
+    }
+    self::wheel(wheel).ok();
+    let mut wheel = demo();
+    for at in 0..100 {
+        wheel = wheel.file(&format!("demo/l{at}.py"), long.repeat(3));
+    }
+    self::wheel(wheel).fails(1, &["its files import or link to more than 96 MB of names"]);
+}
+
+/// The texts that describe a wheel: short lines take many times their bytes.
+#[test]
+fn texts_of_a_wheel_that_are_all_lines() {
+    let info = "demo-1.0.dist-info";
+    let head = "Metadata-Version: 2.1\nName: demo\nVersion: 1.0\n";
+    let cases = [
+        (
+            demo().info("METADATA", format!("{head}{}", "a:\n".repeat(5_000_000))),
+            format!("is refused for `{info}/METADATA`: it has more than 50000 headers"),
+        ),
+        (
+            demo().info(
+                "METADATA",
+                format!("{head}{}", "Requires-Dist: x\n".repeat(500_000)),
+            ),
+            format!("is refused for `{info}/METADATA`: it has more than 50000 headers"),
+        ),
+        (
+            demo().entry_points(&{
+                let mut text = String::from("[console_scripts]\n");
+                (0..500_000).for_each(|at| writeln!(text, "s{at}=a:b").unwrap());
+                text
+            }),
+            format!(
+                "is refused for `{info}/entry_points.txt`: \
+                 the entry point `s10000=a:b` is one of more than 10000"
+            ),
+        ),
+    ];
+    for (wheel, why) in cases {
+        let ran = self::wheel(wheel);
+        let flat = ran.stderr.replace("\n  caused by: ", ": ");
+        assert!(flat.contains(&why), "{}", ran.stderr);
+        assert_eq!(ran.code, Some(1));
+    }
+    // A row of commas has three fields that count, the first of which is no path.
+    self::wheel(demo().record(|text| text + &",".repeat(30_000_000) + "\n")).fails(
+        1,
+        &["`demo-1.0.dist-info/RECORD`", "RECORD lists unsafe path ``"],
+    );
+}
+
+/// An index whose pages are `page`, asked for `demo`.
+fn index(kind: &str, page: Vec<u8>) -> Ran {
+    let server = Server::start();
+    server.route("/simple/demo/", [Answer::ok(kind, page)]);
+    let sandbox = Sandbox::new()
+        .env("PIP_INDEX_URL", format!("{}/simple", server.url))
+        .env("PIP_TIMEOUT", "60");
+    sandbox.write("requirements.txt", "demo==1.0\n");
+    build(&sandbox, &[])
+}
+
+#[test]
+fn pages_that_stand_for_more() {
+    let html = "text/html";
+    // A long base times many links.
+    let based = |base: usize, links: usize| {
+        let mut page = format!("<base href='/{}/'>", "b".repeat(base));
+        (0..links).for_each(|at| write!(page, "<a href=demo-{at}.zip>").unwrap());
+        page.into_bytes()
+    };
+    index(html, based(60_000, 200_000)).fails(1, &["` in it is longer than 8192 bytes"]);
+    index(html, based(8_000, 100_000)).fails(1, &["its links take more than 64 MB"]);
+    index(html, based(10, 300_000)).fails(1, &["it lists more than 200000 files"]);
+    // One tag with more attributes than fit in memory.
+    let mut page = String::from("<a ");
+    (0..3_000_000).for_each(|at| write!(page, "x{at} ").unwrap());
+    index(html, (page + ">").into_bytes()).fails(1, &["demo"]);
+    let json = "application/vnd.pypi.simple.v1+json";
+    let file = r#"{"filename": "demo-1.0.zip", "url": "demo-1.0.zip""#;
+    let files = |more: &str| format!(r#"{{"files": [{file}{more}}}]}}"#).into_bytes();
+    let many = format!(
+        r#"{{"files": [{}]}}"#,
+        format!("{file}}},").repeat(700_000) + file + "}"
+    );
+    index(json, many.into_bytes()).fails(1, &["it lists more than 200000 files"]);
+    for (more, why) in [
+        (
+            format!(r#", "yanked": [{}1]"#, "1,".repeat(15_000_000)),
+            "invalid type: sequence",
+        ),
+        (
+            format!(r#", "core-metadata": {}"#, "[".repeat(1_000_000)),
+            "invalid type: sequence",
+        ),
+        (
+            format!(r#", "x": {}"#, "[".repeat(1_000_000)),
+            "expected value at line 1 column",
+        ),
+        (
+            format!(r#", "x": {}1{}"#, "[".repeat(100), "]".repeat(100)),
+            "demo==1.0",
+        ),
+        (
+            format!(
+                r#", "hashes": {{{}"a": "b"}}"#,
+                r#""a": "","#.repeat(1_000_000)
+            ),
+            "demo==1.0",
+        ),
+        (
+            format!(r#", "requires-python": "{}""#, "<9,".repeat(1_000_000)),
+            "demo",
+        ),
+    ] {
+        index(json, files(&more)).fails(1, &[why]);
+    }
+}
+
 /// A root that is looked at in little space. It has no interpreter: that is the plain answer.
 fn root(fill: impl FnOnce(&Path)) -> Ran {
     let sandbox = Sandbox::new();
@@ -243,6 +437,7 @@ fn root(fill: impl FnOnce(&Path)) -> Ran {
 }
 
 const NONE: &str = "there is no Python in the runtime `[WORK]/root`";
+const LARGE: &str = "/root` has more libraries, programs and packages than any image";
 
 /// An `ld.so.cache` whose entries point into one text.
 fn loader_cache(entries: usize, text: &[u8], at: impl Fn(usize) -> u32) -> Vec<u8> {
@@ -271,6 +466,68 @@ fn loader_caches_that_stand_for_more() {
         u32::try_from(at % slashes.len()).unwrap()
     });
     root(|root| fs::write(root.join("etc/ld.so.cache"), bytes).unwrap()).fails(2, &[NONE]);
+}
+
+/// Names of one file cost nothing, and each is read.
+#[test]
+fn roots_that_say_one_thing_many_times() {
+    let links = |root: &Path, what: &[u8], folder: &str, name: &dyn Fn(usize) -> String, count| {
+        let folder = root.join(folder);
+        fs::create_dir_all(&folder).unwrap();
+        let first = root.join("first");
+        fs::write(&first, what).unwrap();
+        (0..count).for_each(|at| fs::hard_link(&first, folder.join(name(at))).unwrap());
+    };
+    let status = |count: usize| {
+        let mut text = String::new();
+        (0..count).for_each(|at| write!(text, "Package: p{at}\n\n").unwrap());
+        text
+    };
+    // One list of packages by many names: the packages are few.
+    root(|root| {
+        let text = status(100_000);
+        let name = |at| format!("list{at}");
+        links(root, text.as_bytes(), "var/lib/dpkg/status.d", &name, 50);
+    })
+    .fails(2, &[NONE]);
+    root(|root| {
+        let text = status(800_000);
+        fs::write(root.join("var/lib/dpkg/status"), text).unwrap();
+    })
+    .fails(2, &[LARGE]);
+    root(|root| {
+        let mut text = String::new();
+        (0..1_000_000).for_each(|at| write!(text, "P:{at}\n\n").unwrap());
+        fs::create_dir_all(root.join("lib/apk/db")).unwrap();
+        fs::write(root.join("lib/apk/db/installed"), text).unwrap();
+    })
+    .fails(2, &[LARGE]);
+    // Configuration that includes itself by very many names.
+    root(|root| {
+        fs::write(root.join("etc/ld.so.conf"), "include /etc/ld.so.conf.d/*\n").unwrap();
+        let text = "include /etc/ld.so.conf.d/*\n/usr/lib\n".repeat(20);
+        let name = |at| format!("{at}.conf");
+        links(root, text.as_bytes(), "etc/ld.so.conf.d", &name, 2000);
+    })
+    .fails(2, &[NONE]);
+    // Libraries that each name as much as one may.
+    root(|root| {
+        let name = |at| format!("lib{at}.so");
+        links(root, &needing(250, 4000), "usr/lib", &name, 400);
+    })
+    .fails(2, &[LARGE]);
+    // Links that lead to links, forth and back, and a folder in itself.
+    root(|root| {
+        for at in 0..2000 {
+            let target = format!("l{}/l{}", (at + 1) % 2000, (at + 2) % 2000);
+            symlink(target, root.join(format!("usr/lib/l{at}"))).unwrap();
+            symlink(format!("l{at}"), root.join(format!("usr/lib/lib{at}.so"))).unwrap();
+        }
+        symlink(".", root.join("usr/lib/self")).unwrap();
+        let text = format!("/usr/lib{}\n", "/self".repeat(800)).repeat(50);
+        fs::write(root.join("etc/ld.so.conf"), text).unwrap();
+    })
+    .fails(2, &[NONE]);
 }
 
 /// rpm's table may be a view, which makes up any number of rows of any size.
@@ -357,8 +614,8 @@ fn lock_files_that_stand_for_more() {
         (format!("{head}a = {}", "[".repeat(1_000_000)), deep),
         (format!("{head}a = {}", "{a=".repeat(100_000)), deep),
         (format!("{head}a{} = 1", ".a".repeat(100_000)), deep),
-        (format!("{head}a = [{}]", "1,".repeat(20_000_000)), many),
-        (format!("{head}{}", "[[a.b]]\n".repeat(5_000_000)), many),
+        (format!("{head}a = [{}]", "1,".repeat(15_000_000)), many),
+        (format!("{head}{}", "[[a.b]]\n".repeat(1_000_000)), many),
     ] {
         let ran = lock(&text);
         assert_eq!(ran.code, Some(2), "{}", ran.stderr);
