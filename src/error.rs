@@ -111,11 +111,6 @@ impl Error {
             Self::Runtime(error) | Self::Verify(verify::Error::Runtime(error)) => {
                 runtime_kind(error)
             }
-            Self::Verify(
-                verify::Error::Artifact { .. }
-                | verify::Error::Install(_)
-                | verify::Error::Layout(_),
-            ) => Kind::Request,
             Self::Requirements(error) if downloaded(error).is_some() => {
                 downloaded(error).map_or(Kind::Build, index_kind)
             }
@@ -123,6 +118,11 @@ impl Error {
             | Self::Lock(_)
             | Self::OutOfDate { .. }
             | Self::Layout(_)
+            | Self::Verify(
+                verify::Error::Artifact { .. }
+                | verify::Error::Install(_)
+                | verify::Error::Layout(_),
+            )
             | Self::Resolve(
                 resolve::Error::Requirements(_)
                 | resolve::Error::Conflict { .. }

@@ -226,10 +226,11 @@ impl Problem {
     /// What to do about it; nothing for what is only good to know, or says so itself.
     pub(super) fn remedy(&self) -> Option<String> {
         Some(match self {
-            Self::CaseCollision { .. } | Self::BuiltHere { .. } | Self::ShadowsStandard { .. } => {
-                return None;
-            }
-            Self::Conflict { equal: true, .. } => return None,
+            Self::CaseCollision { .. }
+            | Self::BuiltHere { .. }
+            | Self::ShadowsStandard { .. }
+            | Self::MissingProgram { .. }
+            | Self::Conflict { equal: true, .. } => return None,
             Self::Conflict { .. } => "leave one of them out, or pin versions that do not clash".to_owned(),
             Self::WrongPython { runtime, .. } => format!(
                 "build with that Python: `--python {runtime}`, or a builder's image that has it"
@@ -289,7 +290,6 @@ impl Problem {
                 }
             },
             Self::MissingInterpreter { .. } => "install it in the runtime".to_owned(),
-            Self::MissingProgram { .. } => return None,
             Self::ReplacesRuntime { .. } => {
                 "leave the distribution out, or pin a version that does not bring this file".to_owned()
             }

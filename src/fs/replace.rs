@@ -112,15 +112,14 @@ impl NewFile {
                 Err(error) => return Err(at("move into place", &self.path)(error)),
             }
         }
-        let made = match self.made.take() {
-            Some(made) => made,
-            None => {
-                let (folder, _) = split(&self.path);
-                let made = hidden_dir(&folder)?;
-                let new = made.path().join(NEW);
-                name(&self.file, &new).map_err(at("create", &new))?;
-                made
-            }
+        let made = if let Some(made) = self.made.take() {
+            made
+        } else {
+            let (folder, _) = split(&self.path);
+            let made = hidden_dir(&folder)?;
+            let new = made.path().join(NEW);
+            name(&self.file, &new).map_err(at("create", &new))?;
+            made
         };
         let made = self.made.insert(made);
         self.placed = Some(place(made, &self.path)?);

@@ -105,9 +105,10 @@ impl Lock {
         };
         let lock = Self { path, file };
         // A file system without locks is none where another process could take this one.
-        match flock(&lock.file, FlockOperation::NonBlockingLockExclusive) {
-            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
-            Ok(()) | Err(_) => {}
+        if let Err(rustix::io::Errno::WOULDBLOCK) =
+            flock(&lock.file, FlockOperation::NonBlockingLockExclusive)
+        {
+            return Ok(None);
         }
         // Between the two calls someone else may have taken it for a leftover.
         Ok((lock.file.metadata()?.nlink() > 0).then_some(lock))

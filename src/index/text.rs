@@ -30,6 +30,7 @@ struct Done {
 impl<'a> Downloads<'a> {
     /// Takes note of how hosts are reached, and of the credentials in the URLs of indexes, which are for
     /// all that is on their hosts; asks nobody.
+    #[must_use]
     pub fn new(network: &'a Network, indexes: &[String], cancel: &'a Cancel) -> Self {
         let client = Client::new(network, cancel);
         for index in indexes {

@@ -215,8 +215,13 @@ fn swap(renames: &[Rename]) -> Result<(), (fs::Error, bool)> {
 /// Undoes as many as can be, the last ones first, for they may be in the way of others; returns one of
 /// the errors.
 fn undo(renames: &[Rename]) -> Option<fs::Error> {
-    let undone = renames.iter().rev().map(Rename::undo);
-    undone.filter_map(Result::err).last()
+    let mut failed = None;
+    for rename in renames.iter().rev() {
+        if let Err(error) = rename.undo() {
+            failed = Some(error);
+        }
+    }
+    failed
 }
 
 #[cfg(test)]

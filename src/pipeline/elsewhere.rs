@@ -26,25 +26,23 @@ fn commands(request: &Request, named: &Named) -> Option<String> {
     let python = &named.target.markers.python_version;
     let platform = platform(named)?;
     let uv = uv_platform(platform)?;
-    let inputs: Option<Vec<String>> = request.inputs.iter().map(input).collect();
+    let inputs: Vec<String> = request.inputs.iter().map(input).collect();
     let constraints = request.constraints.iter().map(input);
-    let constraints: Option<Vec<String>> = constraints
-        .map(|name| Some(format!(" -c {}", name?)))
-        .collect();
+    let constraints: String = constraints.map(|name| format!(" -c {name}")).collect();
     Some(format!(
         "`uv pip compile {}{} --python-version {python} --python-platform {uv} --only-binary :all: \
          --generate-hashes -o locked.txt`, then `prebuild locked.txt --python {python} --platform {platform}`",
-        inputs?.join(" "),
-        constraints?.concat(),
+        inputs.join(" "),
+        constraints,
     ))
 }
 
 /// How an input is named to uv; what it takes from standard input is gone by now.
-fn input(input: &Input) -> Option<String> {
+fn input(input: &Input) -> String {
     match input {
-        Input::Path(path) => Some(path.display().to_string()),
-        Input::Url(url) => Some(url.to_string()),
-        Input::Stdin(_) => Some("requirements.txt".to_owned()),
+        Input::Path(path) => path.display().to_string(),
+        Input::Url(url) => url.to_string(),
+        Input::Stdin(_) => "requirements.txt".to_owned(),
         Input::Project {
             path,
             extras,
@@ -57,7 +55,7 @@ fn input(input: &Input) -> Option<String> {
             for group in groups {
                 text.push_str(&format!(" --group {group}"));
             }
-            Some(text)
+            text
         }
     }
 }

@@ -108,12 +108,11 @@ impl Building<'_> {
         session: Option<&'s mut (dyn Session + 'static)>,
         why: &str,
     ) -> Result<(&Driver<'_>, &'s mut (dyn Session + 'static))> {
-        match (self.deciding.driver, session) {
-            (Some(driver), Some(session)) => Ok((driver, session)),
-            _ => {
-                let target = self.deciding.interpreter.target().to_string();
-                Err(no_builder(self.deciding.request, target, why.to_owned()).into())
-            }
+        if let (Some(driver), Some(session)) = (self.deciding.driver, session) {
+            Ok((driver, session))
+        } else {
+            let target = self.deciding.interpreter.target().to_string();
+            Err(no_builder(self.deciding.request, target, why.to_owned()).into())
         }
     }
 

@@ -339,7 +339,7 @@ impl Entry {
     pub(super) fn invalid(&self, problem: Problem) -> Error {
         Error::Invalid {
             at: self.at.clone(),
-            excerpt: excerpt(&self.written.to_string(), 1),
+            excerpt: excerpt(&self.written.to_string(), 1).into(),
             problem,
         }
     }

@@ -66,7 +66,7 @@ pub enum Error {
         /// Where it is named.
         at: Location,
         /// The line, and a caret under the place.
-        excerpt: String,
+        excerpt: Box<str>,
         /// What went wrong.
         #[source]
         source: DownloadError,
@@ -77,7 +77,7 @@ pub enum Error {
         /// Where it is named.
         at: Location,
         /// The line, and a caret under the place.
-        excerpt: String,
+        excerpt: Box<str>,
         /// The names beside it that are nearest to its name.
         near: Box<[String]>,
         /// What went wrong.
@@ -90,7 +90,7 @@ pub enum Error {
         /// Where.
         at: Location,
         /// The line, and a caret under the place.
-        excerpt: String,
+        excerpt: Box<str>,
         /// What is wrong there.
         problem: Problem,
     },
@@ -358,7 +358,9 @@ impl Problem {
             Self::UnknownOption(_) => "options that concern the whole run go on the command line",
             Self::LockFile => "name the requirements from which it was made",
             Self::NoProject => "without it, only dependency groups can be asked for",
-            Self::Dynamic(_, Some(hint)) => return Some(hint.clone()),
+            Self::Dynamic(_, Some(hint)) | Self::OtherSetting { hint, .. } => {
+                return Some(hint.clone());
+            }
             Self::Dynamic(_, None) => {
                 "require the project itself, as `.` or `.[extra]`: pip asks its build backend"
             }
@@ -380,7 +382,6 @@ impl Problem {
             Self::OtherFile { hint, .. } | Self::OtherTool { hint, .. } => {
                 return Some(hint.to_string());
             }
-            Self::OtherSetting { hint, .. } => return Some(hint.clone()),
             _ => return None,
         };
         Some(hint.to_owned())

@@ -129,7 +129,7 @@ impl<'a> Source<'a> {
         let fault = likelier(line, fault);
         let at = self.location(line, fault.at);
         Error::Invalid {
-            excerpt: self.excerpt(&at),
+            excerpt: self.excerpt(&at).into(),
             at,
             problem: fault.problem,
         }
@@ -527,7 +527,7 @@ impl<'a> Reader<'a> {
             Err(Included::Download(error)) => {
                 let at = source.location(line, value.offset(0));
                 return Err(Error::IncludeDownload {
-                    excerpt: source.excerpt(&at),
+                    excerpt: source.excerpt(&at).into(),
                     at,
                     source: error,
                 });
@@ -535,7 +535,7 @@ impl<'a> Reader<'a> {
             Err(Included::Read(error, near)) => {
                 let at = source.location(line, value.offset(0));
                 return Err(Error::Include {
-                    excerpt: source.excerpt(&at),
+                    excerpt: source.excerpt(&at).into(),
                     at,
                     near,
                     source: error,
@@ -728,7 +728,7 @@ fn invalid(file: &Arc<Path>, data: &[u8], at: usize, problem: Problem) -> Error 
     let whole = String::from_utf8_lossy(data);
     let shown = split_lines(&whole).nth(line - 1).unwrap_or_default();
     Error::Invalid {
-        excerpt: excerpt(shown, at.column),
+        excerpt: excerpt(shown, at.column).into(),
         at,
         problem,
     }

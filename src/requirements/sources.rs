@@ -53,7 +53,7 @@ impl OtherFile {
 #[derive(Debug, Clone)]
 struct Given {
     at: Location,
-    excerpt: String,
+    excerpt: Box<str>,
     /// The directory of the file.
     folder: PathBuf,
     /// `None` for a value that is neither a string nor a truth.
@@ -156,7 +156,7 @@ impl Reader<'_> {
         source: &Source<'_>,
         document: &DeTable<'_>,
     ) -> Result<Sources> {
-        let mut sources = self.own_sources(source, document)?;
+        let mut sources = Self::own_sources(source, document)?;
         let above = match &sources.workspace {
             Some(_) => None,
             None => self.workspace_above(source.path),
@@ -169,7 +169,7 @@ impl Reader<'_> {
         self.opened(&file.named, file.text.as_bytes(), source.constraint);
         let root = file.source();
         let document = parsed(&root)?;
-        let of_root = self.own_sources(&root, document.get_ref())?;
+        let of_root = Self::own_sources(&root, document.get_ref())?;
         for (name, given) in of_root.by_name {
             sources.by_name.entry(name).or_insert(given);
         }
@@ -179,7 +179,7 @@ impl Reader<'_> {
     }
 
     /// `[tool.uv.sources]` and `[tool.uv.workspace]` of one file.
-    fn own_sources(&self, source: &Source<'_>, document: &DeTable<'_>) -> Result<Sources> {
+    fn own_sources(source: &Source<'_>, document: &DeTable<'_>) -> Result<Sources> {
         let mut sources = Sources::default();
         let Some(uv) = tool(document, "uv") else {
             return Ok(sources);
@@ -247,7 +247,7 @@ impl Reader<'_> {
             let Ok(document) = document::parse(&file.text) else {
                 continue;
             };
-            let Ok(found) = self.own_sources(&source, document.get_ref()) else {
+            let Ok(found) = Self::own_sources(&source, document.get_ref()) else {
                 continue;
             };
             if let Some(workspace) = found.workspace {
@@ -642,12 +642,12 @@ impl Reader<'_> {
             }
             let document = parsed(&source)?;
             let document = document.get_ref();
-            let mut sources = self.own_sources(&source, document)?;
+            let mut sources = Self::own_sources(&source, document)?;
             if sources.workspace.is_none()
                 && let Some((root, workspace)) = self.workspace_above(&file.path)
             {
                 let root_source = root.source();
-                let of_root = self.own_sources(&root_source, parsed(&root_source)?.get_ref())?;
+                let of_root = Self::own_sources(&root_source, parsed(&root_source)?.get_ref())?;
                 for (name, given) in of_root.by_name {
                     sources.by_name.entry(name).or_insert(given);
                 }

@@ -76,7 +76,7 @@ pub(super) fn dynamic(document: &DeTable<'_>) -> Option<String> {
         ];
         at(document, &hooks)
     });
-    let names: Vec<&str> = match files.map(|value| value.get_ref()) {
+    let names: Vec<&str> = match files.map(toml::Spanned::get_ref) {
         Some(DeValue::Array(list)) => list
             .iter()
             .filter_map(|one| one.get_ref().as_str())

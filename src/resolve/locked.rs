@@ -158,7 +158,7 @@ impl<'a> Locked<'a> {
                 at: pin.entries[0].at.clone(),
                 wish: pin.entries[0].written.to_string(),
                 target: self.interpreter.target().to_string(),
-                misfit: why_no_wheel(files, &pin.name, &best.version, fit),
+                misfit: why_no_wheel(files, &pin.name, &best.version, fit).map(Box::new),
             });
         }
         warn(pin, &best, files, observe);

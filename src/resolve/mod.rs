@@ -61,7 +61,7 @@ pub enum Error {
         /// What the artifact is for.
         target: String,
         /// Why its wheels are of no use; `None` where it has none.
-        misfit: Option<Misfit>,
+        misfit: Option<Box<Misfit>>,
     },
     /// Two requirements that no version meets.
     #[error("{at}: `{one}` and `{other}` ({other_at}) cannot both be met")]
@@ -208,7 +208,7 @@ impl Error {
                 Refused::Tags(ref misfit) => return Some(fitting(Some(misfit), SOURCES)),
                 _ => return None,
             },
-            Self::NoWheel { misfit, .. } => return Some(fitting(misfit.as_ref(), BUILDER)),
+            Self::NoWheel { misfit, .. } => return Some(fitting(misfit.as_deref(), BUILDER)),
             Self::Open { .. } => {
                 "lock the requirements again; `--no-deps` installs what is named and nothing else"
             }

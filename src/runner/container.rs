@@ -119,7 +119,7 @@ impl Container {
     }
 
     /// The same image for code that nobody trusts: without network, and without privileges beyond those
-    /// by which [`verify`](mod@crate::verify) gives each program a user of its own. `memory` is what all
+    /// by which verifying gives each program a user of its own. `memory` is what all
     /// programs together may use, in bytes.
     #[must_use]
     pub fn isolated(&self, memory: u64) -> Self {

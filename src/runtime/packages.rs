@@ -300,15 +300,15 @@ fn rpm(root: Option<&Root>, file: &Path) -> rusqlite::Result<(BTreeMap<String, S
     let mut statement = database.prepare("SELECT blob FROM Packages")?;
     let mut rows = statement.query([])?;
     let mut installed = BTreeMap::new();
-    let mut room = MAX_NAMES;
+    let mut left_over = MAX_NAMES;
     let mut files = Collected::default();
     while let Some(row) = rows.next()? {
         let header = row.get_ref(0)?.as_blob().unwrap_or_default();
         // The keys that packages are signed with are entered as packages too.
         if let Some((name, version)) = header_of(header).filter(|(name, _)| name != "gpg-pubkey") {
             // The table may be a view that makes up its rows.
-            match room.checked_sub(weight(&name) + weight(&version)) {
-                Some(left) => room = left,
+            match left_over.checked_sub(weight(&name) + weight(&version)) {
+                Some(left) => left_over = left,
                 None => return Err(rusqlite::Error::InvalidQuery),
             }
             if let (Some(root), Some(header)) = (root, Header::new(header)) {

@@ -53,7 +53,7 @@ impl Target {
 }
 
 impl MarkerEnvironment {
-    /// The values of a CPython on Linux; those that depend on the running system are empty.
+    /// The values of a `CPython` on Linux; those that depend on the running system are empty.
     pub(crate) fn named(python: &PythonVersion, machine: &str) -> Self {
         let version = format!("3.{}", python.minor);
         let full = format!("{version}.{}", python.patch.unwrap_or(0));

@@ -94,7 +94,7 @@ impl<'a> Trial<'a> {
         let (alone, together): (Vec<Check>, Vec<Check>) = checks
             .into_iter()
             .partition(|check| matches!(check.kind, Kind::Module | Kind::Script));
-        self.alone(place, alone)?;
+        self.alone(place, &alone)?;
         // An extension module whose package fails tells nothing new.
         let dead: BTreeSet<String> = self
             .failures
@@ -139,7 +139,7 @@ impl<'a> Trial<'a> {
                 }
             }
         }
-        self.alone(place, again)
+        self.alone(place, &again)
     }
 
     /// Starts Python once, which reads the `.pth` files. Returns whether it started.
@@ -197,7 +197,7 @@ impl<'a> Trial<'a> {
     }
 
     /// Carries out checks, each in a process of its own.
-    fn alone(&mut self, place: &mut dyn Place, checks: Vec<Check>) -> Result<(), Error> {
+    fn alone(&mut self, place: &mut dyn Place, checks: &[Check]) -> Result<(), Error> {
         let asked: Vec<&[Check]> = checks.iter().map(std::slice::from_ref).collect();
         let mut answers = ask(place, &asked)?;
         // A check that took all processors from the others must not be their undoing.

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 const ORDER: [&str; 28] = [
     "digest",
     "inflate",
-    "relink",
     "code",
+    "relink",
     "event",
     "fs",
     "cache",

@@ -764,8 +764,8 @@ fn a_server_that_sends_next_to_nothing_is_left() {
     desk.server.route(FILE, [desk.answer().paced(pace)]);
     desk.fails(&[&format!("cannot get `{}{FILE}`", desk.server.url), slow]);
     assert_eq!(desk.server.targets(), [FILE, PAGE]);
-    let page = json!({ "meta": { "api-version": "1.1" }, "files": [], "x": "x".repeat(10_000) });
-    desk.server.route(PAGE, [Answer::json(&page).paced(pace)]);
+    let long = json!({ "meta": { "api-version": "1.1" }, "files": [], "x": "x".repeat(10_000) });
+    desk.server.route(PAGE, [Answer::json(&long).paced(pace)]);
     desk.forget();
     desk.fails(&[&format!("cannot get `{}{PAGE}`", desk.server.url), slow]);
     assert_eq!(desk.server.targets(), [PAGE]);

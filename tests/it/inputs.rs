@@ -487,8 +487,10 @@ fn pip_does_not_choose_where_the_order_of_indexes_matters() {
 
 // Files that are downloaded.
 
+type Pairs = Vec<(String, String)>;
+
 /// What `plan` says of the inputs and of the requirements.
-fn planned(sandbox: &Sandbox, args: &[&str]) -> (Vec<(String, String)>, Vec<(String, String)>) {
+fn planned(sandbox: &Sandbox, args: &[&str]) -> (Pairs, Pairs) {
     let args = [&["plan", "--format", "json", "-q"], args].concat();
     let ran = sandbox.offline(&args).ok();
     let plan: Value = serde_json::from_str(&ran.stdout).unwrap();

@@ -117,7 +117,7 @@ impl Elf {
         self.dynamic.push((tag, value));
     }
 
-    /// A shared object for x86_64, all of it in one segment.
+    /// A shared object for `x86_64`, all of it in one segment.
     fn bytes(&self) -> Vec<u8> {
         let names_at = 64 + 2 * 56;
         let versions_at = (names_at + self.names.len()).next_multiple_of(8);

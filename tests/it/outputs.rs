@@ -1,7 +1,6 @@
 //! Outputs appear all or none, whatever fails: another output, a limit of the process, the disk.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output, Stdio};
 
 use crate::support::mount::Mount;
@@ -351,11 +350,11 @@ fn other_user(sandbox: &Sandbox) -> Option<String> {
         skip("the program cannot be run as another user");
         return None;
     }
+    let user = 54_000 + std::process::id() % 1000;
     for entry in walkdir::WalkDir::new(sandbox.work().parent().unwrap()) {
         let path = entry.unwrap().into_path();
-        fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+        std::os::unix::fs::lchown(path, Some(user), Some(user)).unwrap();
     }
-    let user = 54_000 + std::process::id() % 1000;
     Some(format!(
         "setpriv --reuid={user} --regid={user} --clear-groups"
     ))

@@ -24,7 +24,7 @@ use crate::support::python::{pyenv, with_pip_of};
 use crate::support::server::{Answer, Server};
 use crate::support::wheel::{WheelBuilder, sdist};
 
-/// The pips, each with the newest CPython that it runs on here.
+/// The pips, each with the newest `CPython` that it runs on here.
 const PIPS: [(&str, &str); 6] = [
     ("20.3.4", "3.9."),
     ("22.3.1", "3.11."),
@@ -329,12 +329,13 @@ fn project_of(file: &str) -> String {
 /// What the index says of a file.
 fn attributes(file: &str) -> &'static str {
     match file {
-        "newer-2.0-py3-none-any.whl" => " data-requires-python=\"&gt;=3.99\"",
+        "newer-2.0-py3-none-any.whl"
+        | "partly-2.0-py3-none-any.whl"
+        | "side-2.0-py3-none-any.whl" => " data-requires-python=\"&gt;=3.99\"",
         "newer-1.0-py3-none-any.whl" => " data-requires-python=\"&gt;=3.98\"",
-        "partly-2.0-py3-none-any.whl" => " data-requires-python=\"&gt;=3.99\"",
-        "withdrawn-1.0-py3-none-any.whl" => " data-yanked=\"it is broken\"",
-        "side-0.9-py3-none-any.whl" => " data-yanked=\"it is broken\"",
-        "side-2.0-py3-none-any.whl" => " data-requires-python=\"&gt;=3.99\"",
+        "withdrawn-1.0-py3-none-any.whl" | "side-0.9-py3-none-any.whl" => {
+            " data-yanked=\"it is broken\""
+        }
         _ => "",
     }
 }
@@ -381,6 +382,7 @@ fn distributions(links: &Path, sources: &Path) {
     sdist(links, &folder, "impostor");
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn cases(world: &World) -> Vec<Case> {
     let hash = "0".repeat(64);
     let nobody = index::nowhere();

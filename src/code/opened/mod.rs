@@ -111,6 +111,13 @@ pub(super) fn follow(sources: &[Source<'_>], reached: &BTreeSet<&str>) -> Found 
         }
         *found.entry((names, source.path)).or_default() |= always;
     }
+    // A need that is certain says it all; the same name may be looked for again.
+    let certain: BTreeSet<Vec<Named>> = found
+        .iter()
+        .filter(|(_, always)| **always)
+        .map(|((names, _), _)| names.clone())
+        .collect();
+    found.retain(|(names, _), always| *always || !certain.contains(names));
     let opened = found.into_iter().map(|((names, by), always)| Opened {
         names,
         by: by.to_owned(),

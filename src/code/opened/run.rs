@@ -47,12 +47,18 @@ pub(super) struct Run<'a> {
     /// The module whose statements are followed.
     module: usize,
     outcome: Outcome,
+    /// The libraries that are opened by what `find_library` finds, each with its module: without them it is the
+    /// program itself that is opened, and only what is taken from it is missing.
+    found: Vec<(usize, Option<Need>)>,
     certain: bool,
     /// How many conditions of which nothing is known the statement lies below.
     conditions: usize,
     steps: usize,
     depth: usize,
 }
+
+/// Calls that leave the program.
+const EXITS: [&str; 4] = ["sys.exit", "exit", "quit", "os._exit"];
 
 impl<'a> Run<'a> {
     pub(super) fn new(sources: &'a [(&'a Source<'a>, Syntax)]) -> Self {
@@ -69,6 +75,7 @@ impl<'a> Run<'a> {
             imported: vec![false; sources.len()],
             module: 0,
             outcome: Outcome::default(),
+            found: Vec::new(),
             certain: true,
             conditions: 0,
             steps: 0,
@@ -101,6 +108,17 @@ impl<'a> Run<'a> {
                 found.extend(outcome.needs.into_iter().map(|need| (at, need)));
             }
         }
+        let opened = std::mem::take(&mut self.found).into_iter();
+        found.extend(opened.filter_map(|(at, need)| {
+            let need = need?;
+            Some((
+                at,
+                Need {
+                    certain: false,
+                    ..need
+                },
+            ))
+        }));
         found
     }
 
@@ -230,6 +248,7 @@ impl<'a> Run<'a> {
         leaves
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm for each kind of statement")]
     fn statement(&mut self, statement: &'a Statement) -> bool {
         match statement {
             Statement::Import(names) => {
@@ -256,13 +275,17 @@ impl<'a> Run<'a> {
                         self.bind(bound, value);
                     } else if let Some(at) = self.modules.get(base.as_str()) {
                         let all = self.globals[*at].clone();
-                        all.into_iter()
-                            .for_each(|(name, value)| self.bind(name, value));
+                        for (name, value) in all {
+                            self.bind(name, value);
+                        }
                     }
                 }
             }
-            Statement::Assign(targets, value) => {
+            Statement::Assign(targets, touched, value) => {
                 let value = self.eval(*value);
+                for touched in touched {
+                    self.eval(*touched);
+                }
                 for target in targets {
                     self.bind(target, value.clone());
                 }
@@ -270,7 +293,10 @@ impl<'a> Run<'a> {
             Statement::Expression(value) => {
                 let value = self.eval(*value);
                 // What leaves the program is as good as an exception.
-                if ["sys.exit()", "exit()", "quit()", "os._exit()"].contains(&value.path()) {
+                if EXITS
+                    .iter()
+                    .any(|exit| value.path().strip_suffix("()") == Some(*exit))
+                {
                     self.fail();
                     return true;
                 }
@@ -383,7 +409,7 @@ impl<'a> Run<'a> {
                 _ => {}
             }
             // Either it is said that something is missing, or that it is there was asked before.
-            if (lacks || asked && condition.is_none()) && raises(body) {
+            if (lacks || asked && condition.is_none()) && self.raises(body) {
                 let outcome = self.apart(false, |run| {
                     run.block(body);
                 });
@@ -404,6 +430,37 @@ impl<'a> Run<'a> {
             }
         }
         false
+    }
+
+    /// Whether statements end in an exception of their own, or leave the program, at some place.
+    fn raises(&self, statements: &[Statement]) -> bool {
+        statements.iter().any(|statement| match statement {
+            Statement::Raise => true,
+            Statement::Expression(value) => self.is_exit(*value),
+            Statement::If(branches) => branches.iter().any(|(_, body)| self.raises(body)),
+            Statement::For {
+                body, otherwise, ..
+            } => self.raises(body) || self.raises(otherwise),
+            Statement::With { body, .. } => self.raises(body),
+            _ => false,
+        })
+    }
+
+    /// Whether an expression calls what leaves the program, by its name.
+    fn is_exit(&self, value: Id) -> bool {
+        let expressions = &self.sources[self.module].1.expressions;
+        let Expr::Call { callee, .. } = &expressions[value] else {
+            return false;
+        };
+        let written = match &expressions[*callee] {
+            Expr::Name(name) => name.clone(),
+            Expr::Attribute(of, name) => match &expressions[*of] {
+                Expr::Name(of) => format!("{of}.{name}"),
+                _ => return false,
+            },
+            _ => return false,
+        };
+        EXITS.contains(&written.as_str())
     }
 
     /// Whether a condition says that something is missing: `not x`, `x is None`.
@@ -446,7 +503,7 @@ impl<'a> Run<'a> {
         let mut fails = false;
         let mut instead = Outcome::default();
         for handler in handlers {
-            fails |= raises(&handler.body);
+            fails |= self.raises(&handler.body);
             let outcome = self.apart(true, |run| {
                 run.block(&handler.body);
             });
@@ -495,6 +552,7 @@ impl<'a> Run<'a> {
         value
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm for each kind of expression")]
     fn expression(&mut self, expression: &'a Expr) -> Value<'a> {
         match expression {
             Expr::Text(parts) => self.text(parts, &[], &[]),
@@ -552,7 +610,7 @@ impl<'a> Run<'a> {
                 let (left, right) = (self.eval(*left), self.eval(*right));
                 match *sign {
                     "+" => left.plus(right),
-                    "/" => left.below(right),
+                    "/" => left.below(&right),
                     "%" => percent(&left, right),
                     _ => Value::unknown(),
                 }
@@ -640,7 +698,13 @@ impl<'a> Run<'a> {
         text
     }
 
-    fn attribute(&self, of: &Value<'a>, name: &'a str) -> Value<'a> {
+    fn attribute(&mut self, of: &Value<'a>, name: &'a str) -> Value<'a> {
+        let found = of.path().strip_prefix("ctypes.CDLL#");
+        let found = found.and_then(|at| self.found.get_mut(at.parse::<usize>().ok()?));
+        if let Some(mut need) = found.and_then(|(_, need)| need.take()) {
+            need.certain &= self.certain;
+            self.outcome.needs.push(need);
+        }
         match &of.what {
             Some(What::Module(at)) => match self.globals[*at].get(name) {
                 Some(value) => value.clone(),
@@ -856,7 +920,7 @@ impl<'a> Run<'a> {
         }
         let before = std::mem::replace(&mut self.module, module);
         for parameter in parameters {
-            let named = given.named.iter().find(|(name, _)| *name == parameter.name);
+            let by_name = given.named.iter().find(|(name, _)| *name == parameter.name);
             let value = if parameter.rest {
                 let mut all = Value {
                     is_many: true,
@@ -867,7 +931,7 @@ impl<'a> Run<'a> {
                     all.unknown |= value.unknown;
                 }
                 all
-            } else if let Some((_, value)) = named {
+            } else if let Some((_, value)) = by_name {
                 value.clone()
             } else if let Some(value) = args.next() {
                 value
@@ -888,6 +952,10 @@ impl<'a> Run<'a> {
     }
 
     /// A call of what comes from outside.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one arm for each function that opens or finds libraries"
+    )]
     fn outside(
         &mut self,
         path: &str,
@@ -976,7 +1044,7 @@ impl<'a> Run<'a> {
                 .into_iter()
                 .chain(args);
             let first = parts.next().unwrap_or_default();
-            return parts.fold(first, Value::below);
+            return parts.fold(first, |path, part| path.below(&part));
         }
         // Most of what is called gives back what it is given, in another form.
         let mut value = Value::dotted(format!("{path}()"));
@@ -1032,7 +1100,13 @@ impl<'a> Run<'a> {
             unknown: name.unknown,
             certain: self.certain,
         };
-        // `CDLL(None)` is the program itself.
+        // `CDLL(None)` is the program itself, and `None` is what `find_library` gives for what it does not find.
+        let is_found = |piece: &Piece| matches!(piece, Piece::Found(_));
+        if !linked && !need.unknown && !need.pieces.is_empty() && need.pieces.iter().all(is_found) {
+            let value = Value::dotted(format!("ctypes.CDLL#{}", self.found.len()));
+            self.found.push((self.module, Some(need)));
+            return value;
+        }
         if !need.pieces.is_empty() || need.unknown {
             self.outcome.needs.push(need);
         }
@@ -1065,19 +1139,6 @@ fn either(needs: Vec<Need>) -> Option<Need> {
     Some(one)
 }
 
-/// Whether statements end in an exception of their own, at some place.
-fn raises(statements: &[Statement]) -> bool {
-    statements.iter().any(|statement| match statement {
-        Statement::Raise => true,
-        Statement::If(branches) => branches.iter().any(|(_, body)| raises(body)),
-        Statement::For {
-            body, otherwise, ..
-        } => raises(body) || raises(otherwise),
-        Statement::With { body, .. } => raises(body),
-        _ => false,
-    })
-}
-
 /// The functions among statements, with the class of each that has one.
 fn functions_of<'a>(
     statements: &'a [Statement],
@@ -1089,9 +1150,9 @@ fn functions_of<'a>(
             Statement::Function(function) => into.push((function, class)),
             Statement::Class(_, body) => functions_of(body, Some(body), into),
             Statement::If(branches) => {
-                branches
-                    .iter()
-                    .for_each(|(_, body)| functions_of(body, class, into));
+                for (_, body) in branches {
+                    functions_of(body, class, into);
+                }
             }
             Statement::Try {
                 body, otherwise, ..

@@ -66,7 +66,8 @@ pub(super) enum Statement {
         module: String,
         names: Vec<(String, Option<String>)>,
     },
-    Assign(Vec<String>, Id),
+    /// The names, what has the attributes and items that are assigned to, and the value.
+    Assign(Vec<String>, Vec<Id>, Id),
     Expression(Id),
     /// `return` and `yield`: only the first ends the function.
     Return(Option<Id>, bool),
@@ -399,19 +400,28 @@ impl Blocks<'_> {
                         self.expressions.push(Expr::Name(name.clone()));
                         let before = self.expressions.len() - 1;
                         self.expressions.push(Expr::Binary(before, "+", value));
-                        return Some(Statement::Assign(vec![name], self.expressions.len() - 1));
+                        return Some(Statement::Assign(
+                            vec![name],
+                            Vec::new(),
+                            self.expressions.len() - 1,
+                        ));
                     }
                     // `name: type` without a value.
                     let end = position_of_sign(value, ":").unwrap_or(value.len());
                     return Some(Statement::Expression(self.expression(&value[..end])));
                 }
-                let targets = targets.iter().flat_map(|target| {
+                let mut bound = Vec::new();
+                let mut touched = Vec::new();
+                for target in targets {
                     // `name: type = value`.
                     let end = position_of_sign(target, ":").unwrap_or(target.len());
-                    names(&target[..end])
-                });
-                let targets = targets.collect();
-                Statement::Assign(targets, self.expression(value))
+                    let target = &target[..end];
+                    bound.extend(names(target));
+                    if position_of_sign(target, ".").is_some() {
+                        touched.push(self.expression(target));
+                    }
+                }
+                Statement::Assign(bound, touched, self.expression(value))
             }
         })
     }
@@ -914,7 +924,11 @@ impl Reading<'_, '_> {
             }
             Token::Sign("{") => self.braces(),
             Token::Sign("...") => Some(self.add(Expr::Other)),
-            Token::Sign(_) => None,
+            Token::Sign(_) => {
+                // What follows a list's last comma is its bracket.
+                self.at -= 1;
+                None
+            }
         }
     }
 

@@ -199,7 +199,7 @@ impl<'a> Value<'a> {
     }
 
     /// The path of `other` below `self`.
-    pub(super) fn below(self, other: Self) -> Self {
+    pub(super) fn below(self, other: &Self) -> Self {
         if let (Some(folder), Some(name)) = (self.only_text(), other.only_text()) {
             let name = if name.starts_with('/') {
                 name.to_owned()

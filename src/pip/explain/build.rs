@@ -266,6 +266,38 @@ fn missing_program(program: String) -> Failure {
     }
 }
 
+/// Words of builds, and the program that they miss.
+const WORDS: &[(&str, &str)] = &[
+    ("can't find Rust compiler", "cargo"),
+    ("Cargo, the Rust package manager, is not installed", "cargo"),
+    (
+        "Rust not found, installing into a temporary directory",
+        "cargo",
+    ),
+    ("CMake must be installed", "cmake"),
+    ("Could not find CMake", "cmake"),
+    ("CMake is not installed", "cmake"),
+    ("Problem with the CMake installation, aborting", "cmake"),
+    ("no acceptable C compiler found", "gcc"),
+    ("you need a C compiler", "gcc"),
+    ("No CMAKE_C_COMPILER could be found", "gcc"),
+    ("No CMAKE_CXX_COMPILER could be found", "g++"),
+    ("Unknown compiler(s): [['gfortran'", "gfortran"),
+    ("Unknown compiler(s): [['c++'", "g++"),
+    ("Unknown compiler(s): [['cc'", "gcc"),
+    ("no Fortran compiler found", "gfortran"),
+    ("pg_config executable not found", "pg_config"),
+    ("mysql_config not found", "mysql_config"),
+    ("Unable to invoke pkg-config", "pkg-config"),
+    ("pkg-config script could not be found", "pkg-config"),
+    ("pkg-config is required", "pkg-config"),
+    ("pkg-config not found", "pkg-config"),
+    ("Pkg-config not found", "pkg-config"),
+    ("proj executable not found", "proj"),
+    ("The protobuf compiler, protoc, was not found", "protoc"),
+    ("Could not find `protoc`", "protoc"),
+];
+
 /// A program that a build says it needs, in words of its own.
 fn told_program(text: &str) -> Option<Failure> {
     // `'pkg-config' not found.`; files go missing in such words too.
@@ -278,36 +310,6 @@ fn told_program(text: &str) -> Option<Failure> {
     {
         return Some(missing_program(program.to_owned()));
     }
-    const WORDS: &[(&str, &str)] = &[
-        ("can't find Rust compiler", "cargo"),
-        ("Cargo, the Rust package manager, is not installed", "cargo"),
-        (
-            "Rust not found, installing into a temporary directory",
-            "cargo",
-        ),
-        ("CMake must be installed", "cmake"),
-        ("Could not find CMake", "cmake"),
-        ("CMake is not installed", "cmake"),
-        ("Problem with the CMake installation, aborting", "cmake"),
-        ("no acceptable C compiler found", "gcc"),
-        ("you need a C compiler", "gcc"),
-        ("No CMAKE_C_COMPILER could be found", "gcc"),
-        ("No CMAKE_CXX_COMPILER could be found", "g++"),
-        ("Unknown compiler(s): [['gfortran'", "gfortran"),
-        ("Unknown compiler(s): [['c++'", "g++"),
-        ("Unknown compiler(s): [['cc'", "gcc"),
-        ("no Fortran compiler found", "gfortran"),
-        ("pg_config executable not found", "pg_config"),
-        ("mysql_config not found", "mysql_config"),
-        ("Unable to invoke pkg-config", "pkg-config"),
-        ("pkg-config script could not be found", "pkg-config"),
-        ("pkg-config is required", "pkg-config"),
-        ("pkg-config not found", "pkg-config"),
-        ("Pkg-config not found", "pkg-config"),
-        ("proj executable not found", "proj"),
-        ("The protobuf compiler, protoc, was not found", "protoc"),
-        ("Could not find `protoc`", "protoc"),
-    ];
     let (_, program) = WORDS.iter().find(|(words, _)| text.contains(words))?;
     Some(missing_program((*program).to_owned()))
 }

@@ -25,7 +25,9 @@ pub(super) fn command(output: &Output, at: usize) -> Range<usize> {
         return 0..0;
     };
     let start = (0..=inside).rev().take_while(is_of_command).last();
-    let end = (inside..).take_while(is_of_command).last();
+    let end = (inside..output.lines.len())
+        .take_while(is_of_command)
+        .last();
     let is_empty = |at: &usize| {
         output
             .lines

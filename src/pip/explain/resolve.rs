@@ -267,7 +267,7 @@ fn unhashable<'a>(first: &Line, listed: impl Iterator<Item = &'a Line>) -> Optio
         "ERROR: The editable requirement ",
         " cannot be installed when requiring hashes",
     ) {
-        return Some(vec![cause(first, editable, editable.contains("+"))]);
+        return Some(vec![cause(first, editable, editable.contains('+'))]);
     }
     let is_repository = first
         .text

@@ -153,15 +153,18 @@ impl Layers {
                     content,
                     executable,
                 } => {
-                    replace(&at)?;
+                    if !make_way(&at)? {
+                        continue;
+                    }
                     let mut file = fs::create_new(&at)?;
                     std::io::copy(&mut content.open()?, &mut file)
                         .map_err(|source| fs::Error::new("write", &at, source))?;
                     fs::set_mode(&at, if *executable { 0o755 } else { 0o644 })?;
                 }
                 Node::Symlink { target } => {
-                    replace(&at)?;
-                    fs::symlink(target, &at)?;
+                    if make_way(&at)? {
+                        fs::symlink(target, &at)?;
+                    }
                 }
             }
         }
@@ -212,11 +215,13 @@ impl Layers {
     }
 }
 
-/// Makes room for what the artifact has, in a copy of a root.
-fn replace(at: &Path) -> Result<(), fs::Error> {
+/// Makes room for a file or a link of the artifact. Returns whether there is room: a directory that is there
+/// stays, for a link of the root may lead into it.
+fn make_way(at: &Path) -> Result<bool, fs::Error> {
     match fs::metadata(at) {
-        Ok(_) => fs::remove_all(at),
-        Err(_) => Ok(()),
+        Ok(found) if found.is_dir() => Ok(false),
+        Ok(_) => fs::remove_file(at).map(|()| true),
+        Err(_) => Ok(true),
     }
 }
 
@@ -379,6 +384,9 @@ mod tests {
             for name in ["dev", "var", "lib"] {
                 fs::symlink(target, &root.path().join(name)).unwrap();
             }
+            // Inside of the root, the links lead to a directory of the same name.
+            let same = root.path().join(target.trim_start_matches('/'));
+            fs::create_dir_all(&same).unwrap();
             let mut tree = Tree::new();
             for name in ["proc", "tmp", "run"] {
                 let target = target.to_owned();
@@ -399,7 +407,7 @@ mod tests {
             drop(layers);
             assert_eq!(fs::list(outside.path()).unwrap().len(), 0);
             assert_eq!(fs::list(scratch.path()).unwrap().len(), 0);
-            assert_eq!(fs::list(root.path()).unwrap(), ["dev", "lib", "var"]);
+            assert_eq!(fs::list(root.path()).unwrap(), ["dev", "lib", "tmp", "var"]);
         }
     }
 

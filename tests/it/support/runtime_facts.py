@@ -24,7 +24,7 @@ def works(name):
 
 
 # What lies there and is nothing without a part that is left out.
-parts = {name: name for name in ("bz2", "crypt", "ctypes", "curses", "lzma", "sqlite3", "ssl", "tkinter")}
+parts = {name: name for name in ("bz2", "crypt", "ctypes", "curses", "lzma", "sqlite3", "ssl", "tkinter", "turtle")}
 parts["distutils"] = "distutils.core"
 broken = {name for name, part in parts.items() if importlib.util.find_spec(name) and not works(part)}
 stdlib = sysconfig.get_path("stdlib")
