@@ -109,7 +109,8 @@ pub(crate) fn read_any(path: &Path, limit: u64, cancel: &Cancel) -> Result<Vec<u
     read_stream(&file, limit, cancel).map_err(at("read", path))
 }
 
-/// As [`read_any`], from a file that is open.
+/// Reads at most `limit` bytes from an open file of any kind. Waits for a writer until `cancel` is thrown,
+/// which is [`Interrupted`](io::ErrorKind::Interrupted).
 pub fn read_stream(
     mut file: impl AsFd + io::Read,
     limit: u64,
