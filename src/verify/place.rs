@@ -241,6 +241,8 @@ impl Place for Contained {
             "file": Limits::FILE,
             "files": Limits::FILES,
             "keep": sandbox::KEEP,
+            "machine": std::env::consts::ARCH,
+            "filters": filters()?,
         });
         // Neither `.pth` files nor anything else of the prefix runs in the guard itself.
         let guard = self.session.locate(&format!("{INSIDE}/guard.py"));
@@ -270,6 +272,24 @@ impl Place for Contained {
             }),
         }
     }
+}
+
+/// One of a filter: code, where it goes on if true and if false, value.
+type Instruction = (u16, u8, u8, u32);
+
+/// The filters of system calls as a guard puts them on: the fields of each instruction, encoded as the kernel
+/// reads them. An engine has filters of its own, which may allow more: Podman's lets everybody make namespaces.
+fn filters() -> Result<Vec<Vec<Instruction>>, Error> {
+    let programs = sandbox::filters().map_err(|error| Error::NotEntered {
+        reason: format!("system calls cannot be filtered: {error}"),
+    })?;
+    let instructions = |program: Vec<_>| {
+        program
+            .into_iter()
+            .map(|one: seccompiler::sock_filter| (one.code, one.jt, one.jf, one.k))
+            .collect()
+    };
+    Ok(programs.into_iter().map(instructions).collect())
 }
 
 /// Whether the guard could not start the interpreter.

@@ -496,7 +496,7 @@ fn engine_names_what_builds_lack() {
             ran.stderr
         );
         if name == "wants-words" {
-            assert!(lines.contains("  | The Foo SDK is missing."), "{lines}");
+            assert!(lines.contains("The Foo SDK is missing."), "{lines}");
         }
         assert_eq!(sandbox.left(), [""; 0]);
     }

@@ -75,19 +75,28 @@ const NAMESPACES: i32 = libc::CLONE_NEWUSER
 /// Puts the filters onto this process and all that it starts; where the crate does not know the
 /// architecture, none.
 pub(super) fn apply() -> Result<(), Error> {
+    for program in programs()? {
+        seccompiler::apply_filter(&program)?;
+    }
+    Ok(())
+}
+
+/// The filters for the architecture of this program; none where the crate does not know it.
+pub(crate) fn programs() -> Result<Vec<BpfProgram>, Error> {
     let Ok(arch) = TargetArch::try_from(std::env::consts::ARCH) else {
-        return Ok(());
+        return Ok(Vec::new());
     };
     let mut refused = always(REFUSED);
     refused.insert(libc::SYS_clone, namespaces()?);
     let errors = [(refused, libc::EPERM), (always(ABSENT), libc::ENOSYS)];
-    for (rules, error) in errors {
-        let action = SeccompAction::Errno(error.unsigned_abs());
-        let filter = SeccompFilter::new(rules, SeccompAction::Allow, action, arch)?;
-        let program: BpfProgram = filter.try_into()?;
-        seccompiler::apply_filter(&program)?;
-    }
-    Ok(())
+    errors
+        .into_iter()
+        .map(|(rules, error)| {
+            let action = SeccompAction::Errno(error.unsigned_abs());
+            let filter = SeccompFilter::new(rules, SeccompAction::Allow, action, arch)?;
+            Ok(filter.try_into()?)
+        })
+        .collect()
 }
 
 fn always(calls: &[c_long]) -> BTreeMap<i64, Vec<SeccompRule>> {

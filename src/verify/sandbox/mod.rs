@@ -24,6 +24,7 @@ mod view;
 mod watch;
 
 pub use enter::{ARGUMENT, enter};
+pub(crate) use filter::programs as filters;
 pub(crate) use view::{Layers, usable};
 
 /// How much of the beginning, and how much of the end of an output is kept, in bytes.
