@@ -34,12 +34,18 @@ fuzz_target!(|bytes: &[u8]| {
     };
     assert_eq!(relink(bytes, &changes).as_ref(), Ok(&relinked));
     let after = Elf::read(&relinked[..]).expect("what was written is read");
-    assert_eq!(after, expected(before, &changes));
-    match FileKind::parse(bytes) {
-        Ok(FileKind::Elf32) => same::<FileHeader32<Endianness>>(bytes, &relinked),
-        Ok(FileKind::Elf64) => same::<FileHeader64<Endianness>>(bytes, &relinked),
+    let searches = match FileKind::parse(bytes) {
+        Ok(FileKind::Elf32) => {
+            same::<FileHeader32<Endianness>>(bytes, &relinked);
+            has_runpath::<FileHeader32<Endianness>>(bytes)
+        }
+        Ok(FileKind::Elf64) => {
+            same::<FileHeader64<Endianness>>(bytes, &relinked);
+            has_runpath::<FileHeader64<Endianness>>(bytes)
+        }
         kind => panic!("relinked {kind:?}"),
-    }
+    };
+    assert_eq!(after, expected(before, &changes, searches));
 });
 
 /// A new name for what it needs first, and for itself.
@@ -52,8 +58,24 @@ fn changes(elf: &Elf) -> Changes {
     }
 }
 
+/// Whether there is a `DT_RUNPATH`, even an empty one.
+fn has_runpath<H: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> bool {
+    let header = H::parse(bytes).expect("it was read");
+    let endian = header.endian().expect("it was read");
+    let segments = header.program_headers(endian, bytes);
+    segments.expect("it was read").iter().any(|segment| {
+        let entries = segment.dynamic(endian, bytes).ok().flatten();
+        entries
+            .into_iter()
+            .flatten()
+            .map(|entry| entry.d_tag(endian))
+            .take_while(|tag| *tag != elf::DT_NULL)
+            .any(|tag| tag == elf::DT_RUNPATH)
+    })
+}
+
 /// What the file says once it is changed.
-fn expected(mut elf: Elf, changes: &Changes) -> Elf {
+fn expected(mut elf: Elf, changes: &Changes, has_runpath: bool) -> Elf {
     let rename = |name: &mut String| {
         if let Some(new) = changes.needed.get(name) {
             name.clone_from(new);
@@ -64,10 +86,10 @@ fn expected(mut elf: Elf, changes: &Changes) -> Elf {
         rename(&mut versions.library);
     }
     elf.soname.clone_from(&changes.soname);
-    let path = if elf.runpath.is_empty() {
-        &mut elf.rpath
-    } else {
+    let path = if has_runpath {
         &mut elf.runpath
+    } else {
+        &mut elf.rpath
     };
     path.retain(|folder| !changes.search.contains(folder));
     path.splice(0..0, changes.search.iter().cloned());

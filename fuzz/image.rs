@@ -3,6 +3,7 @@
 
 #![no_main]
 
+#[allow(dead_code, reason = "each target takes what it needs")]
 mod files;
 
 use std::fs;
@@ -43,7 +44,8 @@ fuzz_target!(|stream: &[u8]| {
     assert!(found.bytes <= stream.len() as u64, "{} bytes", found.bytes);
     assert!(found.names <= stream.len() as u64, "{} names", found.names);
 
-    let spool = Arc::new(TempDir::new_in(files::directory()).expect("it can be made"));
+    let spool = TempDir::new_in(files::directory()).expect("it can be made");
+    let spool = Arc::new(spool.into());
     if let (Ok(tree), Ok(())) = (read_tar(stream, u64::MAX, &spool), unpacked) {
         agree(&tree, &root);
     }

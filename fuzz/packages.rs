@@ -5,6 +5,7 @@
 
 #![no_main]
 
+#[allow(dead_code, reason = "each target takes what it needs")]
 mod files;
 
 use std::collections::BTreeMap;
