@@ -444,6 +444,16 @@ fn sizes_that_lie_are_refused_at_once() {
         assert_eq!(read_counting(&damaged), (Err(why), 1), "{tag:x} {value:x}");
     }
     assert!(!refused.is_empty());
+    // No bytes lie nowhere: both readers take an empty section for none.
+    let mut empty = bytes.clone();
+    empty[dynamic + 8..dynamic + 16].copy_from_slice(&(1_u64 << 47).to_le_bytes());
+    empty[dynamic + 32..dynamic + 40].fill(0);
+    let (in_one, times) = read_counting(&empty);
+    assert_eq!(
+        (in_one.as_ref(), times),
+        (Ok(&Elf::read(&empty[..]).unwrap()), 1)
+    );
+    assert_eq!(in_one.unwrap().needed, [""; 0]);
 }
 
 /// Lists of versions whose next entry is themselves, or lies before them, are no lists; those that go on for
