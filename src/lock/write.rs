@@ -180,7 +180,8 @@ fn located(url: &str, folder: &Path) -> BTreeMap<&'static str, String> {
 
 /// The path of a `file:` URL, relative if it is below the lock file's folder.
 fn relative(url: &str, folder: &Path) -> Option<String> {
-    let path = Url::parse(url).ok()?.to_file_path().ok()?;
+    let url = Url::parse(url).ok().filter(|url| url.scheme() == "file")?;
+    let path = url.to_file_path().ok()?;
     let path = path.strip_prefix(folder).unwrap_or(&path);
     Some(path.to_string_lossy().into_owned())
 }
@@ -219,6 +220,20 @@ pub fn requirements(plan: &Plan) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_file_url_is_a_path() {
+        let folder = Path::new("/srv/app");
+        for (url, path) in [
+            ("file:///srv/app/a.whl", Some("a.whl")),
+            ("file:///srv/other/a.whl", Some("/srv/other/a.whl")),
+            ("https://host/a.whl", None),
+            ("ftp:/srv/app/a.whl", None),
+            ("httpy:/srv/app/a.whl", None),
+        ] {
+            assert_eq!(relative(url, folder).as_deref(), path, "{url}");
+        }
+    }
 
     #[test]
     fn a_size_that_toml_cannot_hold_is_left_out() {
