@@ -51,7 +51,9 @@ impl Case {
         for wheel in wheels {
             let path = wheel.build(&sandbox.links());
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            requirements.push(name.split('-').next().unwrap().to_owned());
+            // Pinned, so that most cases need no pip, which takes a second each time.
+            let parts: Vec<&str> = name.split('-').collect();
+            requirements.push(format!("{}=={}", parts[0], parts[1]));
         }
         sandbox.write("requirements.txt", requirements.join("\n"));
         Self {

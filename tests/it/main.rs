@@ -31,6 +31,8 @@ mod elf;
 mod engine;
 // Invalid input: the message, the exit code, nothing left behind.
 mod failures;
+// The help of every command.
+mod help;
 // Damaged and hostile archives.
 mod hostile;
 // Real images, built and run as the README says.

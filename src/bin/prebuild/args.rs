@@ -11,18 +11,27 @@ use prebuild::target::Platform;
 
 /// Turns a requirements.txt into the install prefix that a Python image needs, and nothing else.
 ///
-/// What locked requirements name is found and fetched; where they leave a choice, pip chooses in a
-/// builder: a container, or this machine. The wheels are installed as pip would, as the runtime needs
-/// them, and packed into bytes that are the same every time.
+/// prebuild downloads the wheels of locked requirements directly. It resolves other requirements with
+/// pip, and builds sdists with pip, in a builder: a container or this machine. It installs the wheels
+/// as pip does, for the Python of the runtime, and packs them. Equal inputs give equal bytes.
 #[derive(Debug, Parser)]
 #[command(
+    name = "prebuild",
     version,
+    arg_required_else_help = true,
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
     max_term_width = 100,
     after_help = "\
-Exit codes: 0 done; 1 the build failed; 2 the request is wrong; 3 this machine is not set up;
-4 it would not work in its runtime; 130 and 143 interrupted.
+`prebuild --help` lists all options, exit codes and examples.",
+    after_long_help = "\
+Exit codes:
+  0  done
+  1  the build failed
+  2  the request is invalid
+  3  this machine lacks something, such as a container engine
+  4  the prefix is incompatible with the runtime
+  130, 143  interrupted
 
 Examples:
   prebuild requirements.txt
@@ -39,30 +48,30 @@ pub(crate) struct Cli {
     pub(crate) build: Build,
 }
 
-/// What else it can do.
+/// The subcommands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Print what will be installed, and for whom; install nothing
+    /// Print what a build would install, and why
     Plan(Box<Common>),
-    /// Write what will be installed into a lock file: pylock.toml beside the requirements
+    /// Write a lock file, pylock.toml, beside the requirements
     ///
-    /// The next build of the same requirements uses it. Versions that were locked before stay where the
-    /// requirements admit them, and each that changes is printed.
+    /// Builds use the lock file while it is up to date. `lock` keeps the locked versions that the
+    /// requirements still allow, and prints each version that changes.
     Lock(Box<LockArgs>),
-    /// Check an artifact against its runtime and load all that it brings, in a sandbox
+    /// Check an artifact in its runtime, in a sandbox
     ///
     /// Audits the artifact, starts Python, and loads every module, extension module and entry point.
     /// For an image, the code of the artifact runs in a container without network. For a root directory
     /// or an interpreter, it runs in namespaces of its own, without network and privileges.
     Verify(Box<VerifyArgs>),
-    /// Print what is known of a runtime: an image, or the root folder of one
+    /// Print the facts about a runtime
     Runtime(Box<Look>),
-    /// Look at what was kept of other builds, or remove it
+    /// Show, check and prune the cache
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Cache(Cache),
 }
 
-/// What locking takes.
+/// The options of `lock`.
 #[derive(Debug, Args)]
 pub(crate) struct LockArgs {
     #[command(flatten)]
@@ -70,58 +79,55 @@ pub(crate) struct LockArgs {
     /// The lock file [default: pylock.toml, or pylock.NAME.toml for NAME.txt, beside the requirements]
     #[arg(short, long, value_name = "FILE", help_heading = "Lock")]
     pub(crate) output: Option<PathBuf>,
-    /// Choose the newest versions, and replace any lock file
+    /// Upgrade all distributions, and replace any lock file
     #[arg(short = 'U', long, help_heading = "Lock")]
     pub(crate) upgrade: bool,
-    /// Choose the newest version of this distribution alone (repeatable)
+    /// Upgrade this distribution only (repeatable)
     #[arg(short = 'P', long, value_name = "NAME", help_heading = "Lock")]
     pub(crate) upgrade_package: Vec<String>,
 }
 
-/// What a build takes.
+/// The options of a build.
 #[derive(Debug, Args)]
 pub(crate) struct Build {
+    /// The artifact (repeatable)
+    ///
+    /// The name decides the format: .tar, .tar.gz, .tgz, .tar.zst, .zip or DIR/.
+    #[arg(short, long, value_name = "PATH", default_value = "deps.tar.gz")]
+    pub(crate) output: Vec<Output>,
     #[command(flatten)]
     pub(crate) common: Common,
-    /// What to write: .tar, .tar.gz, .tgz, .tar.zst, .zip, or DIR/ (repeatable)
-    #[arg(
-        short,
-        long,
-        value_name = "PATH",
-        default_value = "deps.tar.gz",
-        help_heading = "Output"
-    )]
-    pub(crate) output: Vec<Output>,
-    /// Replace an output folder that is not empty
-    #[arg(long, help_heading = "Output")]
+    /// Replace an output directory that is not empty
+    #[arg(hide_short_help = true, long, help_heading = "Output")]
     pub(crate) force: bool,
-    /// Where the prefix will lie in the runtime [default: /usr/local, or where its Python searches]
-    #[arg(long, value_name = "PATH", help_heading = "Output", value_parser = Text::new())]
+    /// The directory of the prefix in the runtime [default: /usr/local, or where its Python searches]
+    #[arg(hide_short_help = true, long, value_name = "PATH", help_heading = "Output", value_parser = Text::new())]
     pub(crate) dest: Option<String>,
-    /// Copy libraries that the runtime lacks from the builder, under names of their own
+    /// Copy libraries that are missing in the runtime from the builder into the prefix
     #[arg(
+        hide_short_help = true,
         long,
         requires = "runtime",
         conflicts_with = "platform",
         help_heading = "Runtime"
     )]
     pub(crate) bundle_libs: bool,
-    /// Write the packages that the runtime lacks here, one a line; the file is empty if it lacks none
+    /// Write the missing system packages to FILE, one a line; an empty file if none is missing
     #[arg(
+        hide_short_help = true,
         long,
         value_name = "FILE",
         requires = "runtime",
         help_heading = "Runtime"
     )]
     pub(crate) write_packages: Option<PathBuf>,
-    /// The interpreter that scripts name in their first line [default: the runtime's, or follows from
-    /// --dest]
-    #[arg(long, value_name = "PATH", help_heading = "Output", value_parser = Text::new())]
+    /// The interpreter in the first line of scripts [default: the runtime's, or that of --dest]
+    #[arg(hide_short_help = true, long, value_name = "PATH", help_heading = "Output", value_parser = Text::new())]
     pub(crate) script_python: Option<String>,
     #[command(flatten)]
     pub(crate) wheels: WheelArgs,
-    /// Write bytecode too: unchecked-hash, with the destination's paths
-    #[arg(long, help_heading = "Output")]
+    /// Compile Python files to bytecode (unchecked-hash .pyc)
+    #[arg(hide_short_help = true, long, help_heading = "Output")]
     pub(crate) compile: bool,
 }
 
@@ -129,43 +135,47 @@ pub(crate) struct Build {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Wheels")]
 pub(crate) struct WheelArgs {
-    /// Who puts distributions into the prefix: prebuild, from wheels, or pip in the builder
-    #[arg(long, value_enum, default_value_t = Installer::Wheel)]
+    /// The installer: prebuild itself, from wheels, or pip in the builder
+    #[arg(hide_short_help = true, long, value_enum, default_value_t = Installer::Wheel)]
     pub(crate) installer: Installer,
-    /// Take wheels whose RECORD lacks files or hashes, as pip does
-    #[arg(long)]
+    /// Accept wheels whose RECORD lacks files or hashes, as pip does
+    #[arg(hide_short_help = true, long)]
     pub(crate) allow_unlisted: bool,
-    /// Refuse wheels that unpack to more [default: 32GiB]
-    #[arg(long, value_name = "SIZE")]
+    /// The largest unpacked size of a wheel [default: 32GiB]
+    #[arg(hide_short_help = true, long, value_name = "SIZE")]
     pub(crate) max_wheel_size: Option<ByteSize>,
-    /// Refuse wheels that unpack to more than 64 MiB and so many times their own size [default: 100]
-    #[arg(long, value_name = "TIMES")]
+    /// The largest ratio of unpacked to packed size, for wheels over 64 MiB [default: 100]
+    #[arg(hide_short_help = true, long, value_name = "TIMES")]
     pub(crate) max_wheel_ratio: Option<u64>,
 }
 
-/// What it will run in.
+/// The runtime, and what it is checked for.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Runtime")]
 pub(crate) struct RuntimeArgs {
-    /// What the artifact will run in: an image, a root folder, an interpreter, or a file of facts
-    /// (.json). It is placed for it, made of wheels that run in it, and checked against it
+    /// The runtime image, root directory or interpreter
+    ///
+    /// A JSON file of `prebuild runtime` works too. prebuild places the prefix for the Python of the
+    /// runtime, chooses compatible wheels, and checks the prefix against the runtime.
     #[arg(long, value_name = "IMAGE|ROOT|PATH", value_parser = Text::new())]
     pub(crate) runtime: Option<String>,
-    /// Which of its interpreters [default: the one on its PATH]
-    #[arg(long, value_name = "X.Y|PATH", value_parser = Text::new())]
+    /// The interpreter in the runtime [default: python3 on its PATH]
+    #[arg(hide_short_help = true, long, value_name = "X.Y|PATH", value_parser = Text::new())]
     pub(crate) runtime_python: Option<String>,
-    /// Let a finding pass: its kind, or KIND:NAME with the library, module or distribution (repeatable)
+    /// Ignore a finding: KIND or KIND:NAME (repeatable)
+    ///
+    /// Example: missing-library:libpq.so.5.
     #[arg(long, value_name = "FINDING")]
     pub(crate) allow: Vec<String>,
 }
 
-/// What looking at a runtime takes.
+/// The options of `runtime`.
 #[derive(Debug, Args)]
 pub(crate) struct Look {
-    /// An image, a root folder, an interpreter, or a file of facts (.json)
+    /// An image, a root directory, an interpreter or a JSON file of `prebuild runtime`
     #[arg(value_name = "IMAGE|ROOT|PATH", value_parser = Text::new())]
     pub(crate) runtime: String,
-    /// Which of its interpreters [default: the one on its PATH]
+    /// The interpreter in the runtime [default: python3 on its PATH]
     #[arg(long, value_name = "X.Y|PATH", value_parser = Text::new())]
     pub(crate) runtime_python: Option<String>,
     #[command(flatten)]
@@ -176,19 +186,19 @@ pub(crate) struct Look {
     pub(crate) messages: Messages,
 }
 
-/// What verifying takes.
+/// The options of `verify`.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// The artifact: an archive, or a folder
+    /// The artifact: an archive or a directory
     #[arg(value_name = "ARTIFACT")]
     pub(crate) artifact: PathBuf,
-    /// The runtime: an image, a root directory, or an interpreter
+    /// The runtime: an image, a root directory or an interpreter
     #[arg(long, value_name = "IMAGE|ROOT|PATH", value_parser = Text::new())]
     pub(crate) runtime: String,
-    /// Which of its interpreters [default: the one on its PATH]
+    /// The interpreter in the runtime [default: python3 on its PATH]
     #[arg(long, value_name = "X.Y|PATH", value_parser = Text::new())]
     pub(crate) runtime_python: Option<String>,
-    /// Where the prefix will lie in the runtime [default: /usr/local, or where its Python searches]
+    /// The directory of the prefix in the runtime [default: /usr/local, or where its Python searches]
     #[arg(long, value_name = "PATH", value_parser = Text::new())]
     pub(crate) dest: Option<String>,
     /// Ignore a finding or a failure: KIND, NAME or KIND:NAME, such as module:tests (repeatable)
@@ -214,33 +224,37 @@ pub(crate) struct VerifyArgs {
     pub(crate) messages: Messages,
 }
 
-/// The engine that has an image.
+/// The container engine.
 #[derive(Debug, Args)]
 pub(crate) struct EngineArgs {
-    /// The engine that has the image [default: the one that answers]
+    /// The container engine [default: the one that answers]
     #[arg(long, value_enum, default_value_t = Builder::Auto)]
     pub(crate) builder: Builder,
 }
 
-/// What every command takes.
+/// The options of builds, `plan` and `lock`.
 #[derive(Debug, Args)]
 pub(crate) struct Common {
-    /// Requirements files or their URLs, a pyproject.toml or a pylock.toml; `-` is standard input
+    /// Requirements files, a pyproject.toml or a pylock.toml
+    ///
+    /// A requirements file may be a URL; `-` is standard input.
     #[arg(required_unless_present = "requirement", value_name = "REQUIREMENTS")]
     pub(crate) requirements: Vec<PathBuf>,
-    /// A requirements file, as pip names it
-    #[arg(short, long, value_name = "FILE|URL")]
+    /// A requirements file, spelled as for pip
+    #[arg(hide_short_help = true, short, long, value_name = "FILE|URL")]
     pub(crate) requirement: Vec<PathBuf>,
-    /// A file of constraints
-    #[arg(short, long, value_name = "FILE|URL")]
+    /// A constraints file
+    #[arg(hide_short_help = true, short, long, value_name = "FILE|URL")]
     pub(crate) constraint: Vec<PathBuf>,
     /// An extra of the project or the lock file (repeatable)
-    #[arg(long, value_name = "NAME", value_parser = Text::new())]
+    #[arg(hide_short_help = true, long, value_name = "NAME", value_parser = Text::new())]
     pub(crate) extra: Vec<String>,
     /// A dependency group of the project or the lock file (repeatable)
-    #[arg(long, value_name = "NAME", value_parser = Text::new())]
+    #[arg(hide_short_help = true, long, value_name = "NAME", value_parser = Text::new())]
     pub(crate) group: Vec<String>,
-    /// Require an up-to-date lock file; with `lock`, only check it
+    /// Require an up-to-date lock file
+    ///
+    /// With `lock`, only check the lock file.
     #[arg(long, env = "PREBUILD_LOCKED", value_parser = FalseyValueParser::new())]
     pub(crate) locked: bool,
     #[command(flatten)]
@@ -255,39 +269,39 @@ pub(crate) struct Common {
     pub(crate) messages: Messages,
 }
 
-/// What is printed, and how.
+/// The messages.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Messages")]
 pub(crate) struct Messages {
-    /// How results are printed
-    #[arg(long, value_enum, default_value_t = Format::Text, global = true)]
+    /// The format of results
+    #[arg(hide_short_help = true, long, value_enum, default_value_t = Format::Text, global = true)]
     pub(crate) format: Format,
-    /// Print the result, errors, warnings and changed versions only
+    /// Print only results, errors, warnings and changed versions
     #[arg(short, long, conflicts_with = "verbose", global = true)]
     pub(crate) quiet: bool,
-    /// Print pip's own output too
+    /// Print the output of pip and of builds too
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
-    /// Whether messages are coloured
-    #[arg(long, value_enum, default_value_t = Color::Auto, global = true)]
+    /// Colour messages
+    #[arg(hide_short_help = true, long, value_enum, default_value_t = Color::Auto, global = true)]
     pub(crate) color: Color,
 }
 
-const CACHE_DIR: &str = "Where builds keep what others can use [default: $PREBUILD_CACHE_DIR, \
-    else $XDG_CACHE_HOME/prebuild, else ~/.cache/prebuild]";
+const CACHE_DIR: &str = "The cache directory [default: $PREBUILD_CACHE_DIR, \
+    $XDG_CACHE_HOME/prebuild or ~/.cache/prebuild]";
 
-/// What is kept of other builds.
+/// The cache of a build.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Cache")]
 pub(crate) struct CacheArgs {
-    #[arg(long = "cache-dir", value_name = "DIR", help = CACHE_DIR)]
+    #[arg(hide_short_help = true, long = "cache-dir", value_name = "DIR", help = CACHE_DIR)]
     pub(crate) folder: Option<PathBuf>,
-    /// Take nothing from other builds and keep nothing for them
-    #[arg(long = "no-cache", conflicts_with = "folder")]
+    /// Use no cache
+    #[arg(hide_short_help = true, long = "no-cache", conflicts_with = "folder")]
     pub(crate) off: bool,
 }
 
-/// The cache itself.
+/// The options of `cache`.
 #[derive(Debug, Args)]
 pub(crate) struct Cache {
     #[command(subcommand)]
@@ -298,73 +312,84 @@ pub(crate) struct Cache {
     pub(crate) messages: Messages,
 }
 
-/// What is done to the cache.
+/// The subcommands of `cache`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum CacheCommand {
-    /// Print where it is
+    /// Print the cache directory
     Dir,
-    /// Print how much it holds
+    /// Print the size of the cache
     Size,
-    /// Remove what interrupted builds and other versions of prebuild left, and what the options say
+    /// Remove leftovers of interrupted builds and other versions, and entries that the options name
     ///
     /// Waits until no build uses the cache.
     Prune {
-        /// What was used longest ago, until the rest is no larger: 5GB, 500MiB
+        /// Remove least recently used entries until the cache is at most this size: 5GB, 500MiB
         #[arg(long, value_name = "SIZE")]
         max_size: Option<ByteSize>,
-        /// What was not used for so long: 30d, 12h
+        /// Remove entries that were not used for this time: 30d, 12h
         #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
         older_than: Option<Duration>,
     },
-    /// Compare all contents with what they were, and remove what is damaged
+    /// Check the digests of all entries, and remove damaged ones
     ///
-    /// Waits until no build uses the cache. The exit code is 1 if anything was damaged.
+    /// Waits until no build uses the cache. The exit code is 1 if an entry was damaged.
     Verify,
-    /// Remove all of it
+    /// Remove all entries
     ///
-    /// Waits until no build uses the cache. Files that are not prebuild's stay, and so do the folder
-    /// and the file in it that locks are held on.
+    /// Waits until no build uses the cache. The directory, its lock file and files that are not
+    /// prebuild's stay.
     Clean,
 }
 
-const PLATFORM: &str = "What to build for, if not for the builder: manylinux_2_28_aarch64, \
-    musllinux_1_2_x86_64, linux/arm64 (repeatable: one artifact each)";
+const PLATFORMS: &str = "The target platform: linux/arm64, manylinux_2_28_aarch64, \
+    musllinux_1_2_x86_64 [default: the builder's]
 
-/// Where pip runs.
+Repeatable: one artifact for each platform.";
+const PLATFORM: &str = "The target platform, such as linux/arm64";
+
+/// The builder.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Builder")]
 pub(crate) struct BuilderArgs {
-    /// Where pip runs; `auto`: in a container if --image names an image, else on this machine
-    #[arg(long, value_enum, default_value_t = Builder::Auto)]
+    /// The builder, where pip runs; `auto`: a container with --image, else this machine
+    #[arg(hide_short_help = true, long, value_enum, default_value_t = Builder::Auto)]
     pub(crate) builder: Builder,
-    /// The builder's image, such as python:3.11
+    /// Build in a container of this image
     #[arg(long, value_name = "IMAGE", value_parser = Text::new())]
     pub(crate) image: Option<String>,
-    /// The builder's interpreter, or with --platform the target's version [default: python3 on PATH]
+    /// The builder's or target's Python
+    ///
+    /// A version or a path in the builder; with --platform, the version of the target. The default is
+    /// python3 on PATH.
     #[arg(long, value_name = "X.Y|PATH", env = "PREBUILD_PYTHON", value_parser = Text::new())]
     pub(crate) python: Option<String>,
-    #[arg(long, value_name = "PLATFORM", requires = "python", help = PLATFORM)]
+    #[arg(long, value_name = "PLATFORM", requires = "python", help = PLATFORM, long_help = PLATFORMS)]
     pub(crate) platform: Vec<Platform>,
-    /// Give pip and what it builds a variable; without a value, the one that it has here
-    #[arg(long, value_name = "NAME[=VALUE]", value_parser = Text::new())]
+    /// Pass an environment variable to pip and builds; without VALUE, this process's
+    #[arg(hide_short_help = true, long, value_name = "NAME[=VALUE]", value_parser = Text::new())]
     pub(crate) env: Vec<String>,
-    /// Certificates that the builder must trust
-    #[arg(long, value_name = "FILE")]
+    /// A CA bundle that the builder trusts
+    #[arg(hide_short_help = true, long, value_name = "FILE")]
     pub(crate) ca_cert: Option<PathBuf>,
-    /// The container's network, as the engine names it
-    #[arg(long, value_name = "MODE", value_parser = Text::new())]
+    /// The container's network, spelled as for the engine
+    #[arg(hide_short_help = true, long, value_name = "MODE", value_parser = Text::new())]
     pub(crate) network: Option<String>,
-    /// An argument for the engine's `create` (repeatable; `--engine-arg=--memory=2g`)
-    #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
+    /// An argument for the engine's `create`, such as --engine-arg=--memory=2g (repeatable)
+    #[arg(
+        hide_short_help = true,
+        long,
+        value_name = "ARG",
+        allow_hyphen_values = true
+    )]
     pub(crate) engine_arg: Vec<String>,
 }
 
 /// pip's options, with pip's names and meaning.
 #[expect(clippy::struct_excessive_bools, reason = "pip has as many switches")]
 #[derive(Debug, Args)]
-#[command(next_help_heading = "As pip has them")]
+#[command(next_help_heading = "pip options")]
 pub(crate) struct PipArgs {
-    /// The index
+    /// The package index
     #[arg(
         short,
         long,
@@ -373,16 +398,16 @@ pub(crate) struct PipArgs {
         env = "PREBUILD_INDEX_URL",
         hide_env_values = true, value_parser = Text::new())]
     pub(crate) index_url: Option<String>,
-    /// Another index
-    #[arg(
+    /// Another package index
+    #[arg(hide_short_help = true,
         long,
         value_name = "URL",
         env = "PREBUILD_EXTRA_INDEX_URL",
         value_delimiter = ' ',
         hide_env_values = true, value_parser = Text::new())]
     pub(crate) extra_index_url: Vec<String>,
-    /// A page or folder of links to archives
-    #[arg(
+    /// A page or directory of distribution files
+    #[arg(hide_short_help = true,
         short,
         long,
         value_name = "URL|PATH",
@@ -390,47 +415,48 @@ pub(crate) struct PipArgs {
         value_delimiter = ' ',
         hide_env_values = true, value_parser = Text::new())]
     pub(crate) find_links: Vec<String>,
-    /// Ask no index
-    #[arg(long)]
+    /// Use no package index
+    #[arg(hide_short_help = true, long)]
     pub(crate) no_index: bool,
-    /// A host that is trusted without a valid certificate
-    #[arg(long, value_name = "HOST", value_parser = Text::new())]
+    /// Trust this host without a valid certificate
+    #[arg(hide_short_help = true, long, value_name = "HOST", value_parser = Text::new())]
     pub(crate) trusted_host: Vec<String>,
-    /// Take pre-releases too
-    #[arg(long)]
+    /// Allow pre-releases
+    #[arg(hide_short_help = true, long)]
     pub(crate) pre: bool,
-    /// Take wheels only, for these names or `:all:`
-    #[arg(long, value_name = "NAMES", value_parser = Text::new())]
+    /// Use wheels only, for these names or `:all:`
+    #[arg(hide_short_help = true, long, value_name = "NAMES", value_parser = Text::new())]
     pub(crate) only_binary: Vec<String>,
-    /// Build from source, these names or `:all:`
-    #[arg(long, value_name = "NAMES", value_parser = Text::new())]
+    /// Build these names, or `:all:`, from source
+    #[arg(hide_short_help = true, long, value_name = "NAMES", value_parser = Text::new())]
     pub(crate) no_binary: Vec<String>,
     /// Prefer an older wheel to a newer sdist
-    #[arg(long)]
+    #[arg(hide_short_help = true, long)]
     pub(crate) prefer_binary: bool,
-    /// Every requirement must have a hash
-    #[arg(long)]
+    /// Require a hash for every requirement
+    #[arg(hide_short_help = true, long)]
     pub(crate) require_hashes: bool,
-    /// Install what is named and not what it needs
-    #[arg(long)]
+    /// Install no dependencies
+    #[arg(hide_short_help = true, long)]
     pub(crate) no_deps: bool,
-    /// Which index a project is taken from if several have it: the best file of all, as pip does, or
-    /// the first that has it, the extra ones before the main one
-    #[arg(long, value_enum, default_value_t = IndexStrategy::UnsafeBestMatch, env = "PREBUILD_INDEX_STRATEGY")]
+    /// The index of a project that several have: the best file of all, or the first index
+    ///
+    /// `unsafe-best-match` is what pip does. `first-index` asks extra indexes before the main one.
+    #[arg(hide_short_help = true, long, value_enum, default_value_t = IndexStrategy::UnsafeBestMatch, env = "PREBUILD_INDEX_STRATEGY")]
     pub(crate) index_strategy: IndexStrategy,
-    /// Ask no host for anything: what is in the cache has to do
-    #[arg(long, env = "PREBUILD_OFFLINE", value_parser = FalseyValueParser::new())]
+    /// Use no network: only the cache and local files
+    #[arg(hide_short_help = true, long, env = "PREBUILD_OFFLINE", value_parser = FalseyValueParser::new())]
     pub(crate) offline: bool,
 }
 
-/// Which index counts.
+/// How indexes are combined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum IndexStrategy {
     UnsafeBestMatch,
     FirstIndex,
 }
 
-/// Where pip runs.
+/// The kinds of builders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Builder {
     Auto,
@@ -439,7 +465,7 @@ pub(crate) enum Builder {
     Podman,
 }
 
-/// Who puts distributions into the prefix.
+/// The installers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Installer {
     /// prebuild: pip resolves and builds
@@ -448,7 +474,7 @@ pub(crate) enum Installer {
     Pip,
 }
 
-/// How results are printed.
+/// The formats of results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     Text,
@@ -459,7 +485,7 @@ pub(crate) enum Format {
     Requirements,
 }
 
-/// Whether messages are coloured.
+/// When messages have colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Color {
     Auto,

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 
 use prebuild::digest::Digest;
 use tempfile::TempDir;
@@ -45,6 +46,7 @@ impl Sandbox {
                 env.insert(name.to_owned(), value);
             }
         }
+        env.insert("PATH".to_owned(), search_path().to_owned());
         Self { root, env }
     }
 
@@ -102,6 +104,19 @@ impl Sandbox {
     pub(crate) fn left(&self) -> Vec<String> {
         names(&self.tmp())
     }
+}
+
+/// This process's `PATH`, with the directory of Python itself at its head: behind pyenv's scripts, which may
+/// lead elsewhere the next time, nothing is known of a Python until it is asked again, for a second each time.
+fn search_path() -> &'static str {
+    static PATH: OnceLock<String> = OnceLock::new();
+    PATH.get_or_init(|| {
+        let program = "import sys; print(sys.executable)";
+        let asked = Command::new("python3").args(["-c", program]).output();
+        let python = String::from_utf8(asked.unwrap().stdout).unwrap();
+        let bin = Path::new(python.trim()).parent().unwrap();
+        format!("{}:{}", bin.display(), std::env::var("PATH").unwrap())
+    })
 }
 
 /// How the program ended, and what it printed.
