@@ -9,7 +9,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, bail};
 use clap::CommandFactory as _;
 use prebuild::audit::Problem;
-use prebuild::cache::Place;
 use prebuild::event::Cancel;
 use prebuild::index::Strategy;
 use prebuild::install::Installer;
@@ -21,8 +20,9 @@ use prebuild::runner::Runner;
 use prebuild::target::{Named, Platform};
 use prebuild::wheel::Leniency;
 
-use crate::args::{self, CacheArgs, Common, IndexStrategy, PipArgs};
+use crate::args::{self, Common, IndexStrategy, PipArgs};
 use crate::environment::{Environment, Wrong};
+use crate::places;
 
 /// A build, decided.
 pub(crate) struct Settings {
@@ -152,7 +152,7 @@ impl Settings {
             builder,
             pip,
             cache,
-            // The report's.
+            // The printer's.
             messages: _,
         } = common;
         environment.check_scratch()?;
@@ -199,7 +199,7 @@ impl Settings {
         request.pip.ca_cert.clone_from(&builder.ca_cert);
         request.pip.config = pip_config(environment);
         let mut warnings = Vec::new();
-        request.cache = cache_place(cache, environment, &mut warnings);
+        request.cache = places::cache(cache, environment, &mut warnings);
         let args::RuntimeArgs {
             runtime,
             runtime_python,
@@ -210,7 +210,7 @@ impl Settings {
         request.runtime = match (runtime, runtime_python) {
             (Some(name), python) => {
                 let engine = builder.builder;
-                let wanted = crate::runtime::wanted(&name, python, engine, environment, cancel);
+                let wanted = places::runtime(&name, python, engine, environment, cancel);
                 Some(wanted?)
             }
             (None, Some(_)) => bail!(Wrong("--runtime-python is one of a --runtime".to_owned())),
@@ -239,43 +239,6 @@ fn check_allowed(allow: &[String]) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Where a build keeps what others can use.
-pub(crate) fn cache_place(
-    args: CacheArgs,
-    environment: &Environment,
-    warnings: &mut Vec<String>,
-) -> Place {
-    let CacheArgs { folder, off } = args;
-    let scratch = environment.scratch();
-    if off {
-        return Place::temporary(scratch);
-    }
-    if let Some(folder) = cache_folder(folder, environment) {
-        return Place::kept(folder, scratch);
-    }
-    let why =
-        "there is no HOME to keep a cache in: name a folder with --cache-dir, or say --no-cache";
-    warnings.push(why.to_owned());
-    Place::temporary(scratch)
-}
-
-/// The cache that is named, or else this user's.
-///
-/// <https://specifications.freedesktop.org/basedir-spec/latest/>
-pub(crate) fn cache_folder(given: Option<PathBuf>, environment: &Environment) -> Option<PathBuf> {
-    let named = environment.get("PREBUILD_CACHE_DIR").map(PathBuf::from);
-    if let Some(folder) = given.or(named) {
-        return Some(environment.path(&folder));
-    }
-    // One that is relative is to be ignored, says the specification.
-    let absolute = |name| {
-        let folder = environment.get(name).map(PathBuf::from);
-        folder.filter(|folder| folder.is_absolute())
-    };
-    let caches = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
-    Some(caches.join("prebuild"))
 }
 
 /// The time since the first look at it.

@@ -1,26 +1,28 @@
 //! `prebuild lock`.
 
+use std::io;
 use std::path::Path;
+use std::process::ExitCode;
 
 use anyhow::bail;
 use prebuild::error::Error;
-use prebuild::event::{Cancel, Event};
+use prebuild::event::{Cancel, Event, counted};
 use prebuild::lock::{self, Known, Lock, Replace, Upgrade};
 use prebuild::pipeline::{self, LockUse};
 use prebuild::requirements::Name;
 
 use crate::args::{Format, LockArgs};
 use crate::environment::{Environment, Wrong};
-use crate::report::Report;
+use crate::printer::{Printer, print_json, print_lines};
 use crate::settings::Settings;
 
 /// Locks the requirements.
 pub(crate) fn run(
     args: LockArgs,
     environment: &Environment,
-    report: &Report,
+    printer: &Printer,
     cancel: &Cancel,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<ExitCode> {
     let LockArgs {
         common,
         output,
@@ -40,7 +42,7 @@ pub(crate) fn run(
         ));
     }
     let settings = Settings::common(common, environment, cancel)?;
-    crate::warn(report, &settings);
+    printer.warnings(&settings.warnings);
     if settings.targets.len() > 1 {
         bail!(Wrong("a lock file is for one platform".to_owned()));
     }
@@ -55,7 +57,7 @@ pub(crate) fn run(
     let is_named = output.is_some();
     let path = output.or(beside);
     let runner = settings.runner.as_ref();
-    let observe = |event: &Event<'_>| report.event(event);
+    let observe = |event: &Event<'_>| printer.event(event);
     if let LockUse::Beside { required: true, .. } = &settings.request.lock {
         let Some(path) = path else { bail!(no_place()) };
         // Only looked at.
@@ -65,9 +67,9 @@ pub(crate) fn run(
                 required: true,
             };
             let (plan, _) = pipeline::plan(&request, runner, &observe, cancel)?;
-            report.locked(&path, plan.distributions.len(), false)?;
+            print(printer, &path, plan.distributions.len(), false)?;
         }
-        return Ok(());
+        return Ok(ExitCode::SUCCESS);
     }
     let cwd = settings.request.cwd.clone();
     let upgrade = match (upgrade, upgrade_package.as_slice()) {
@@ -93,7 +95,7 @@ pub(crate) fn run(
     for request in settings.requests() {
         let (plan, recorded) = pipeline::lock(&request, known, runner, &observe, cancel)?;
         if prints {
-            report.text(&lock::requirements(&plan))?;
+            printer.text(&lock::requirements(&plan))?;
             continue;
         }
         let Some(path) = &path else { bail!(no_place()) };
@@ -101,9 +103,9 @@ pub(crate) fn run(
         let folder = whole.parent().unwrap_or(&cwd);
         let text = lock::text(&plan, &recorded, folder).map_err(Error::Unhashed)?;
         let is_new = lock::write(&whole, &text).map_err(Error::from)?;
-        report.locked(path, plan.distributions.len(), is_new)?;
+        print(printer, path, plan.distributions.len(), is_new)?;
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The lock file that there is. One that cannot be read is only ever replaced by `--upgrade`: it may be no
@@ -128,4 +130,18 @@ fn no_place() -> Wrong {
     Wrong(
         "requirements on standard input have no place for a lock file: name it with -o".to_owned(),
     )
+}
+
+/// Where a lock file is, on standard output.
+fn print(printer: &Printer, path: &Path, count: usize, is_new: bool) -> io::Result<()> {
+    printer.finish();
+    let news = if is_new { "written" } else { "as it was" };
+    printer.stage(
+        "locked",
+        &format!("{}, {news}", counted(count, "distribution")),
+    );
+    match printer.format {
+        Format::Json => print_json(&serde_json::json!({ "version": 1, "lock": path })),
+        _ => print_lines([path.display().to_string()]),
+    }
 }

@@ -1,56 +1,58 @@
-//! `prebuild runtime …`, and what builds say of the runtime's packages.
+//! What names stand for: the cache's directory, and runtimes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::bail;
-use prebuild::audit::Finding;
-use prebuild::cache::Cache;
-use prebuild::error::Error;
-use prebuild::event::{Cancel, Event};
-use prebuild::pipeline::packages_text;
+use prebuild::cache::Place;
+use prebuild::event::Cancel;
 use prebuild::runner::{Engine, Image, engine_variables};
 use prebuild::runtime::{Source, Wanted};
 
-use crate::args::{Builder, Look};
+use crate::args::{Builder, CacheArgs};
 use crate::environment::{Environment, Wrong};
-use crate::report::Report;
-use crate::settings;
 
-pub(crate) fn run(
-    args: Look,
+/// Where a build keeps what others can use.
+pub(crate) fn cache(
+    args: CacheArgs,
     environment: &Environment,
-    report: &Report,
-    cancel: &Cancel,
-) -> anyhow::Result<()> {
-    let Look {
-        runtime,
-        runtime_python,
-        engine,
-        cache,
-        // The report's.
-        messages: _,
-    } = args;
-    let wanted = wanted(
-        &runtime,
-        runtime_python,
-        engine.builder,
-        environment,
-        cancel,
-    )?;
-    let mut warnings = Vec::new();
-    let place = settings::cache_place(cache, environment, &mut warnings);
-    for warning in &warnings {
-        report.warning(warning);
+    warnings: &mut Vec<String>,
+) -> Place {
+    let CacheArgs { folder, off } = args;
+    let scratch = environment.scratch();
+    if off {
+        return Place::temporary(scratch);
     }
-    let observe = |event: &Event<'_>| report.event(event);
-    let cache = Cache::open(&place, &observe, cancel).map_err(Error::from)?;
-    let runtime = wanted.look(&cache, cancel).map_err(Error::from)?;
-    report.runtime(&runtime)?;
-    Ok(())
+    if let Some(folder) = cache_directory(folder, environment) {
+        return Place::kept(folder, scratch);
+    }
+    let why =
+        "there is no HOME to keep a cache in: name a folder with --cache-dir, or say --no-cache";
+    warnings.push(why.to_owned());
+    Place::temporary(scratch)
+}
+
+/// The cache that is named, or else this user's.
+///
+/// <https://specifications.freedesktop.org/basedir-spec/latest/>
+pub(crate) fn cache_directory(
+    given: Option<PathBuf>,
+    environment: &Environment,
+) -> Option<PathBuf> {
+    let named = environment.get("PREBUILD_CACHE_DIR").map(PathBuf::from);
+    if let Some(folder) = given.or(named) {
+        return Some(environment.path(&folder));
+    }
+    // One that is relative is to be ignored, says the specification.
+    let absolute = |name| {
+        let folder = environment.get(name).map(PathBuf::from);
+        folder.filter(|folder| folder.is_absolute())
+    };
+    let caches = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
+    Some(caches.join("prebuild"))
 }
 
 /// What a runtime's name stands for: a file of facts, an interpreter, a folder, or else an image.
-pub(crate) fn wanted(
+pub(crate) fn runtime(
     name: &str,
     python: Option<String>,
     builder: Builder,
@@ -98,11 +100,4 @@ fn image(
         scratch: environment.scratch(),
         process: crate::builder::process(),
     })
-}
-
-/// Writes the packages that a runtime lacks, one a line.
-pub(crate) fn write_packages(path: &Path, findings: &[Finding]) -> anyhow::Result<()> {
-    let text = packages_text(findings);
-    prebuild::fs::write_whole(path, text.as_bytes()).map_err(Error::from)?;
-    Ok(())
 }
