@@ -5,7 +5,7 @@ use super::finding::{Finding, Problem, Severity};
 use super::loader::World;
 use super::native::INJECTED;
 use super::python::place;
-use crate::code::{Named, Opened};
+use crate::code::{Named, Necessity, Opened};
 use crate::pip::packages;
 use crate::runtime::Runtime;
 
@@ -24,12 +24,13 @@ pub(super) fn audit(subject: &Subject<'_>, runtime: &Runtime, world: &World<'_>)
             let Some((library, package)) = wanted(opened, runtime) else {
                 continue;
             };
-            let severity = match (opened.always, &package) {
+            let severity = match (opened.necessity, &package) {
                 _ if INJECTED.contains(&library.as_str()) => Severity::Note,
-                (true, _) => Severity::Error,
-                (false, Some(_)) => Severity::Warning,
+                (Necessity::Required, _) => Severity::Error,
+                (Necessity::Conditional, Some(_)) => Severity::Warning,
+                (Necessity::Optional, Some(_)) => Severity::Note,
                 // It may be for another system.
-                (false, None) => continue,
+                (_, None) => continue,
             };
             let problem = Problem::MissingLibrary {
                 library,
@@ -57,8 +58,17 @@ fn is_there(name: &Named, runtime: &Runtime, world: &World<'_>) -> bool {
             named.is_some_and(|name| world.is_found(&name))
                 || world.brings(&format!("lib{stem}.so*"))
         }
-        Named::Own(name) => world.brings(name),
+        Named::Own(name) => {
+            let named = any_version(name).and_then(|stem| runtime.facts.named(stem));
+            world.brings(name) || named.is_some_and(|name| world.is_found(&name))
+        }
     }
+}
+
+/// The stem of a library of any version: `GL` of `libGL.so.*`.
+fn any_version(name: &str) -> Option<&str> {
+    let stem = name.strip_prefix("lib")?.strip_suffix(".so.*")?;
+    (!stem.contains('*')).then_some(stem)
 }
 
 /// The library that is missing, as it is called in the runtime's distribution, and its package.
@@ -67,7 +77,7 @@ fn wanted(opened: &Opened, runtime: &Runtime) -> Option<(String, Option<String>)
     let libraries = opened.names.iter().filter_map(|name| match name {
         Named::Library(path) => path.rsplit('/').next().map(str::to_owned),
         Named::Found(stem) => Some(facts.named(stem).unwrap_or_else(|| format!("lib{stem}.so"))),
-        Named::Own(_) => None,
+        Named::Own(name) => facts.named(any_version(name)?),
     });
     let libraries: Vec<String> = libraries.collect();
     let known = libraries.iter().find_map(|library| {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Subject;
 use super::finding::{Finding, Problem, Severity};
 use super::loader::{Native, Object, World};
-use crate::code::{Damaged, Elf};
+use crate::code::{Damaged, Elf, Necessity};
 use crate::runtime::{Family, Runtime};
 use crate::tree::Distribution;
 
@@ -196,11 +196,7 @@ impl<'w> World<'w> {
         } else {
             None
         };
-        let at_best = if one.code.optional || role == Role::Library {
-            Severity::Warning
-        } else {
-            Severity::Error
-        };
+        let at_worst = worst(one, role);
         if let (Some(family), Some(libc)) = (of_libc, &facts.libc)
             && family != libc.family
         {
@@ -208,15 +204,15 @@ impl<'w> World<'w> {
                 library,
                 runtime: libc.to_string(),
             };
-            return Finding::new(at_best, problem).at(one.path).of(one.owner);
+            return Finding::new(at_worst, problem).at(one.path).of(one.owner);
         }
         let elsewhere = self.names.get(library.as_str()).map(|path| (*path).clone());
         let severity = if INJECTED.contains(&library.as_str()) {
             Severity::Note
         } else if elsewhere.is_some() {
-            at_best.min(Severity::Warning)
+            at_worst.min(Severity::Warning)
         } else {
-            at_best
+            at_worst
         };
         let package = facts.package(&library);
         let problem = Problem::MissingLibrary {
@@ -248,11 +244,11 @@ impl<'w> World<'w> {
                         continue;
                     }
                     // The loader only warns of a library that has no versions at all.
-                    let may_lack = *weak || there.is_empty() || one.code.optional;
-                    let severity = if may_lack || role == Role::Library {
-                        Severity::Warning
+                    let at_worst = worst(one, role);
+                    let severity = if *weak || there.is_empty() {
+                        at_worst.min(Severity::Warning)
                     } else {
-                        Severity::Error
+                        at_worst
                     };
                     let key = (versions.library.as_str(), severity);
                     lacking.entry(key).or_default().insert(name);
@@ -277,6 +273,15 @@ impl<'w> World<'w> {
             Finding::new(severity, problem).at(one.path).of(one.owner)
         });
         findings.collect()
+    }
+}
+
+/// How much it matters at most that something of a file is missing.
+fn worst(one: &Native<'_>, role: Role) -> Severity {
+    match (role, one.code.necessity) {
+        (Role::Library, _) | (_, Necessity::Conditional) => Severity::Warning,
+        (_, Necessity::Optional) => Severity::Note,
+        (_, Necessity::Required) => Severity::Error,
     }
 }
 

@@ -5,6 +5,8 @@
 //! where there is no package. The Debian packages are those of Debian 12; Alpine's are from knowledge of Alpine
 //! 3.20 and were not checked.
 
+use std::sync::LazyLock;
+
 use super::Subject;
 use super::finding::{Finding, Problem, Severity};
 use crate::runtime::Runtime;
@@ -21,11 +23,17 @@ struct Row {
 
 /// The programs of a distribution.
 fn rows(distribution: &str) -> impl Iterator<Item = Row> {
-    let lines = TABLE.lines().filter(move |line| {
-        let name = line.split('\t').next();
-        name == Some(distribution)
+    static LINES: LazyLock<Vec<(&str, &str)>> = LazyLock::new(|| {
+        let lines = TABLE.lines();
+        lines
+            .filter_map(|line| Some((line.split_once('\t')?.0, line)))
+            .collect()
     });
-    lines.filter_map(row)
+    let from = LINES.partition_point(|(name, _)| *name < distribution);
+    let lines = LINES[from..].iter();
+    lines
+        .take_while(move |(name, _)| *name == distribution)
+        .filter_map(|(_, line)| row(line))
 }
 
 fn row(line: &'static str) -> Option<Row> {

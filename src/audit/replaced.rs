@@ -3,7 +3,7 @@
 //! What is copied into an image wins: a wheel may bring `bin/python3.11` or `lib/python3.11/os.py`, and nothing
 //! in the image works any more. A distribution may replace its own files.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::Subject;
 use super::finding::{Finding, Problem, Severity};
@@ -30,24 +30,57 @@ struct Victim {
     severity: Severity,
 }
 
+/// What of a runtime may be replaced.
+struct There<'a> {
+    /// The distributions by the files that are theirs alone.
+    installed: HashMap<&'a str, &'a str>,
+    /// Directories that a file must not replace.
+    directories: &'a HashSet<String>,
+    /// The directories in which all that lies: most of a prefix lies in others.
+    folders: HashSet<&'a str>,
+}
+
+/// A directory that the prefix brings files into.
+struct Folder {
+    /// Its path in the runtime, links followed.
+    real: String,
+    /// Whether the runtime has something there.
+    is_shared: bool,
+}
+
 pub(super) fn audit(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> {
     let dest = subject.layout.dest.trim_end_matches('/');
-    let installed = installed(runtime);
-    let mut folders: HashMap<Option<RelPath>, String> = HashMap::new();
+    let directories = directories(runtime);
+    let there = There {
+        installed: installed(runtime),
+        folders: folders(runtime, &directories),
+        directories: &directories,
+    };
+    let mut folders: HashMap<&str, Folder> = HashMap::new();
     let mut findings = Vec::new();
     for (path, entry) in subject.tree.iter() {
         if matches!(entry.node, Node::Dir) {
             continue;
         }
-        let folder = folders.entry(path.parent()).or_insert_with(|| {
-            let parent = path.parent();
-            let parent = parent.map_or_else(String::new, |parent| format!("/{parent}"));
-            runtime.facts.real(&format!("{dest}{parent}"))
+        let (parent, name) = path
+            .as_str()
+            .rsplit_once('/')
+            .unwrap_or(("", path.as_str()));
+        let folder = folders.entry(parent).or_insert_with(|| {
+            let slash = if parent.is_empty() { "" } else { "/" };
+            let real = runtime.facts.real(&format!("{dest}{slash}{parent}"));
+            let is_shared = there.folders.contains(real.trim_end_matches('/'));
+            Folder { real, is_shared }
         });
-        let file = format!("{}/{}", folder.trim_end_matches('/'), path.name());
-        let found = victim(&file, entry, runtime, &installed).map(|victim| (victim, file, false));
+        let found = if folder.is_shared {
+            let file = format!("{}/{name}", folder.real.trim_end_matches('/'));
+            let victim = victim(&file, entry, runtime, &there);
+            victim.map(|victim| (victim, file, false))
+        } else {
+            None
+        };
         let found = found.or_else(|| {
-            let (victim, file) = hidden(path, entry, dest, runtime, &installed)?;
+            let (victim, file) = hidden(path, entry, dest, runtime, &there.installed)?;
             Some((victim, file, true))
         });
         if let Some((Victim { of, severity }, file, hides)) = found {
@@ -56,6 +89,28 @@ pub(super) fn audit(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Directories that a file must not replace.
+fn directories(runtime: &Runtime) -> HashSet<String> {
+    let python = &runtime.python;
+    let folders = python.site_packages.iter().chain([&python.stdlib]);
+    let folders = folders.chain(&runtime.facts.path);
+    folders.map(|folder| runtime.facts.real(folder)).collect()
+}
+
+/// The directories in which something lies that may be replaced.
+fn folders<'a>(runtime: &'a Runtime, directories: &'a HashSet<String>) -> HashSet<&'a str> {
+    let (facts, python) = (&runtime.facts, &runtime.python);
+    let installed = python.installed.iter().flat_map(|one| &one.files);
+    let files = installed.chain(&python.files).chain(&facts.programs);
+    let parents = files
+        .chain(directories)
+        .filter_map(|file| Some(file.rsplit_once('/')?.0));
+    let packages = facts.packages.files.keys();
+    parents
+        .chain(packages.map(|folder| folder.trim_end_matches('/')))
+        .collect()
 }
 
 /// The distributions of the runtime by the files that are theirs alone.
@@ -68,12 +123,7 @@ fn installed(runtime: &Runtime) -> HashMap<&str, &str> {
 }
 
 /// Whose file of the runtime lies at a path that the prefix brings, if it is not the same distribution's.
-fn victim(
-    file: &str,
-    entry: &Entry,
-    runtime: &Runtime,
-    installed: &HashMap<&str, &str>,
-) -> Option<Victim> {
+fn victim(file: &str, entry: &Entry, runtime: &Runtime, there: &There<'_>) -> Option<Victim> {
     let (facts, python) = (&runtime.facts, &runtime.python);
     let error = |of: String| {
         let severity = Severity::Error;
@@ -83,7 +133,7 @@ fn victim(
         return error("the runtime's Python".to_owned());
     }
     let is = |name: &str| entry.owners.iter().any(|owner| owner.name == name);
-    if let Some(name) = installed.get(file) {
+    if let Some(name) = there.installed.get(file) {
         let severity = if BUNDLED.contains(name) {
             Severity::Error
         } else {
@@ -95,12 +145,7 @@ fn victim(
     if let Some(package) = facts.packages.owner(file) {
         return error(format!("the runtime's package `{package}`"));
     }
-    let mut folders = python
-        .site_packages
-        .iter()
-        .chain([&python.stdlib])
-        .chain(&facts.path);
-    if folders.any(|folder| facts.real(folder) == file) {
+    if there.directories.contains(file) {
         return error("the runtime, which has a directory there".to_owned());
     }
     // Of a package manager's programs it is known whose they are.

@@ -7,7 +7,7 @@
 //! ~/.cache/prebuild/
 //! ├── CACHEDIR.TAG  .gitignore  .lock  .repair
 //! ├── tmp/                   entries that are being made
-//! ├── wheels-v4/
+//! ├── wheels-v5/
 //! │   └── 5d/
 //! │       └── 5d41402abc…/   an entry, named by its key
 //! │           ├── flask-3.0.0-py3-none-any.whl
@@ -122,7 +122,7 @@ impl Bucket {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::Wheels => "wheels-v4",
+            Self::Wheels => "wheels-v5",
             Self::Built => "built-v2",
             Self::Interpreters => "interpreters-v2",
             Self::Resolutions => "resolutions-v3",

@@ -1,12 +1,13 @@
 //! Who imports what in a distribution: which modules of the standard library it cannot do without, and which
 //! of its own extension modules it can.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::opened::{self, MAX_SOURCES, Opened, Source};
-use super::{Code, Import, is_called, is_standard, weight};
+use super::{Code, Import, Necessity, is_called, is_standard, weight};
 
 /// The most bytes that the imports of one distribution take, counted as [`weight`] counts them: what comes
 /// after that is passed over.
@@ -65,7 +66,12 @@ pub fn settle(
             modules.insert(name, (*path, resolved));
         }
     }
-    let reached = reached(&modules, packages);
+    let levels = levels(&modules, &tops(&modules, packages));
+    let reached: BTreeSet<&str> = levels
+        .iter()
+        .filter(|(_, necessity)| **necessity == Necessity::Required)
+        .map(|(name, _)| *name)
+        .collect();
     let found = imported(&modules, &reached);
     let mut left = MAX_SOURCES;
     let mut sources = Vec::new();
@@ -88,19 +94,19 @@ pub fn settle(
             bytes,
         });
     }
-    let libraries = opened::follow(&sources, &reached);
+    let libraries = if sources.is_empty() {
+        opened::Found::default()
+    } else {
+        let levels = with_parts(&modules, packages, &levels);
+        opened::follow(&sources, &levels)
+    };
     let own = libraries.own;
     drop(sources);
     drop(reached);
-    let (mut always, mut maybe) = (BTreeSet::new(), BTreeSet::new());
-    for import in modules.values().flat_map(|(_, imports)| imports) {
-        let names = if import.always {
-            &mut always
-        } else {
-            &mut maybe
-        };
-        names.insert(import.name.as_str());
-    }
+    drop(levels);
+    let extensions = files.iter().filter(|(_, code)| code.elf.is_some());
+    let extensions: BTreeSet<String> = extensions.filter_map(|(path, _)| extension(path)).collect();
+    let needed = needed(&modules, packages, &extensions);
     for (path, code) in files {
         code.opens = false;
         let name = path.rsplit('/').next().unwrap_or_default();
@@ -108,7 +114,7 @@ pub fn settle(
         if code.elf.is_some()
             && let Some(name) = extension(path)
         {
-            code.optional = maybe.contains(name.as_str()) && !always.contains(name.as_str());
+            code.necessity = needed.get(name.as_str()).copied().unwrap_or_default();
         }
     }
     Asked {
@@ -120,10 +126,9 @@ pub fn settle(
 /// The modules of a distribution that have imports, by their names: the file, and what it imports.
 type Modules<'a> = BTreeMap<String, (&'a str, Vec<Import>)>;
 
-/// The modules that are imported whenever a top-level one is. Below a namespace, which has no file of its own, every
-/// module is a top-level one.
-fn reached<'a>(modules: &'a Modules<'_>, packages: &BTreeSet<String>) -> BTreeSet<&'a str> {
-    let is_top = |name: &str| {
+/// The top-level modules. Below a namespace, which has no file of its own, every module is one.
+fn tops<'a>(modules: &'a Modules<'_>, packages: &BTreeSet<String>) -> BTreeSet<&'a str> {
+    let is_top = |name: &&str| {
         let mut above = name
             .match_indices('.')
             .map(|(at, _)| &name[..at])
@@ -131,35 +136,134 @@ fn reached<'a>(modules: &'a Modules<'_>, packages: &BTreeSet<String>) -> BTreeSe
         above.peek().is_none()
             || !is_aside(name) && !above.any(|package| packages.contains(package))
     };
+    modules.keys().map(String::as_str).filter(is_top).collect()
+}
+
+/// How much those who import one of `roots` need each module: the most by any way to it, where a way is worth its
+/// least import. Modules that nothing imports are left out.
+fn levels<'a>(modules: &'a Modules<'_>, roots: &BTreeSet<&'a str>) -> BTreeMap<&'a str, Necessity> {
+    let mut levels: BTreeMap<&str, Necessity> = BTreeMap::new();
+    for root in roots {
+        levels.insert(root, Necessity::Required);
+    }
+    spread(modules, &mut levels);
+    levels
+}
+
+/// Goes on from the modules in `levels`.
+fn spread<'a>(modules: &'a Modules<'_>, levels: &mut BTreeMap<&'a str, Necessity>) {
     let known = |name: &str| {
         let found = modules.get_key_value(name);
         found.map(|(name, (_, imports))| (name.as_str(), imports))
     };
-    let mut reached = BTreeSet::new();
-    let mut left: Vec<&Vec<Import>> = Vec::new();
-    for (name, (_, imports)) in modules.iter().filter(|(name, _)| is_top(name)) {
-        reached.insert(name.as_str());
-        left.push(imports);
-    }
-    while let Some(imports) = left.pop() {
-        let mut before = "";
-        for import in imports.iter().filter(|import| import.always) {
-            let name = import.name.as_str();
-            // Importing `a.b.c` imports `a` and `a.b` first. Those that the import before has too were
-            // looked at: one long `from` stands in many names.
-            let bytes = name.bytes().zip(before.bytes());
-            let shared = bytes.take_while(|(here, there)| here == there).count();
-            let dots = name.match_indices('.').map(|(at, _)| at);
-            let ends = dots.filter(|at| *at >= shared).chain([name.len()]);
-            for (name, imports) in ends.filter_map(|end| known(&name[..end])) {
-                if reached.insert(name) {
-                    left.push(imports);
+    for least in [
+        Necessity::Required,
+        Necessity::Conditional,
+        Necessity::Optional,
+    ] {
+        let there = levels.iter().filter(|(_, level)| **level >= least);
+        let mut left: Vec<&Vec<Import>> = there
+            .filter_map(|(name, _)| known(name))
+            .map(|(_, imports)| imports)
+            .collect();
+        while let Some(imports) = left.pop() {
+            let mut before = "";
+            for import in imports.iter().filter(|import| import.necessity >= least) {
+                let name = import.name.as_str();
+                // Importing `a.b.c` imports `a` and `a.b` first. Those that the import before has too were
+                // looked at: one long `from` stands in many names.
+                let bytes = name.bytes().zip(before.bytes());
+                let shared = bytes.take_while(|(here, there)| here == there).count();
+                let dots = name.match_indices('.').map(|(at, _)| at);
+                let ends = dots.filter(|at| *at >= shared).chain([name.len()]);
+                for (name, imports) in ends.filter_map(|end| known(&name[..end])) {
+                    // What is there already is needed as much.
+                    if let Entry::Vacant(vacant) = levels.entry(name) {
+                        vacant.insert(least);
+                        left.push(imports);
+                    }
                 }
+                before = name;
             }
-            before = name;
         }
     }
-    reached
+}
+/// `levels`, and the modules of packages that begin with nothing of their own: such a package is used by its modules,
+/// though nobody can say by which.
+fn with_parts<'a>(
+    modules: &'a Modules<'_>,
+    packages: &BTreeSet<String>,
+    levels: &BTreeMap<&'a str, Necessity>,
+) -> BTreeMap<&'a str, Necessity> {
+    let is_bare = |package: &str| {
+        let imports = modules.get(package).map_or(&[][..], |(_, imports)| imports);
+        !imports.iter().any(|import| {
+            let name = import.name.as_str();
+            let above = name.match_indices('.').map(|(at, _)| &name[..at]);
+            let mut names = above.chain([name]);
+            names.any(|name| name.len() > package.len() && modules.contains_key(name))
+        })
+    };
+    let bare: BTreeSet<&str> = packages
+        .iter()
+        .map(String::as_str)
+        .filter(|package| is_bare(package))
+        .collect();
+    let mut levels = levels.clone();
+    for name in modules.keys().filter(|name| !is_aside(name)) {
+        let mut above = name.match_indices('.').map(|(at, _)| &name[..at]);
+        if above.all(|package| bare.contains(package) || !packages.contains(package)) {
+            let level = levels.entry(name).or_insert(Necessity::Conditional);
+            *level = (*level).max(Necessity::Conditional);
+        }
+    }
+    spread(modules, &mut levels);
+    levels
+}
+
+/// How much extension modules are needed by those that import them. What nothing imports is for the user to import, as
+/// the modules are that nothing imports.
+fn needed<'a>(
+    modules: &Modules<'_>,
+    packages: &BTreeSet<String>,
+    extensions: &'a BTreeSet<String>,
+) -> BTreeMap<&'a str, Necessity> {
+    let mut needed = BTreeMap::new();
+    if extensions.is_empty() {
+        return needed;
+    }
+    let mut roots = tops(modules, packages);
+    let imports = modules.iter().filter(|(name, _)| !is_aside(name));
+    let imported: BTreeSet<&str> = imports
+        .flat_map(|(_, (_, imports))| imports)
+        .map(|import| import.name.as_str())
+        .collect();
+    let alone = modules.keys().map(String::as_str);
+    roots.extend(alone.filter(|name| !imported.contains(name) && !is_aside(name)));
+    let levels = levels(modules, &roots);
+    // What tests import counts where nothing else does.
+    for is_test in [false, true] {
+        let mut found: BTreeMap<&str, Necessity> = BTreeMap::new();
+        let importing = modules.iter().filter(|(name, _)| is_aside(name) == is_test);
+        for (name, (_, imports)) in importing {
+            let level = levels.get(name.as_str()).copied().unwrap_or_default();
+            for import in imports {
+                let Some(extension) = extensions.get(&import.name) else {
+                    continue;
+                };
+                let one = found.entry(extension).or_insert(Necessity::Optional);
+                *one = (*one).max(level.min(import.necessity));
+            }
+        }
+        for (extension, necessity) in found {
+            needed.entry(extension).or_insert(if is_test {
+                necessity.max(Necessity::Conditional)
+            } else {
+                necessity
+            });
+        }
+    }
+    needed
 }
 
 /// What is imported from outside: each module once, by a file that cannot do without it if there is one.
@@ -169,7 +273,8 @@ fn imported(modules: &Modules<'_>, reached: &BTreeSet<&str>) -> Vec<Imported> {
         if is_aside(name) && !reached.contains(name.as_str()) {
             continue;
         }
-        for import in imports.iter().filter(|import| import.always) {
+        let always = |import: &&Import| import.necessity == Necessity::Required;
+        for import in imports.iter().filter(always) {
             let (top, _) = import.name.split_once('.').unwrap_or((&import.name, ""));
             let is_own = modules.contains_key(top);
             if is_own || !(is_standard(top) || ["pkg_resources", "setuptools"].contains(&top)) {
@@ -226,7 +331,7 @@ fn resolve(import: Import, module: &str, is_package: bool) -> Option<Import> {
     }
     Some(Import {
         name: absolute(&import.name, module, is_package)?,
-        always: import.always,
+        necessity: import.necessity,
     })
 }
 
@@ -258,7 +363,7 @@ mod tests {
         let resolved = |name: &str, module: &str, is_package| {
             let import = Import {
                 name: name.to_owned(),
-                always: true,
+                necessity: Necessity::Required,
             };
             resolve(import, module, is_package).map(|import| import.name)
         };

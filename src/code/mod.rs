@@ -11,6 +11,7 @@ use memchr::memmem;
 use object::ReadRef;
 use serde::{Deserialize, Serialize};
 
+mod blocks;
 mod elf;
 mod imports;
 mod opened;
@@ -19,7 +20,7 @@ mod python;
 pub use elf::{Damaged, Elf, Machine, Versions, Weak};
 pub use imports::{Asked, Imported, package_names, settle};
 pub use opened::{Named, Opened, is_called};
-pub use python::{Import, imports, is_standard};
+pub use python::{Import, Necessity, imports, is_standard};
 
 /// What was learnt of a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,8 +33,8 @@ pub struct Code {
     /// distribution, by [`settle`].
     #[serde(skip)]
     pub imports: Vec<Import>,
-    /// Whether other files of its distribution import it only where they can do without.
-    pub optional: bool,
+    /// How much the other files of its distribution need it.
+    pub necessity: Necessity,
     /// Whether Python code of its distribution opens it by its name whenever that is imported.
     pub opened: bool,
     /// Whether it is Python that may open libraries. Not kept, like its imports.

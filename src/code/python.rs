@@ -1,14 +1,18 @@
 //! Which modules a Python source file imports, and whether it can do without them.
 //!
 //! A statement at the left margin is carried out whenever the module is imported; one that is indented
-//! (in a function, below `try:` or `if TYPE_CHECKING:`) may never be. Only as much of the language is
-//! read as that takes: comments, strings, brackets and line ends.
+//! (in a function, below `if`) may never be, and below `try` it may fail. Only as much of the language is
+//! read as that takes: comments, strings, brackets, line ends, and a few kinds of blocks.
 //!
 //! <https://docs.python.org/3/reference/lexical_analysis.html>
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::LazyLock;
 
+use serde::{Deserialize, Serialize};
+
+use super::blocks::{self, Begins, Blocks};
 use super::weight;
 
 /// The modules of the standard library of any `CPython` from 3.8 to 3.13, by `sys.stdlib_module_names`.
@@ -26,8 +30,23 @@ pub fn is_standard(module: &str) -> bool {
 pub struct Import {
     /// The dotted name, with a dot in front for each level of a relative one: `os.path`, `..config`.
     pub name: String,
-    /// Whether it is carried out whenever the module is imported.
-    pub always: bool,
+    /// How much the module needs it.
+    pub necessity: Necessity,
+}
+
+/// How much code needs what it imports or opens.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Necessity {
+    /// It does without: a failure is handled.
+    Optional,
+    /// Something fails without it, which may never be carried out.
+    Conditional,
+    /// Importing fails without it.
+    #[default]
+    Required,
 }
 
 /// The longest name that is an import's: a module's file has a path of at most 4096 bytes, and the longest
@@ -43,22 +62,32 @@ const MAX_WEIGHT: usize = 4 << 20;
 /// thousand imports.
 #[must_use]
 pub fn imports(source: &[u8]) -> Vec<Import> {
-    let mut found = Vec::new();
+    let mut found: Vec<Import> = Vec::new();
     let mut room = MAX_WEIGHT;
+    let mut blocks = Blocks::default();
+    let lessen = |found: &mut Vec<Import>, closed: Vec<(Range<usize>, Necessity)>| {
+        for (range, necessity) in closed {
+            for import in found.get_mut(range).into_iter().flatten() {
+                import.necessity = import.necessity.min(necessity);
+            }
+        }
+    };
     for line in LogicalLines::new(source) {
-        if line.text.is_empty() {
+        if line.is_blank {
             continue;
         }
         let text = String::from_utf8_lossy(&line.text);
         let words = text.trim();
+        let closed = blocks.next(line.begins, words, found.len());
+        lessen(&mut found, closed);
+        let Some(necessity) = blocks.necessity().filter(|_| !words.is_empty()) else {
+            continue;
+        };
         let mut add = |name: String| {
             let left = room.checked_sub(weight(&name));
             if let Some(left) = left.filter(|_| name.len() <= MAX_NAME) {
                 room = left;
-                found.push(Import {
-                    name,
-                    always: !line.indented,
-                });
+                found.push(Import { name, necessity });
             }
         };
         // `try: import a` and the like are lines of their own to this reader.
@@ -83,6 +112,8 @@ pub fn imports(source: &[u8]) -> Vec<Import> {
             add(from);
         }
     }
+    let closed = blocks.end(found.len());
+    lessen(&mut found, closed);
     found.sort();
     found.dedup();
     found
@@ -115,14 +146,17 @@ fn is_dotted(name: &str) -> bool {
 /// A statement, or several on one line: strings and comments are left out, line ends within brackets are
 /// blanks.
 struct LogicalLine {
-    indented: bool,
+    begins: Begins,
+    /// Whether there is nothing but perhaps a comment.
+    is_blank: bool,
+    /// What it says, if that is of interest.
     text: Vec<u8>,
 }
 
 struct LogicalLines<'a> {
     rest: &'a [u8],
-    /// Whether what comes stands on the line of the statement before.
-    continued: Option<bool>,
+    /// How what comes begins, if it stands on the line of the statement before.
+    continued: Option<Begins>,
 }
 
 impl<'a> LogicalLines<'a> {
@@ -144,10 +178,6 @@ impl Iterator for LogicalLines<'_> {
         if self.rest.is_empty() {
             return None;
         }
-        let indented = self
-            .continued
-            .take()
-            .unwrap_or_else(|| matches!(self.rest[0], b' ' | b'\t'));
         let mut text = Vec::new();
         let mut depth = 0usize;
         let bytes = self.rest;
@@ -155,8 +185,16 @@ impl Iterator for LogicalLines<'_> {
             .iter()
             .take_while(|byte| matches!(byte, b' ' | b'\t'))
             .count();
+        let begins = self
+            .continued
+            .take()
+            .unwrap_or_else(|| Begins::Line(columns(&bytes[..at])));
+        let is_blank = matches!(bytes.get(at), None | Some(b'\n' | b'\r' | b'#'));
         // Of other statements, only the end is of interest.
-        let is_wanted = bytes[at..].starts_with(b"import") || bytes[at..].starts_with(b"from");
+        let statement = &bytes[at..];
+        let is_wanted = statement.starts_with(b"import")
+            || statement.starts_with(b"from")
+            || blocks::is_wanted(statement);
         let mut push = |part: &[u8]| {
             if is_wanted && text.len() + part.len() <= MAX_STATEMENT {
                 text.extend_from_slice(part);
@@ -193,14 +231,13 @@ impl Iterator for LogicalLines<'_> {
                     at += 1;
                 }
                 b';' if depth == 0 => {
-                    self.continued = Some(indented);
+                    self.continued = Some(Begins::Statement);
                     at += 1;
                     break;
                 }
-                // What follows `try:` on its line is as if it were indented; a `:` within a statement
-                // that imports nothing parts nothing that matters.
+                // A `:` within a statement that imports nothing parts nothing that matters.
                 b':' if depth == 0 => {
-                    self.continued = Some(true);
+                    self.continued = Some(Begins::Header);
                     at += 1;
                     break;
                 }
@@ -220,8 +257,20 @@ impl Iterator for LogicalLines<'_> {
             at += 1;
         }
         self.rest = &bytes[at..];
-        Some(LogicalLine { indented, text })
+        Some(LogicalLine {
+            begins,
+            is_blank,
+            text,
+        })
     }
+}
+
+/// The column behind blanks: a tab goes on to the next eighth.
+fn columns(blanks: &[u8]) -> usize {
+    blanks.iter().fold(0, |column, byte| match byte {
+        b'\t' => (column / 8 + 1) * 8,
+        _ => column + 1,
+    })
 }
 
 /// The bytes that mean something to this reader.
@@ -265,7 +314,7 @@ mod tests {
     fn names(source: &str) -> (Vec<String>, Vec<String>) {
         let (always, maybe): (Vec<_>, Vec<_>) = imports(source.as_bytes())
             .into_iter()
-            .partition(|import| import.always);
+            .partition(|import| import.necessity == Necessity::Required);
         let names = |imports: Vec<Import>| imports.into_iter().map(|import| import.name).collect();
         (names(always), names(maybe))
     }
@@ -322,6 +371,119 @@ import last"#;
             ]
         );
         assert_eq!(maybe, ["d", "fallback", "late", "late.now", "tbb"]);
+    }
+
+    /// `O`, `C` and `R` behind the name of each module that is imported.
+    fn told(source: &str) -> String {
+        let words = imports(source.as_bytes()).into_iter().map(|import| {
+            let letter = match import.necessity {
+                Necessity::Optional => 'O',
+                Necessity::Conditional => 'C',
+                Necessity::Required => 'R',
+            };
+            format!("{}:{letter}", import.name)
+        });
+        words.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn imports_whose_failure_is_handled_are_optional() {
+        for (source, expected) in [
+            (
+                "try:\n    import a\nexcept ImportError:\n    a = None\n",
+                "a:O",
+            ),
+            ("try: import a\nexcept: pass\nimport b\n", "a:O b:R"),
+            (
+                "try:\n\timport a\nexcept (ValueError, Exception) as e:\n\tpass\n",
+                "a:O",
+            ),
+            (
+                "try:\n  import a\nexcept builtins.ImportError as e: log(e)\n",
+                "a:O",
+            ),
+            // Another module instead, and another one beside it.
+            (
+                "try:\n  import a\nexcept ImportError:\n  import b\nelse:\n  import c\n",
+                "a:O b:C c:C",
+            ),
+            // What is raised again is not handled.
+            (
+                "try:\n  import a\nexcept ImportError as e:\n  raise ImportError('no a') from e\n",
+                "a:R",
+            ),
+            ("try:\n  import a\nexcept ImportError as e: raise\n", "a:R"),
+            (
+                "try:\n  import a\nexcept ImportError:\n  if need:\n    raise\n",
+                "a:C",
+            ),
+            (
+                "try:\n  import a\nexcept ImportError:\n  print('no a')\n  sys.exit(1)\n",
+                "a:R",
+            ),
+            (
+                "try:\n  import a\nexcept ImportError:\n  def f():\n    raise\n",
+                "a:O",
+            ),
+            (
+                "try:\n  import a\nexcept ImportError:\n  try:\n    import b\n  except ImportError:\n    raise\n",
+                "a:O b:C",
+            ),
+            // The first handler decides.
+            (
+                "try:\n  import a\nexcept ImportError:\n  raise\nexcept Exception:\n  pass\n",
+                "a:R",
+            ),
+            (
+                "try:\n  import a\nexcept ImportError:\n  pass\nexcept Exception:\n  raise\n",
+                "a:O",
+            ),
+            ("try:\n  import a\nexcept OSError:\n  pass\n", "a:R"),
+            ("try:\n  import a\nfinally:\n  import b\n", "a:R b:C"),
+            // It is not missing, it fails.
+            (
+                "try:\n  import a\nexcept ModuleNotFoundError:\n  pass\n",
+                "a:C",
+            ),
+            // Blocks in blocks.
+            (
+                "def f():\n  try:\n    from . import a\n  except ImportError:\n    pass\n  import b\n",
+                ".:O .a:O b:C",
+            ),
+            (
+                "def f():\n  try:\n    import a\n  except ImportError:\n    raise\n",
+                "a:C",
+            ),
+            (
+                "try:\n  if x:\n    import a\n  import b\nexcept ValueError:\n  pass\n",
+                "a:C b:R",
+            ),
+            (
+                "try:\n  try:\n    import a\n  finally:\n    x()\n  import b\nexcept ImportError:\n  pass\n",
+                "a:O b:O",
+            ),
+            (
+                "try:\n  # text\n\n# text\n  import a\n\n# text\nexcept ImportError:\n  pass\n",
+                "a:O",
+            ),
+            (
+                "with suppress(ImportError):\n  import a\nimport b\n",
+                "a:O b:R",
+            ),
+            ("with contextlib.suppress(ValueError):\n  import a\n", "a:C"),
+            ("try:\n  import a\nexcept ImportError:\n  pass", "a:O"),
+            ("try:\n  import a", "a:R"),
+            // Type checkers alone read it.
+            ("if TYPE_CHECKING:\n  import a\nelse:\n  import b\n", "b:C"),
+            ("if typing.TYPE_CHECKING:\n  import a\nimport b\n", "b:R"),
+            ("if not TYPE_CHECKING:\n  import a\n", "a:C"),
+            (
+                "if x:\n  import a\nif x: import b; import c\nimport d; import e\n",
+                "a:C b:C c:C d:R e:R",
+            ),
+        ] {
+            assert_eq!(told(source), expected, "{source}");
+        }
     }
 
     #[test]

@@ -48,9 +48,6 @@ pub struct Installed {
     pub tree: Tree,
     /// The distributions in it, by name.
     pub distributions: Vec<Arc<Distribution>>,
-    /// Those whose compiled code was made here rather than taken from an index: their wheels'
-    /// tags name `linux_…`, which no index takes.
-    pub compiled_here: Vec<Arc<Distribution>>,
     /// What else is known of them, in the same order.
     pub described: Vec<Described>,
     /// How many files are native code (ELF).
@@ -74,7 +71,8 @@ pub struct Described {
     pub imported: Vec<Imported>,
     /// The libraries that its Python code opens by their names.
     pub opened: Vec<Opened>,
-    /// Whether it was built here, rather than taken as it is from elsewhere.
+    /// Whether it was built from source, rather than downloaded from an index: by this build, or its wheel was
+    /// given by a path or URL and is for `linux_…`, which says nothing of the system that it runs on.
     pub built_here: bool,
 }
 
@@ -168,6 +166,11 @@ fn is_local(direct_url: &[u8]) -> bool {
         .ok()
         .and_then(|json| json.get("url")?.as_str().map(str::to_owned))
         .is_none_or(|url| url.starts_with("file:"))
+}
+
+/// Whether a tag of a wheel is for `linux_…`: builds give their wheels such tags, and public indexes take none.
+fn is_for_here(tag: &str) -> bool {
+    tag.contains("-linux_")
 }
 
 /// The text of a `RECORD` that lies at `own`, whose paths are relative to `base`: H18.

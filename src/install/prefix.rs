@@ -11,7 +11,9 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::relocate::{self, Relocation};
-use super::{Described, Error, Installed, is_local, rewritten, set_content, write_record};
+use super::{
+    Described, Error, Installed, is_for_here, is_local, rewritten, set_content, write_record,
+};
 use crate::code::{Code, Scanner, package_names, settle};
 use crate::digest::{Digest, Hashing};
 use crate::fs;
@@ -49,18 +51,11 @@ pub fn install_prefix(
         .map(|info| Arc::clone(&info.distribution))
         .collect();
     distributions.sort();
-    let mut compiled_here: Vec<_> = infos
-        .iter()
-        .filter(|info| info.compiled_here)
-        .map(|info| Arc::clone(&info.distribution))
-        .collect();
-    compiled_here.sort();
     let mut described: Vec<_> = infos.into_iter().map(|info| info.described).collect();
     described.sort_by(|a, b| a.distribution.cmp(&b.distribution));
     Ok(Installed {
         tree,
         distributions,
-        compiled_here,
         described,
         native,
         equal: BTreeSet::new(),
@@ -153,7 +148,6 @@ struct Info {
     /// What `listed` is relative to.
     base: RelPath,
     has_record: bool,
-    compiled_here: bool,
     described: Described,
 }
 
@@ -202,16 +196,18 @@ fn find_infos(tree: &Tree, layout: &Layout) -> Result<Vec<Info>, Error> {
             .filter_map(|line| line.strip_prefix("Tag:"))
             .map(|tag| tag.trim().to_owned())
             .collect();
-        let compiled_here = tags.iter().any(|tag| tag.contains("-linux_"));
+        // Of what comes from an index, the file name decides, which is gone here: some wheels that were renamed say
+        // `linux_x86_64` inside.
+        let is_direct = read(folder, "direct_url.json")?.is_some();
         let headers = Headers::read(&metadata);
         let described = Described {
             distribution: distribution.clone(),
             requires: headers.all("Requires-Dist").map(str::to_owned).collect(),
             requires_python: headers.first("Requires-Python").map(str::to_owned),
+            built_here: is_direct && tags.iter().any(|tag| is_for_here(tag)),
             tags,
             imported: Vec::new(),
             opened: Vec::new(),
-            built_here: compiled_here,
         };
         infos.push(Info {
             described,
@@ -220,7 +216,6 @@ fn find_infos(tree: &Tree, layout: &Layout) -> Result<Vec<Info>, Error> {
             listed,
             base,
             has_record,
-            compiled_here,
         });
     }
     Ok(infos)

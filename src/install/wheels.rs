@@ -12,7 +12,9 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::wrappers::{Wrappers, made_of};
-use super::{Described, Error, Installed, head, is_local, rewritten, set_content, write_record};
+use super::{
+    Described, Error, Installed, head, is_for_here, is_local, rewritten, set_content, write_record,
+};
 use crate::digest::Digest;
 use crate::interpreter::Interpreter;
 use crate::layout::Layout;
@@ -65,12 +67,6 @@ pub fn install_wheels(
         .collect::<Result<Vec<_>, Error>>()?;
     let mut distributions: Vec<_> = brought.iter().map(Brought::owner).collect();
     distributions.sort();
-    let mut compiled_here: Vec<_> = brought
-        .iter()
-        .filter(|one| one.compiled_here)
-        .map(Brought::owner)
-        .collect();
-    compiled_here.sort();
     let mut described: Vec<_> = wheels.iter().map(describe).collect();
     described.sort_by(|a, b| a.distribution.cmp(&b.distribution));
     let merged = merge(brought);
@@ -90,7 +86,6 @@ pub fn install_wheels(
     Ok(Installed {
         tree,
         distributions,
-        compiled_here,
         described,
         native: merged.native,
         equal: merged.equal,
@@ -99,14 +94,15 @@ pub fn install_wheels(
 
 fn describe(placed: &Placed) -> Described {
     let facts = &placed.wheel.facts;
+    let tags: Vec<String> = facts.filename.tags().collect();
     Described {
         distribution: facts.distribution.clone(),
         requires: facts.requires.clone(),
         requires_python: facts.requires_python.clone(),
-        tags: facts.filename.tags().collect(),
         imported: placed.wheel.archive.contents().imported.clone(),
         opened: placed.wheel.archive.contents().opened.clone(),
-        built_here: facts.tags.iter().any(|tag| tag.contains("-linux_")),
+        built_here: placed.direct_url.is_some() && tags.iter().any(|tag| is_for_here(tag)),
+        tags,
     }
 }
 
@@ -120,7 +116,6 @@ struct Destination<'a> {
 /// What a wheel brings.
 struct Brought {
     distribution: Arc<Distribution>,
-    compiled_here: bool,
     /// Its site folder, and its `RECORD` there.
     base: RelPath,
     record: RelPath,
@@ -212,7 +207,6 @@ impl Destination<'_> {
         }
         Ok(Brought {
             distribution: Arc::new(facts.distribution.clone()),
-            compiled_here: facts.tags.iter().any(|tag| tag.contains("-linux_")),
             base: base.clone(),
             record: info.join("RECORD")?,
             files,

@@ -555,6 +555,12 @@ fn built(lines: &[String]) -> Vec<String> {
                 .or_else(|| {
                     let rest = line.strip_prefix("Running setup.py install for ")?;
                     rest.split([':', '.']).next()
+                })
+                .or_else(|| {
+                    // Of a build before: public indexes take no wheels for `linux_…`.
+                    let file = line.strip_prefix("Using cached ")?.split(' ').next()?;
+                    let is_built = file.ends_with(".whl") && file.contains("-linux_");
+                    file.split('-').next().filter(|_| is_built)
                 })?;
             Some(Name::new(name.trim()).as_str().to_owned())
         })

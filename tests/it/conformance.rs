@@ -151,7 +151,11 @@ fn differences(pip: &Installed, ours: &Installed) -> Vec<String> {
             (None, None) => {}
         }
     }
-    if pip.distributions != ours.distributions || pip.compiled_here != ours.compiled_here {
+    let built_here = |installed: &Installed| -> Vec<bool> {
+        let described = installed.described.iter();
+        described.map(|one| one.built_here).collect()
+    };
+    if pip.distributions != ours.distributions || built_here(pip) != built_here(ours) {
         found.push("the distributions differ".to_owned());
     }
     if pip.native != ours.native {
@@ -276,7 +280,7 @@ fn a_wheel_for_a_platform() {
         .platform("py3-none-linux_x86_64")
         .file("plat.py", "")
         .data("purelib/pure.py", "")]);
-    assert_eq!(done.compiled_here.len(), 1);
+    assert!(done.described[0].built_here);
 }
 
 #[test]

@@ -277,7 +277,7 @@ fn a_file_need_not_be_called_as_its_url_is() {
     desk.require(&format!("demo==1.0 --hash=sha256:{}", desk.hash()));
     desk.build().ok();
     // What was decided is kept, and the wheel comes again; so it does by a lock.
-    for bucket in ["wheels-v4", "outputs-v3"] {
+    for bucket in ["wheels-v5", "outputs-v3"] {
         fs::remove_dir_all(desk.sandbox.work().join("cache").join(bucket)).unwrap();
     }
     desk.build().ok();
@@ -515,7 +515,7 @@ fn offline_nobody_is_asked() {
     desk.require("demo==1.0\n# again");
     desk.with(&["--offline"]).ok();
     assert_eq!(desk.server.asked().len(), 0);
-    fs::remove_dir_all(desk.sandbox.work().join("cache/wheels-v4")).unwrap();
+    fs::remove_dir_all(desk.sandbox.work().join("cache/wheels-v5")).unwrap();
     fs::remove_file(desk.sandbox.work().join("out.tar")).unwrap();
     desk.with(&["--offline"]).fails(1, &[NAME]);
     assert_eq!(desk.server.asked().len(), 0);

@@ -236,6 +236,87 @@ fn engine_packages_are_those_that_rpm_lists() {
     assert_eq!(look()["installed"], serde_json::json!({}));
 }
 
+/// The files of rpm's packages, by directory, base name and package as rpm's headers have them: a path that an
+/// artifact replaces is an error.
+#[test]
+#[ignore = "needs rpm"]
+fn engine_files_are_those_that_rpm_lists() {
+    let sandbox = Sandbox::new();
+    let root = sandbox.work().join("root");
+    put_python(&root, "usr", "3.11");
+    let run = |program: &str, args: &[&str]| -> String {
+        let output = Command::new(program).args(args).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{program} {args:?}: {error}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let top = sandbox.work().join("rpm").display().to_string();
+    let define = format!("_topdir {top}");
+    // Several packages in one directory, several directories in one package, a directory of its own, and data.
+    let files = [
+        ("demo", "/usr/bin/demo"),
+        ("demo", "/usr/lib64/libdemo.so.1"),
+        ("demo", "/etc/demo.conf"),
+        ("demo", "/usr/share/doc/demo/text"),
+        ("other", "/usr/bin/other"),
+        ("other", "/usr/lib/python3.11/site-packages/other.egg-info"),
+    ];
+    for name in ["demo", "other"] {
+        let own: Vec<&str> = files
+            .iter()
+            .filter(|(package, _)| *package == name)
+            .map(|(_, path)| *path)
+            .collect();
+        let make: Vec<String> = own
+            .iter()
+            .map(|path| format!("install -D /dev/null %{{buildroot}}{path}\n"))
+            .collect();
+        let spec = format!(
+            "Name: {name}\nVersion: 1\nRelease: 1\nSummary: x\nLicense: MIT\nBuildArch: noarch\n\
+             %description\nx\n%install\n{}%files\n{}\n",
+            make.concat(),
+            own.join("\n")
+        );
+        let spec = sandbox
+            .write(&format!("{name}.spec"), spec)
+            .display()
+            .to_string();
+        run("rpmbuild", &["--quiet", "--define", &define, "-bb", &spec]);
+    }
+    let folder = format!("{top}/RPMS/noarch");
+    let packages: Vec<String> = names(Path::new(&folder))
+        .into_iter()
+        .map(|name| format!("{folder}/{name}"))
+        .collect();
+    let place = root.display().to_string();
+    let mut args = vec!["--root", &place, "--dbpath", "/usr/lib/sysimage/rpm"];
+    let list = [&args[..], &["-qa", "--qf", "[%{NAME} %{FILENAMES}\n]"]].concat();
+    args.extend(["--nodeps", "-i", "--nosignature"]);
+    args.extend(packages.iter().map(String::as_str));
+    run("rpm", &args);
+    let mut said: Vec<String> = run("rpm", &list).lines().map(str::to_owned).collect();
+    said.sort();
+    let all: Vec<String> = files
+        .iter()
+        .map(|(package, path)| format!("{package} {path}"))
+        .collect();
+    assert_eq!(said, all);
+    let ran = sandbox
+        .run(&["runtime", "root", "--format", "json", "--no-cache"])
+        .ok();
+    let facts: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let mut found = Vec::new();
+    for (folder, names) in facts["packages"]["files"].as_object().unwrap() {
+        for (name, package) in names.as_object().unwrap() {
+            found.push(format!("{} {folder}/{name}", package.as_str().unwrap()));
+        }
+    }
+    found.sort();
+    // Texts for people may be replaced.
+    said.retain(|line| !line.contains("/usr/share/"));
+    assert_eq!(found, said);
+}
+
 /// What lies beside a standard library need not be a Python.
 #[test]
 fn a_program_that_is_no_python_is_none() {

@@ -108,7 +108,7 @@ fn what_has_hashes_is_resolved_once() {
     assert!(said.contains("install  2 wheels"), "{said}");
 
     // The answer is kept, the wheels are not: they are got, as they were.
-    fs::remove_dir_all(sandbox.work().join("cache/wheels-v4")).unwrap();
+    fs::remove_dir_all(sandbox.work().join("cache/wheels-v5")).unwrap();
     let (again, said, starts) = build(&sandbox, &counted);
     assert_eq!((&again, starts), (&cold, 0), "{said}");
 

@@ -102,7 +102,7 @@ fn what_is_damaged_in_the_cache_is_made_anew() {
         sandbox.run(&build(&["a.tar"], &[])).ok();
         let whole = digest(&sandbox.work().join("a.tar"));
         sandbox.run(&build(&[name], &[])).ok();
-        for bucket in ["wheels-v4", "pieces-v2"] {
+        for bucket in ["wheels-v5", "pieces-v2"] {
             for path in files(&sandbox.work().join("cache").join(bucket)) {
                 let mut bytes = fs::read(&path).unwrap();
                 if bytes.len() < 100 || path.ends_with("manifest.json") {

@@ -15,6 +15,7 @@ mod syntax;
 mod tokens;
 mod value;
 
+use super::Necessity;
 use run::{Need, Run};
 use syntax::Syntax;
 use value::Piece;
@@ -26,8 +27,9 @@ pub struct Opened {
     pub names: Vec<Named>,
     /// The path in the site folder of the file that opens it.
     pub by: String,
-    /// Whether importing some top-level module of the distribution always comes to that, and fails without it.
-    pub always: bool,
+    /// How much those need it who import a top-level module of the distribution. It is optional too where nothing that
+    /// they import comes to the module that opens it.
+    pub necessity: Necessity,
 }
 
 /// A name by which a library is opened.
@@ -84,8 +86,8 @@ pub(super) fn may_open(source: &[u8]) -> bool {
             .any(|word| memmem::find(source, word).is_some())
 }
 
-/// Follows the sources of a distribution. `reached` are the modules that are always imported with a top-level one.
-pub(super) fn follow(sources: &[Source<'_>], reached: &BTreeSet<&str>) -> Found {
+/// Follows the sources of a distribution. `levels` says how much those need each module who import a top-level one.
+pub(super) fn follow(sources: &[Source<'_>], levels: &BTreeMap<&str, Necessity>) -> Found {
     let read: Vec<(&Source<'_>, Syntax)> = sources
         .iter()
         .map(|source| {
@@ -93,13 +95,17 @@ pub(super) fn follow(sources: &[Source<'_>], reached: &BTreeSet<&str>) -> Found 
             (source, Syntax::read(&text))
         })
         .collect();
-    let mut found: BTreeMap<(Vec<Named>, &str), bool> = BTreeMap::new();
+    let mut found: BTreeMap<(Vec<Named>, &str), Necessity> = BTreeMap::new();
     let mut own = BTreeSet::new();
     for (at, need) in Run::new(&read).needs() {
         let source = read[at].0;
-        let always = need.certain && reached.contains(source.module.as_str());
+        let level = levels.get(source.module.as_str()).copied();
+        let necessity = match level.unwrap_or(Necessity::Optional) {
+            Necessity::Required if !need.certain => Necessity::Conditional,
+            level => level,
+        };
         let names = names(&need);
-        if always {
+        if necessity == Necessity::Required {
             own.extend(names.iter().filter_map(|name| match name {
                 Named::Own(name) => Some(name.clone()),
                 _ => None,
@@ -109,19 +115,20 @@ pub(super) fn follow(sources: &[Source<'_>], reached: &BTreeSet<&str>) -> Found 
         if need.unknown || names.iter().all(is_own) || found.len() >= MAX_OPENED {
             continue;
         }
-        *found.entry((names, source.path)).or_default() |= always;
+        let one = found.entry((names, source.path)).or_insert(necessity);
+        *one = (*one).max(necessity);
     }
-    // A need that is certain says it all; the same name may be looked for again.
-    let certain: BTreeSet<Vec<Named>> = found
-        .iter()
-        .filter(|(_, always)| **always)
-        .map(|((names, _), _)| names.clone())
-        .collect();
-    found.retain(|(names, _), always| *always || !certain.contains(names));
-    let opened = found.into_iter().map(|((names, by), always)| Opened {
+    // The same name may be looked for again: where it is needed most says it all.
+    let mut most: BTreeMap<Vec<Named>, Necessity> = BTreeMap::new();
+    for ((names, _), necessity) in &found {
+        let one = most.entry(names.clone()).or_insert(*necessity);
+        *one = (*one).max(*necessity);
+    }
+    found.retain(|(names, _), necessity| most.get(names) == Some(necessity));
+    let opened = found.into_iter().map(|((names, by), necessity)| Opened {
         names,
         by: by.to_owned(),
-        always,
+        necessity,
     });
     Found {
         opened: opened.collect(),

@@ -867,6 +867,22 @@ impl<'a> Run<'a> {
                 return self.text(&super::tokens::filled(&literal), &args, &named);
             }
         }
+        if let Expr::Attribute(of, name) = &expressions[callee]
+            && let Expr::Name(list) = &expressions[*of]
+            && matches!(name.as_str(), "append" | "extend" | "insert" | "add")
+        {
+            let mut all = self.lookup(list);
+            if all.is_many {
+                for arg in args {
+                    let value = self.eval(*arg);
+                    all.extend(value.pieces);
+                    all.unknown |= value.unknown;
+                }
+                all.truth = None;
+                self.bind(list, all);
+                return Value::none();
+            }
+        }
         let receiver = match &expressions[callee] {
             Expr::Attribute(of, name) => Some((self.eval(*of), name.as_str())),
             _ => None,
@@ -969,7 +985,8 @@ impl<'a> Run<'a> {
             .any(|part| path.contains(part));
         match last {
             _ if is_windows => return Value::unknown(),
-            "CDLL" | "PyDLL" | "LoadLibrary" => {
+            // `ctypes.cdll` and its type are given to functions, which call what they are given.
+            "CDLL" | "PyDLL" | "LoadLibrary" | "cdll" | "pydll" | "_dlltype" => {
                 let name = given.named.iter().find(|(name, _)| *name == "name");
                 let name = name.map(|(_, value)| value.clone()).or_else(|| args.next());
                 return self.open(name.unwrap_or_default(), false);
@@ -1182,16 +1199,25 @@ fn element(value: Value<'_>) -> Value<'_> {
     }
 }
 
-/// `left % right`: each `%s` is filled in.
+/// `left % right`: each `%s` is filled in, and what a number is stays open.
 fn percent<'a>(left: &Value<'a>, right: Value<'a>) -> Value<'a> {
     let Some(text) = left.only_text() else {
         return Value::unknown();
     };
-    let mut parts = text.split("%s");
+    let mut parts = text.split('%');
     let mut filled = Value::text(parts.next().unwrap_or_default());
     let one = element(right);
     for part in parts {
-        filled = filled.plus(one.clone()).plus(Value::text(part));
+        let (value, rest) = match part.strip_prefix('s') {
+            Some(rest) => (one.clone(), rest),
+            None => (Value::unknown(), part.trim_start_matches(is_conversion)),
+        };
+        filled = filled.plus(value).plus(Value::text(rest));
     }
     filled
+}
+
+/// Whether a character belongs to a conversion of a number, such as `%02d`.
+fn is_conversion(c: char) -> bool {
+    c.is_ascii_digit() || matches!(c, 'd' | 'i' | 'x' | '.')
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 /// The sources of a distribution by their paths; those that `__init__.py` imports are reached.
-fn opened(files: &[(&str, &str)]) -> (Vec<(String, bool)>, Vec<String>) {
+fn opened(files: &[(&str, &str)]) -> (Vec<(String, Necessity)>, Vec<String>) {
     let mut code: Vec<(&str, crate::code::Code)> = files
         .iter()
         .map(|(path, text)| (*path, crate::code::Code::of(path, text.as_bytes())))
@@ -20,7 +20,7 @@ fn opened(files: &[(&str, &str)]) -> (Vec<(String, bool)>, Vec<String>) {
     };
     let found = asked.opened.iter().map(|one| {
         let names: Vec<String> = one.names.iter().map(word).collect();
-        (names.join(" "), one.always)
+        (names.join(" "), one.necessity)
     });
     let own = code.iter().filter(|(_, code)| code.opened);
     (
@@ -30,16 +30,20 @@ fn opened(files: &[(&str, &str)]) -> (Vec<(String, bool)>, Vec<String>) {
 }
 
 /// Of one module.
-fn of(source: &str) -> Vec<(String, bool)> {
+fn of(source: &str) -> Vec<(String, Necessity)> {
     opened(&[("demo.py", source)]).0
 }
 
-fn always(names: &str) -> Vec<(String, bool)> {
-    vec![(names.to_owned(), true)]
+fn always(names: &str) -> Vec<(String, Necessity)> {
+    vec![(names.to_owned(), Necessity::Required)]
 }
 
-fn maybe(names: &str) -> Vec<(String, bool)> {
-    vec![(names.to_owned(), false)]
+fn maybe(names: &str) -> Vec<(String, Necessity)> {
+    vec![(names.to_owned(), Necessity::Conditional)]
+}
+
+fn optional(names: &str) -> Vec<(String, Necessity)> {
+    vec![(names.to_owned(), Necessity::Optional)]
 }
 
 #[test]
@@ -128,6 +132,108 @@ fn what_may_never_be_carried_out_is_less_sure() {
     assert_eq!(opened(&files).0, maybe("libfoo.so.1"));
 }
 
+/// As Django has it: a part that nothing imports; and as pyzbar has it: a package that begins with nothing.
+#[test]
+fn what_no_import_comes_to_is_optional() {
+    let open = "import ctypes\nctypes.CDLL('libfoo.so.1')\n";
+    let of = |init: &str, other: &str| {
+        let files = [
+            ("demo/__init__.py", init),
+            ("demo/version.py", "VERSION = 1\n"),
+            ("demo/core.py", other),
+            ("demo/gis/__init__.py", ""),
+            ("demo/gis/geos.py", open),
+        ];
+        opened(&files).0
+    };
+    let lazy = "def f():\n    from demo.gis import geos\n";
+    let guarded = "try:\n    from demo.gis import geos\nexcept ImportError:\n    geos = None\n";
+    assert_eq!(
+        of("from .core import x\n", "import os\n"),
+        optional("libfoo.so.1")
+    );
+    assert_eq!(of("from .core import x\n", lazy), maybe("libfoo.so.1"));
+    assert_eq!(
+        of("from .core import x\n", guarded),
+        optional("libfoo.so.1")
+    );
+    assert_eq!(
+        of("def f():\n    from .core import x\n", guarded),
+        optional("libfoo.so.1")
+    );
+    assert_eq!(
+        of("from .core import x\n", "from demo.gis import geos\n"),
+        always("libfoo.so.1")
+    );
+    assert_eq!(
+        of(
+            "def f():\n    from .core import x\n",
+            "from demo.gis import geos\n"
+        ),
+        maybe("libfoo.so.1")
+    );
+    assert_eq!(of("", "import os\n"), maybe("libfoo.so.1"));
+    assert_eq!(
+        of("from .version import VERSION\nimport os\n", "import os\n"),
+        maybe("libfoo.so.1")
+    );
+}
+
+/// As `PyOpenGL` has it: the type of library is given to a function, and its list of names grows.
+#[test]
+fn functions_that_are_given_are_called() {
+    let loader = "
+import ctypes
+def load(kind, name, mode=None):
+    if isinstance(kind, ctypes.LibraryLoader):
+        kind = kind._dlltype
+    base = 'lib' + name + '.so'
+    names = [base]
+    names.extend(list(reversed([base + '.%i' % i for i in range(0, 10)])))
+    err = None
+    for one in names:
+        try:
+            return kind(one, mode)
+        except Exception as current:
+            err = current
+    print(err)
+";
+    let glx = "
+import ctypes
+from .loader import load
+class Platform:
+    @property
+    def GL(self):
+        for name in ('OpenGL', 'GL'):
+            try:
+                lib = load(ctypes.cdll, name, mode=ctypes.RTLD_GLOBAL)
+            except OSError as err:
+                lib = None
+            if lib:
+                return lib
+        raise ImportError('Unable to load OpenGL or GL library')
+    @property
+    def GLU(self):
+        try:
+            return load(ctypes.cdll, 'GLU')
+        except OSError:
+            return None
+";
+    let files = [
+        ("gl/__init__.py", ""),
+        ("gl/loader.py", loader),
+        ("gl/glx.py", glx),
+    ];
+    let found = opened(&files).0;
+    assert_eq!(
+        found,
+        maybe("libOpenGL.so libGL.so ./libOpenGL.so.* ./libGL.so.*")
+    );
+    let source =
+        "import ctypes\ndef load(open):\n    return open('libfoo.so.1')\nload(ctypes.CDLL)\n";
+    assert_eq!(of(source), always("libfoo.so.1"));
+}
+
 /// As psycopg has it: a name for where `find_library` finds nothing.
 #[test]
 fn a_name_may_be_one_or_the_other() {
@@ -175,7 +281,7 @@ def find_lib():
     return dll
 dll = find_lib()
 ";
-    let names = ["libvlc.so.5", "-lvlc"].map(|name| (name.to_owned(), false));
+    let names = ["libvlc.so.5", "-lvlc"].map(|name| (name.to_owned(), Necessity::Conditional));
     assert_eq!(of(source), names);
 }
 
@@ -210,7 +316,7 @@ except OSError:
         !found.is_empty()
             && found
                 .iter()
-                .all(|(names, is_always)| names == "-lportaudio" && *is_always),
+                .all(|(names, needed)| names == "-lportaudio" && *needed == Necessity::Required),
         "{found:?}"
     );
 }
@@ -240,8 +346,8 @@ cairo = dlopen(ffi, ('cairo-2', 'cairo'), ('libcairo.so.2', 'libcairo.2.dylib', 
 ";
     let found = of(source);
     assert_eq!(found.len(), 1, "{found:?}");
-    let (names, is_always) = &found[0];
-    assert!(is_always);
+    let (names, needed) = &found[0];
+    assert_eq!(*needed, Necessity::Required);
     let mut names: Vec<&str> = names.split(' ').collect();
     names.sort_unstable();
     assert_eq!(names, ["-lcairo", "-lcairo-2", "libcairo.so.2"]);
