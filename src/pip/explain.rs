@@ -23,6 +23,8 @@ pub(crate) use excerpt::short;
 pub use failure::{Cause, Failure, IndexFailure, Unavailable};
 pub use hint::hint;
 
+use std::ops::Range;
+
 use output::Output;
 
 /// How many causes are worth telling: a build that fails tells the same thing many times over.
@@ -64,15 +66,32 @@ pub fn explain_with_log(lines: &[impl AsRef<str>], log: &[impl AsRef<str>]) -> E
         found.extend(refused::unexplained(&output));
     }
     let (causes, at) = most_to_the_point(found, &output);
-    let command = at
-        .map(|at| excerpt::command(&output, at))
-        .unwrap_or_default();
+    let shown = at.map(|at| (shows_why(&output, causes.first(), at), at));
+    let (excerpt, command) = match shown {
+        Some((command, at)) if !command.is_empty() => (
+            excerpt::of(&output, &command, at),
+            excerpt::all(&output, &command),
+        ),
+        _ => Default::default(),
+    };
     Explanation {
         causes,
-        excerpt: at
-            .map(|at| excerpt::of(&output, &command, at))
-            .unwrap_or_default(),
-        command: excerpt::all(&output, &command),
+        excerpt,
+        command,
+    }
+}
+
+/// The lines of a command that show why `first` came about, which was seen in the line `at`.
+fn shows_why(output: &Output, first: Option<&Cause>, at: usize) -> Range<usize> {
+    let failure = first.map(|cause| &cause.failure);
+    let is_of_command = output.lines.get(at).is_some_and(|line| line.of_command);
+    match failure {
+        // Of the pip that installs what a build needs, the rest is how it came to say so.
+        Some(Failure::NoDistribution { .. }) if is_of_command => excerpt::errors(output, at),
+        _ if is_of_command => excerpt::command(output, at),
+        Some(failure) if failure.is_of_command() => excerpt::command(output, at),
+        // What pip says of what it does itself has nothing to do with the command before.
+        _ => 0..0,
     }
 }
 
@@ -132,6 +151,7 @@ fn says_as_much(known: &Cause, other: &Cause) -> bool {
         }
         // pip before 21.1 tries other versions after a failed build, and in the end knows of none.
         Failure::NoDistribution { .. } => same,
+        failure if same && is_mysql(failure) && is_mysql(&known.failure) => true,
         // Builds ask for one thing by several names.
         failure if failure.packages().is_some() => {
             same && failure.packages() == known.failure.packages()
@@ -139,6 +159,24 @@ fn says_as_much(known: &Cause, other: &Cause) -> bool {
         Failure::PipCrashed { .. } => true,
         failure => same && *failure == known.failure,
     }
+}
+
+/// Whether the client library of `MySQL` is missing, or one of those that builds take in its place.
+fn is_mysql(failure: &Failure) -> bool {
+    const NAMES: &[&str] = &[
+        "libmariadb",
+        "mariadb",
+        "mariadb_config",
+        "mysql_config",
+        "mysqlclient",
+        "perconaserverclient",
+    ];
+    let name = match failure {
+        Failure::MissingPkgConfig { module } => module,
+        Failure::MissingTool { program } => program,
+        _ => return false,
+    };
+    NAMES.contains(&name.as_str())
 }
 
 #[cfg(test)]

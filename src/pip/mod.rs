@@ -576,8 +576,14 @@ fn told(lines: &[Option<Line>], mut cause: Cause) -> Told {
     let line = line_of(lines, &cause);
     if let Some(line) = line {
         let is_path = |text: &str| text.starts_with('/') || text.starts_with("file:");
-        if cause.distribution.as_deref().is_some_and(is_path) {
-            cause.distribution = Some(line.written.clone());
+        let mut names = vec![&mut cause.distribution];
+        if let Failure::NoDistribution { wanted_by, .. } = &mut cause.failure {
+            names.push(wanted_by);
+        }
+        for name in names {
+            if name.as_deref().is_some_and(is_path) {
+                *name = Some(line.written.clone());
+            }
         }
         if let Failure::Unhashable { requirement, .. } = &mut cause.failure {
             requirement.clone_from(&line.written);

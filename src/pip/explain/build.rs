@@ -1,34 +1,52 @@
 //! What a build of an sdist says of why it failed.
 
+use std::collections::HashSet;
+
 use super::failure::{Cause, Failure};
-use super::output::{Line, Output, between, failed_build};
-use super::{ENOUGH, Found, excerpt};
+use super::output::{Line, Output, between, failed_build, name_at_start, normalized};
+use super::{ENOUGH, Found, excerpt, resolve};
 use crate::pip::packages::{self, Kind};
 
 pub(super) fn find(output: &Output) -> Vec<Found> {
+    let given_up = given_up(output);
+    let is_fatal = |line: &Line| {
+        let name = line.about.as_deref().map(normalized);
+        !is_discarded(&line.text) || name.is_some_and(|name| given_up.contains(&name))
+    };
     let mut found = Vec::new();
     for (at, line) in output.lines.iter().enumerate() {
         if found.len() >= ENOUGH {
             break;
         }
-        let (name, failure) = if is_end_of_build(&line.text) {
+        let mut other = None;
+        let (name, failure) = if is_end_of_build(&line.text) && is_fatal(line) {
             let name = failed_build(&line.text)
                 .filter(|name| !name.contains("://"))
                 .or(line.about.as_deref());
-            let detail = detail(output, at, name);
-            (name.map(str::to_owned), Failure::BuildFailed { detail })
+            let failure = killed(&line.text).unwrap_or_else(|| Failure::BuildFailed {
+                detail: detail(output, at, name),
+            });
+            (name.map(str::to_owned), failure)
+        } else if let Some(libraries) = two_libraries(&line.text) {
+            let [first, second] = libraries.map(|library| Failure::MissingLibrary {
+                library: library.to_owned(),
+            });
+            other = Some(second);
+            (line.about.clone(), first)
         } else if let Some(failure) = recognised(line) {
             (line.about.clone(), failure)
         } else {
             continue;
         };
         let place = line.place.filter(|_| name == line.about);
-        let cause = Cause {
-            distribution: name,
-            line: place,
-            failure,
-        };
-        found.push(Found { cause, at });
+        for failure in std::iter::once(failure).chain(other) {
+            let cause = Cause {
+                distribution: name.clone(),
+                line: place,
+                failure,
+            };
+            found.push(Found { cause, at });
+        }
     }
     found
 }
@@ -45,9 +63,28 @@ fn recognised(line: &Line) -> Option<Failure> {
         .or_else(|| module(text))
 }
 
+/// The distributions of which pip found no version in the end.
+fn given_up(output: &Output) -> HashSet<String> {
+    let name = |line: &Line| {
+        let requirement = line.text.strip_prefix(resolve::NO_VERSION)?;
+        name_at_start(requirement).map(normalized)
+    };
+    output.lines.iter().filter_map(name).collect()
+}
+
+/// Whether pip goes on with another version after this build, as pip before 21.1 does.
+fn is_discarded(text: &str) -> bool {
+    text.starts_with("WARNING: Discarding ")
+        && text
+            .split_once(" Command errored out with exit status ")
+            .and_then(|(_, rest)| rest.split_once(": "))
+            .is_some_and(|(_, command)| !command.starts_with("git "))
+}
+
 /// Whether these are pip's own words about a build that failed.
 fn is_end_of_build(text: &str) -> bool {
     failed_build(text).is_some()
+        || is_discarded(text)
         || text.starts_with("ERROR: Command errored out with exit status")
         || text.starts_with("error: metadata-generation-failed")
         || text.contains("Cannot import build backend ")
@@ -65,7 +102,12 @@ fn detail(output: &Output, at: usize, name: Option<&str>) -> Option<String> {
         let place = line.text.split_once(": error: ").map(|(place, _)| place);
         place.is_some_and(|place| place.ends_with(|c: char| c.is_ascii_digit()))
     });
-    let exception = || lines().rfind(|line| is_exception(&line.text));
+    // That a command failed says less than what that said itself.
+    let is_wrapped = |line: &Line| line.text.contains("CalledProcessError: ");
+    let exception = || {
+        let of_it = lines().rfind(|line| is_exception(&line.text) && !is_wrapped(line));
+        of_it.or_else(|| lines().rfind(|line| is_exception(&line.text)))
+    };
     // Of a failure without output, pip's next line tells something; else the first line does.
     let told = || {
         let next = output.lines.get(at + 1)?;
@@ -89,9 +131,23 @@ fn detail(output: &Output, at: usize, name: Option<&str>) -> Option<String> {
         .or_else(exception)
         .or_else(told)
         .or_else(first)
-        .or_else(own)?;
+        .or_else(own);
+    let Some(line) = line else {
+        return exit_code(output, at).map(|code| format!("no output, exit code {code}"));
+    };
     let text = line.text.strip_prefix("╰─> ").unwrap_or(&line.text);
     (!text.contains(" lines of output]")).then(|| cut(text))
+}
+
+/// The exit code that pip tells of a command: `│ exit code: 3` below, before pip 21.3
+/// `errored out with exit status 3: COMMAND`.
+fn exit_code(output: &Output, at: usize) -> Option<&str> {
+    let told = output.lines.get(at..)?.iter().take(2).find_map(|line| {
+        let below = line.text.strip_prefix("│ exit code: ");
+        below.or_else(|| between(&line.text, " errored out with exit status ", ": "))
+    })?;
+    let is_number = |code: &str| code.trim_start_matches('-').parse::<u32>().is_ok();
+    Some(told).filter(|code| is_number(code))
 }
 
 fn is_exception(text: &str) -> bool {
@@ -142,6 +198,7 @@ fn killed(text: &str) -> Option<Failure> {
     ];
     let ended = text.ends_with("exit code: -9") || text.ends_with("exit status -9");
     let is_one = ended
+        || text.contains(" errored out with exit status -9: ")
         || text == "Killed"
         || text == "MemoryError"
         || WORDS.iter().any(|word| text.contains(word));
@@ -282,6 +339,13 @@ const WORDS: &[(&str, &str)] = &[
     ("you need a C compiler", "gcc"),
     ("No CMAKE_C_COMPILER could be found", "gcc"),
     ("No CMAKE_CXX_COMPILER could be found", "g++"),
+    ("CMAKE_C_COMPILER not set", "gcc"),
+    ("CMAKE_CXX_COMPILER not set", "g++"),
+    (
+        "a build program corresponding to \"Unix Makefiles\"",
+        "make",
+    ),
+    ("a build program corresponding to \"Ninja\"", "ninja"),
     ("Unknown compiler(s): [['gfortran'", "gfortran"),
     ("Unknown compiler(s): [['c++'", "g++"),
     ("Unknown compiler(s): [['cc'", "gcc"),
@@ -354,13 +418,6 @@ fn told_library(text: &str) -> Option<Failure> {
             ".",
         )
     })
-    .or_else(|| {
-        between(
-            text,
-            "Please make sure the ",
-            " and libxslt development packages",
-        )
-    })
     .or_else(|| between(text, "Unable to load dependency ", ","))
     .or_else(|| between(text, "ERROR: Dependency \"", "\" not found"))
     .or_else(|| between(text, "package configuration file provided by \"", "\""))
@@ -371,6 +428,18 @@ fn told_library(text: &str) -> Option<Failure> {
     (!library.is_empty() && !library.contains(' ')).then(|| Failure::MissingLibrary {
         library: library.to_owned(),
     })
+}
+
+/// `Please make sure the libxml2 and libxslt development packages are installed.`
+fn two_libraries(text: &str) -> Option<[&str; 2]> {
+    let told = between(
+        text,
+        "Please make sure the ",
+        " development packages are installed",
+    )?;
+    let (first, second) = told.split_once(" and ")?;
+    let are_names = !first.contains(' ') && !second.contains(' ');
+    are_names.then_some([first, second])
 }
 
 fn module(text: &str) -> Option<Failure> {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::output::Output;
+use super::output::{Line, Output};
 
 /// How many lines an excerpt has at most.
 pub const SHOWN: usize = 20;
@@ -20,8 +20,10 @@ const AROUND: (usize, usize) = (2, 5);
 /// there is none.
 pub(super) fn command(output: &Output, at: usize) -> Range<usize> {
     let is_of_command = |at: &usize| output.lines.get(*at).is_some_and(|line| line.of_command);
+    let about = |at: usize| output.lines.get(at).map(|line| &line.about);
     // pip's own words about a failed command come right behind what that wrote.
-    let Some(inside) = (at.saturating_sub(NEAR)..=at).rev().find(is_of_command) else {
+    let nearest = (at.saturating_sub(NEAR)..=at).rev().find(is_of_command);
+    let Some(inside) = nearest.filter(|inside| about(*inside) == about(at)) else {
         return 0..0;
     };
     let start = (0..=inside).rev().take_while(is_of_command).last();
@@ -42,6 +44,13 @@ pub(super) fn command(output: &Output, at: usize) -> Range<usize> {
         .find(|at| !is_empty(at))
         .unwrap_or(start);
     start..end + 1
+}
+
+/// The errors from the line `at` on, up to a line that is none.
+pub(super) fn errors(output: &Output, at: usize) -> Range<usize> {
+    let lines = output.lines.get(at..).unwrap_or_default();
+    let is_error = |line: &&Line| line.text.starts_with("ERROR: ");
+    at..at + lines.iter().take_while(is_error).count()
 }
 
 /// How many lines pip writes about a command that failed.

@@ -222,6 +222,14 @@ impl Failure {
         matches!(self, Self::DiskFull | Self::ExternallyManaged)
     }
 
+    /// Whether a command failed that pip ran, so that its output shows why.
+    pub(super) fn is_of_command(&self) -> bool {
+        matches!(
+            self,
+            Self::BuildFailed { .. } | Self::Killed | Self::Vcs { .. }
+        )
+    }
+
     /// The place in the order of telling, the most to the point first.
     pub(super) fn rank(&self) -> u8 {
         match self {

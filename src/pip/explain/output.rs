@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use crate::requirements::{extension, is_archive, is_version};
+
 /// A line of pip's output.
 #[derive(Debug)]
 pub(super) struct Line {
@@ -28,7 +30,8 @@ pub(super) struct Output {
 
 impl Output {
     pub(super) fn read(lines: &[impl AsRef<str>]) -> Self {
-        Self::of(lines.iter().map(|line| (shown(line.as_ref()), false)))
+        let lines = lines.iter().map(|line| (shown(line.as_ref()), false));
+        Self::of(lines, [])
     }
 
     /// What pip wrote to its output, and within it what the log has of the commands that pip ran, in
@@ -41,10 +44,14 @@ impl Output {
         let mut rest = lines.as_slice();
         // The indentation of what the command writes that the log is at.
         let mut command: Option<usize> = None;
+        let mut added = Vec::new();
         for line in log {
             let line = shown(line.as_ref());
             if line == EXCEPTION {
                 break;
+            }
+            if let Some(place) = place_in_log(&line) {
+                added.push(place);
             }
             let near = rest.get(..AHEAD).unwrap_or(rest);
             let at = (!line.is_empty())
@@ -66,21 +73,25 @@ impl Output {
             }
         }
         written.extend(rest.iter().map(|told| (told.clone(), false)));
-        Self::of(written.into_iter())
+        Self::of(written.into_iter(), added)
     }
 
-    fn of(lines: impl ExactSizeIterator<Item = (String, bool)>) -> Self {
+    /// The lines, and the places that are known before them.
+    fn of(
+        lines: impl ExactSizeIterator<Item = (String, bool)>,
+        places: impl IntoIterator<Item = (String, u32)>,
+    ) -> Self {
         let mut output = Self {
             lines: Vec::with_capacity(lines.len()),
-            places: HashMap::new(),
+            places: places.into_iter().collect(),
         };
         let (mut about, mut place) = (None, None);
         for (shown, of_command) in lines {
             let text = shown.trim_start();
             let indent = shown.len() - text.len();
             if let Some(subject) = subject(text, indent) {
-                // Of a folder or a file, pip knows no name yet.
-                about = Some(name_at_start(subject).unwrap_or(subject).to_owned());
+                // Of a folder, pip knows no name yet.
+                about = Some(name_of(subject).unwrap_or(subject).to_owned());
                 place = origin(text);
                 if let (Some(name), Some(place)) = (&about, place) {
                     output.places.entry(normalized(name)).or_insert(place);
@@ -126,6 +137,43 @@ fn is_end_of_command(line: &str) -> bool {
     let text = line.trim_start();
     text.starts_with("ERROR: ") && text.contains(" exited with ")
         || text.starts_with("[bold magenta]")
+}
+
+/// The distribution, and the line of the requirements file that brought it, which pip before 23.1
+/// writes to its log alone: `  Added a==1 from URL (from -r r.txt (line 1)) to build tracker 'PATH'`.
+fn place_in_log(line: &str) -> Option<(String, u32)> {
+    let text = line.trim_start().strip_prefix("Added ")?;
+    let (text, _) = text.split_once(" to build tracker ")?;
+    let name = name_at_start(text).filter(|_| !text.contains("->"))?;
+    Some((normalized(name), origin(text)?))
+}
+
+/// The distribution that a subject names: `a==1`, `a@ URL`, or the path or URL of a file.
+fn name_of(subject: &str) -> Option<&str> {
+    let name = name_at_start(subject);
+    let rest = name.and_then(|name| subject.strip_prefix(name));
+    if rest.is_some_and(|rest| rest.trim_start().starts_with(['@', '['])) {
+        return name;
+    }
+    name_of_file(subject).or(name)
+}
+
+/// The distribution that the path or URL of an sdist or a wheel names.
+fn name_of_file(path: &str) -> Option<&str> {
+    let path = path.split(" (from ").next()?.split('#').next()?;
+    let file = path.rsplit('/').next()?;
+    if file.ends_with(".whl") {
+        return name_at_start(file.split('-').next()?);
+    }
+    let stem = file
+        .strip_suffix(extension(file))
+        .filter(|_| is_archive(file))?;
+    let mut dashes = stem.rmatch_indices('-');
+    let (name, _) = dashes.find_map(|(at, _)| {
+        let (name, version) = (stem.get(..at)?, stem.get(at + 1..)?);
+        is_version(version).then_some((name, version))
+    })?;
+    name_at_start(name)
 }
 
 /// What a line that opens a new subject names, up to its end.
@@ -288,5 +336,43 @@ mod tests {
             .map(|line| line.about.as_deref())
             .collect();
         assert_eq!(names, [Some("./folder"), Some("thing")]);
+    }
+
+    #[test]
+    fn files_are_named_by_their_distribution() {
+        for (path, name) in [
+            ("/links/wants-python-2-1.0.tar.gz", Some("wants-python-2")),
+            ("./a_b-1.0.post1.zip", Some("a_b")),
+            ("/links/a.b-2!1.0+x-py3-none-any.whl", Some("a.b")),
+            ("-1.0.tar.gz", None),
+            ("/links/archive.tar.gz", None),
+            ("/folder-1.0", None),
+            ("", None),
+        ] {
+            assert_eq!(name_of_file(path), name, "{path}");
+        }
+        for (subject, name) in [
+            ("https://h/a-1.0.zip#sha256=0 (from -r r.txt (line 2))", "a"),
+            ("links/a-1.0.zip", "a"),
+            ("a@ file:///b-1.0.zip", "a"),
+            ("a[x] @ file:///b-1.0.zip", "a"),
+            ("a==1.0", "a"),
+        ] {
+            assert_eq!(name_of(subject), Some(name), "{subject}");
+        }
+        let output = Output::read(&["Processing /links/1/a-b-1.0.tar.gz (from -r r.txt (line 2))"]);
+        assert_eq!(output.lines[0].about.as_deref(), Some("a-b"));
+        assert_eq!(output.place_of("a.b"), Some(2));
+    }
+
+    #[test]
+    fn places_that_the_log_alone_has_are_known() {
+        let log = [
+            "2024-05-06T07:08:09,012   Added a from https://h/a.tar.gz (from -r r.txt (line 3)) to build tracker '/t'",
+            "2024-05-06T07:08:09,012   Added b from https://h/b.tar.gz (from a->-r r.txt (line 3)) to build tracker '/t'",
+        ];
+        let output = Output::read_with_log(&["Collecting a", "Collecting b"], &log);
+        let places: Vec<_> = output.lines.iter().map(|line| line.place).collect();
+        assert_eq!(places, [Some(3), None]);
     }
 }

@@ -28,10 +28,13 @@ fn one(cause: Cause) -> Vec<Cause> {
     vec![cause]
 }
 
+/// How pip begins to say that no version will do.
+pub(super) const NO_VERSION: &str =
+    "ERROR: Could not find a version that satisfies the requirement ";
+
 fn no_distribution(lines: &[Line], at: usize) -> Option<Vec<Cause>> {
-    const SAYS: &str = "ERROR: Could not find a version that satisfies the requirement ";
     let line = lines.get(at)?;
-    let rest = line.text.strip_prefix(SAYS)?;
+    let rest = line.text.strip_prefix(NO_VERSION)?;
     let (rest, versions) = match rest.split_once(" (from versions: ") {
         Some((rest, versions)) => (rest, versions.trim_end_matches(')')),
         None => (rest, ""),

@@ -80,6 +80,14 @@ fn what_needs_a_network_to_record_is_explained() {
             "`orjson` has to be compiled, and the builder has no `gcc`",
         ),
         (
+            "      CMake Error: CMAKE_CXX_COMPILER not set, after EnableLanguage",
+            "`orjson` has to be compiled, and the builder has no `g++`",
+        ),
+        (
+            "      CMake Error: CMake was unable to find a build program corresponding to \"Unix Makefiles\".",
+            "`orjson` needs the program `make`, which the builder does not have",
+        ),
+        (
             "      /usr/bin/ld: cannot find -lpython3.11: No such file or directory",
             "`orjson` needs Python's headers, which the builder does not have",
         ),
@@ -88,6 +96,28 @@ fn what_needs_a_network_to_record_is_explained() {
         let messages: Vec<String> = explanation.causes.iter().map(Cause::message).collect();
         assert_eq!(messages, [message]);
     }
+}
+
+/// pip before 21.1 tries an older version then.
+#[test]
+fn a_discarded_build_is_a_cause_if_no_version_is_left() {
+    let told = |missing: &str| {
+        told(&explain(&[
+            "Collecting a",
+            "WARNING: Discarding https://h/a-2.tar.gz (from https://h/a/). Command errored out with \
+             exit status 1: python setup.py egg_info Check the logs for full command output.",
+            missing,
+        ]))
+    };
+    assert_eq!(
+        told("ERROR: Could not find a version that satisfies the requirement a>=1"),
+        "a, line -: the build of `a` failed: no output, exit code 1\n"
+    );
+    assert_eq!(
+        told("ERROR: Could not find a version that satisfies the requirement b"),
+        "b, line -: nothing was found for `b`\n    \
+         hint: check the name, the index, and whether there is a wheel for the target\n"
+    );
 }
 
 #[test]

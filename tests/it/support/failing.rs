@@ -32,6 +32,19 @@ pub(crate) fn failing(name: &str) -> &'static Failing {
 
 /// Downloads what builds of [`FAILING`] require into `links`.
 pub(crate) fn backends(python: &Path, links: &Path) {
+    download(
+        python,
+        links,
+        &[
+            "setuptools==68.2.2",
+            "wheel==0.42.0",
+            "setuptools-rust==1.9.0",
+        ],
+    );
+}
+
+/// Downloads wheels into `links`.
+pub(crate) fn download(python: &Path, links: &Path, requirements: &[&str]) {
     let status = Command::new(python)
         .args([
             "-m",
@@ -42,11 +55,7 @@ pub(crate) fn backends(python: &Path, links: &Path) {
         ])
         .args(["--only-binary=:all:", "--dest"])
         .arg(links)
-        .args([
-            "setuptools==68.2.2",
-            "wheel==0.42.0",
-            "setuptools-rust==1.9.0",
-        ])
+        .args(requirements)
         .status()
         .unwrap();
     assert!(status.success());
@@ -233,6 +242,84 @@ pub(crate) const FAILING: &[Failing] = &[
         files: &[
             ("setup.py", extension!("wants-better-code", "")),
             ("ext.c", "int f(void) { return no_such_name; }\n"),
+        ],
+    },
+    Failing {
+        name: "wants-unknown-backend",
+        files: &[(
+            "pyproject.toml",
+            "[build-system]\nrequires = ['no-such-backend']\nbuild-backend = 'no_such_backend'\n",
+        )],
+    },
+    Failing {
+        name: "wants-toml",
+        files: &[
+            ("pyproject.toml", "[build-system\nrequires = []\n"),
+            ("setup.py", first!("wants-toml", "")),
+        ],
+    },
+    Failing {
+        name: "wants-make",
+        files: &[(
+            "setup.py",
+            first!("wants-make", "sys.exit(os.system('make -j2') and 1)"),
+        )],
+    },
+    Failing {
+        name: "wants-ninja",
+        files: &[(
+            "setup.py",
+            first!("wants-ninja", "subprocess.run(['ninja'], check=True)"),
+        )],
+    },
+    Failing {
+        name: "wants-autoconf",
+        files: &[
+            (
+                "setup.py",
+                first!(
+                    "wants-autoconf",
+                    "subprocess.check_call(['/bin/sh', 'autogen.sh'])"
+                ),
+            ),
+            ("autogen.sh", "set -e\nautoreconf -i\n./configure\n"),
+        ],
+    },
+    Failing {
+        name: "wants-memory",
+        files: &[
+            (
+                "setup.py",
+                concat!(
+                    "import os\nfrom setuptools import setup, Extension\n",
+                    "os.environ['CC'] = '/bin/sh ' + os.path.abspath('limited.sh')\n",
+                    "setup(name='wants-memory', version='1.0', \
+                     ext_modules=[Extension('_ext', ['ext.c'])])\n"
+                ),
+            ),
+            ("limited.sh", "ulimit -v 40000\nexec gcc \"$@\"\n"),
+            ("ext.c", PLAIN),
+        ],
+    },
+    Failing {
+        name: "wants-child",
+        files: &[(
+            "setup.py",
+            first!(
+                "wants-child",
+                "subprocess.check_call(['/bin/sh', '-c', 'kill -9 $$'])"
+            ),
+        )],
+    },
+    Failing {
+        name: "wants-old-setuptools",
+        files: &[
+            (
+                "pyproject.toml",
+                "[build-system]\nrequires = ['setuptools==59.8.0', 'wheel']\n\
+                 build-backend = 'setuptools.build_meta'\n",
+            ),
+            ("setup.py", first!("wants-old-setuptools", "")),
         ],
     },
     Failing {

@@ -14,6 +14,8 @@ pub(crate) enum Behaviour {
     Status(u16),
     /// Takes the request and is silent.
     Silent,
+    /// Takes the request and ends the connection.
+    Drop,
 }
 
 /// Starts it; returns the URL of its pages. It ends with the process.
@@ -74,6 +76,7 @@ fn answer(mut stream: TcpStream, behaviour: Behaviour) {
                 "HTTP/1.1 {status} Status\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
             );
         }
+        Behaviour::Drop => {}
         Behaviour::Silent => thread::sleep(Duration::from_secs(120)),
     }
 }
