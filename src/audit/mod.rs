@@ -113,6 +113,17 @@ pub fn packages<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> BTreeSet
     packages.map(str::to_owned).collect()
 }
 
+/// Where the documentation explains the errors among these findings, one heading for each kind; nothing
+/// without an error.
+#[must_use]
+pub fn explained(findings: &[Finding]) -> Option<String> {
+    let errors = findings.iter();
+    let errors = errors.filter(|finding| finding.severity == Severity::Error);
+    let kinds: BTreeSet<&str> = errors.map(|finding| finding.problem.kind()).collect();
+    let anchors: Vec<String> = kinds.iter().map(|kind| format!("#{kind}")).collect();
+    (!anchors.is_empty()).then(|| format!("docs/reference/findings.md{}", anchors.join(", ")))
+}
+
 /// Why an artifact would not work in its runtime.
 #[derive(Debug, thiserror::Error)]
 #[error("it would not work in `{runtime}`: {}", count(findings))]

@@ -231,59 +231,6 @@ fn engine_add_reads_every_archive() {
     engine("docker", &["rmi", "-f", "prebuild-test-add"], b"");
 }
 
-/// The README's Dockerfiles, as they are written there.
-#[test]
-#[ignore = "needs a container engine"]
-fn engine_dockerfiles_of_the_readme_work() {
-    let readme = fs::read_to_string(repository("README.md")).unwrap();
-    let recipes: Vec<&str> = readme
-        .split("```dockerfile\n")
-        .skip(1)
-        .map(|rest| rest.split("```").next().unwrap())
-        .collect();
-    assert!(
-        recipes.len() >= 2,
-        "the README has a recipe for COPY and one for ADD"
-    );
-    for recipe in recipes {
-        let sandbox = Sandbox::new();
-        sandbox.write("requirements.txt", "gunicorn\nrequests\norjson\n");
-        sandbox.write("Dockerfile", recipe);
-        fs::copy(
-            env!("CARGO_BIN_EXE_prebuild"),
-            sandbox.work().join("prebuild"),
-        )
-        .unwrap();
-        if recipe.contains("ADD deps.tar.gz") {
-            sandbox.run(&builder("docker", &["requirements.txt"])).ok();
-        }
-        let context = sandbox.work().display().to_string();
-        engine(
-            "docker",
-            &[
-                "build",
-                "-q",
-                "--network",
-                "host",
-                "-t",
-                "prebuild-test-readme",
-                &context,
-            ],
-            b"",
-        );
-        let run = ["run", "--rm", "prebuild-test-readme"];
-        let import = [
-            &run[..],
-            &["python3", "-c", "import requests, orjson; print('works')"],
-        ]
-        .concat();
-        assert_eq!(engine("docker", &import, b"").trim(), "works");
-        let script = [&run[..], &["gunicorn", "--version"]].concat();
-        assert!(engine("docker", &script, b"").contains("gunicorn"));
-        engine("docker", &["rmi", "-f", "prebuild-test-readme"], b"");
-    }
-}
-
 #[test]
 #[ignore = "needs a container engine"]
 fn engine_failures_are_told_apart() {

@@ -25,6 +25,10 @@ mod cache;
 mod children;
 // The two installers and their prefixes: byte by byte, mode by mode.
 mod conformance;
+// Licences, sources and versions of the crates that prebuild is made of.
+mod crates;
+// Links, commands and generated pages of the documentation.
+mod docs;
 // ELF files as binutils and auditwheel read them; damaged ELF files.
 mod elf;
 // Builds in real containers.

@@ -198,6 +198,10 @@ impl Printer {
         {
             text.push_str(&format!("{}\n", remedy(line)));
         }
+        let findings = ours.map(Error::findings).unwrap_or_default();
+        if let Some(page) = prebuild::audit::explained(findings) {
+            text.push_str(&format!("{HINT}hint{HINT:#}: see {page}\n"));
+        }
         let unusable = error.downcast_ref::<Unusable>();
         let hint = unusable.map(|unusable| unusable.hint.clone());
         if let Some(hint) = hint.or_else(|| ours.and_then(prebuild::error::Error::hint)) {

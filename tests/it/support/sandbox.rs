@@ -89,6 +89,17 @@ impl Sandbox {
         command
     }
 
+    /// A shell's command line, with the environment that the program has.
+    pub(crate) fn shell(&self, line: &str) -> Command {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", line])
+            .current_dir(self.work())
+            .env_clear()
+            .envs(&self.env);
+        command
+    }
+
     /// Runs the program to its end.
     pub(crate) fn run(&self, args: &[&str]) -> Ran {
         Ran::new(&self.command(args).output().unwrap(), self)
