@@ -679,6 +679,8 @@ struct Desk {
 /// What the Dockerfiles of pages install, where the page does not say.
 const REQUIREMENTS: &str = "gunicorn\nrequests\norjson\n";
 const TAG: &str = "prebuild-test-docs";
+/// The image that the page on private indexes builds by itself.
+const SECRET_TAG: &str = "prebuild-test-secret";
 
 impl Desk {
     fn new(has_engine: bool) -> Self {
@@ -748,10 +750,19 @@ impl Desk {
             _ => "true",
         };
         let command = format!(
-            "docker build --quiet --tag {TAG} . && docker run --rm {TAG} sh -c \"{check}\" && docker rmi --force {TAG}"
+            "docker build --quiet --tag {TAG} . && docker run --rm {TAG} sh -c \"{check}\""
         );
         let (is_ok, said) = self.run(&command);
         assert!(is_ok, "{dockerfile}\n{said}");
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        if self.has_engine {
+            let images = ["docker", "rmi", "--force", TAG, SECRET_TAG];
+            let _ = Command::new(images[0]).args(&images[1..]).output();
+        }
     }
 }
 
