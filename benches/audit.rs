@@ -1,7 +1,7 @@
 //! What a build pays for looking at its prefix: everything in it held against the runtime, as it is when
 //! each wheel was checked before.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,9 +10,10 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use prebuild::audit::{Subject, audit};
 use prebuild::code::{Code, Elf, Machine, Versions};
 use prebuild::digest::Digest;
-use prebuild::install::Described;
 use prebuild::interpreter::Interpreter;
 use prebuild::layout::Layout;
+use prebuild::piece::Piece;
+use prebuild::plan::Item;
 use prebuild::runtime::Runtime;
 use prebuild::tree::{Archive, Content, Distribution, Member, Method, Node, RelPath, Tree};
 
@@ -118,9 +119,9 @@ fn node(code: Option<Elf>) -> Node {
 }
 
 /// A prefix of so many files, and its distributions.
-fn prefix(site: &RelPath) -> (Tree, Vec<Described>) {
+fn prefix(site: &RelPath) -> (Tree, Vec<Piece>) {
     let mut tree = Tree::new();
-    let mut described = Vec::new();
+    let mut pieces = Vec::new();
     for number in 0..DISTRIBUTIONS {
         let owner = Arc::new(Distribution {
             name: format!("package-{number}"),
@@ -149,33 +150,27 @@ fn prefix(site: &RelPath) -> (Tree, Vec<Described>) {
             format!("package_{number}/package.libs/libshared.so.1"),
             Some(shared),
         );
-        described.push(Described {
-            distribution: (*owner).clone(),
-            requires: (0..number.min(8))
-                .map(|other| {
-                    format!("package-{other}>=0.9,<2; python_version>='3.8' and extra != 'x'")
-                })
-                .collect(),
-            requires_python: Some(">=3.8".to_owned()),
+        let requires = (0..number.min(8)).map(|other| {
+            format!("package-{other}>=0.9,<2; python_version>='3.8' and extra != 'x'")
+        });
+        let requires_python = Some(">=3.8".to_owned());
+        let item = Item::unknown((*owner).clone(), requires.collect(), requires_python);
+        pieces.push(Piece {
             tags: vec!["cp311-cp311-manylinux_2_17_x86_64".to_owned()],
-            imported: Vec::new(),
-            opened: Vec::new(),
-            built_here: false,
+            ..Piece::new(item)
         });
     }
-    (tree, described)
+    (tree, pieces)
 }
 
 fn audits(c: &mut Criterion) {
     let (runtime, interpreter) = (runtime(), interpreter());
     let layout = Layout::new(None, &runtime.python, None).expect("the place is one");
-    let (tree, described) = prefix(&layout.platlib);
-    let equal = BTreeSet::new();
+    let (tree, pieces) = prefix(&layout.platlib);
     let subject = Subject {
         tree: &tree,
         layout: &layout,
-        equal: &equal,
-        described: &described,
+        pieces: &pieces,
         markers: &interpreter.markers,
         no_deps: false,
         runtime: Some(&runtime),

@@ -6,19 +6,21 @@ use std::hint::black_box;
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use prebuild::digest::Digest;
 use prebuild::event::Cancel;
-use prebuild::install::{Placed, install_wheels};
+use prebuild::install::install_wheels;
 use prebuild::interpreter::Interpreter;
 use prebuild::layout::Layout;
 use prebuild::pack::{Format, Options, Output, pack};
+use prebuild::piece::Piece;
+use prebuild::plan::Item;
 use prebuild::tree::{Distribution, Method, Node, RelPath, Tree};
 use prebuild::wheel::{Archive, Contents, Entry, Facts, Filename, Limits, Scripts, Wheel};
 use tempfile::NamedTempFile;
 
 /// A wheel with so many files, as it is found in the cache.
-fn wheel(number: usize, files: usize) -> Placed {
+fn wheel(number: usize, files: usize) -> Piece {
     let name = format!("package_{number}");
     let stem = format!("{name}-1.0");
     let entry = |path: String| Entry {
@@ -59,23 +61,19 @@ fn wheel(number: usize, files: usize) -> Placed {
         gap: None,
         marked: None,
     };
-    Placed {
-        wheel: Wheel {
-            digest: Digest::of(filename.as_bytes()),
-            facts,
-            archive: Archive::known(
-                PathBuf::from(filename),
-                None,
-                Contents {
-                    entries,
-                    ..Contents::default()
-                },
-            ),
-        },
-        requested: false,
-        direct_url: None,
-        bytecode: Vec::new(),
-    }
+    let item = Item::unknown(facts.distribution.clone(), Vec::new(), None);
+    Piece::new(item).with(Wheel {
+        digest: Digest::of(filename.as_bytes()),
+        facts,
+        archive: Archive::known(
+            PathBuf::from(filename),
+            None,
+            Contents {
+                entries,
+                ..Contents::default()
+            },
+        ),
+    })
 }
 
 fn interpreter() -> Interpreter {
@@ -101,12 +99,15 @@ fn installing(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("install");
     // A scientific stack; and as many distributions as nobody has.
     for (wheels, files) in [(117, 370), (5000, 10)] {
-        let placed: Vec<_> = (0..wheels).map(|number| wheel(number, files)).collect();
+        let pieces: Vec<_> = (0..wheels).map(|number| wheel(number, files)).collect();
         group.throughput(Throughput::Elements((wheels * files) as u64));
         group.bench_function(format!("{wheels} wheels of {files} files"), |bencher| {
-            bencher.iter(|| {
-                install_wheels(black_box(&placed), &interpreter, &layout).expect("they fit")
-            });
+            let install = |pieces| install_wheels(pieces, &interpreter, &layout).expect("they fit");
+            bencher.iter_batched(
+                || pieces.clone(),
+                |pieces| install(black_box(pieces)),
+                BatchSize::LargeInput,
+            );
         });
     }
     group.finish();

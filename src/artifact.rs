@@ -8,12 +8,12 @@ use crate::event::Stage;
 use crate::install::Installer;
 use crate::layout::Layout;
 use crate::pack::Packed;
+use crate::piece::Piece;
 use crate::plan::Setting;
 use crate::requirements;
 use crate::runner::Identity;
 use crate::runtime::Runtime;
 use crate::target::Target;
-use crate::tree::Distribution;
 
 /// A finished build: the artifacts, and what is in them.
 #[derive(Debug, Clone, Serialize)]
@@ -24,7 +24,7 @@ pub struct Artifact {
     /// What was written.
     pub outputs: Vec<Packed>,
     /// The distributions in it, by name.
-    pub distributions: Vec<Distribution>,
+    pub distributions: Vec<Piece>,
     /// How many files there are.
     pub files: usize,
     /// How many of them are native code.

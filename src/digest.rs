@@ -82,6 +82,12 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
+impl From<[u8; 32]> for Digest {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
 impl FromStr for Digest {
     type Err = ParseDigestError;
 

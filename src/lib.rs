@@ -121,6 +121,7 @@ pub mod interpreter;
 pub mod layout;
 pub mod lock;
 pub mod pack;
+pub mod piece;
 pub mod pip;
 pub mod pipeline;
 pub mod plan;

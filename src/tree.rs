@@ -162,6 +162,19 @@ pub struct Entry {
     /// The distributions that brought it; none for what belongs to no distribution, several if
     /// more than one claims it.
     pub owners: Vec<Arc<Distribution>>,
+    /// Whether every owner brought the same bytes.
+    pub identical: bool,
+}
+
+impl From<Node> for Entry {
+    /// An entry that belongs to no distribution.
+    fn from(node: Node) -> Self {
+        Self {
+            node,
+            owners: Vec::new(),
+            identical: true,
+        }
+    }
 }
 
 impl Entry {
@@ -189,23 +202,13 @@ impl Tree {
             content: text.as_bytes().to_vec().into(),
             executable: false,
         };
-        let entry = Entry {
-            node,
-            owners: Vec::new(),
-        };
-        Self(BTreeMap::from([(RelPath(name.into()), entry)]))
+        Self(BTreeMap::from([(RelPath(name.into()), node.into())]))
     }
 
     /// Adds a node that belongs to no distribution, and its parent folders. Nothing is ever
     /// replaced; a folder may be added again.
     pub fn insert(&mut self, path: RelPath, node: Node) -> Result<(), Occupied> {
-        self.insert_entry(
-            path,
-            Entry {
-                node,
-                owners: Vec::new(),
-            },
-        )
+        self.insert_entry(path, node.into())
     }
 
     /// Adds an entry and its parent folders. Nothing is ever replaced; a folder may be added again.
@@ -223,13 +226,9 @@ impl Tree {
                 }
             }
         }
-        self.0.extend(missing.into_iter().map(|folder| {
-            let dir = Entry {
-                node: Node::Dir,
-                owners: Vec::new(),
-            };
-            (folder, dir)
-        }));
+        let missing = missing.into_iter();
+        self.0
+            .extend(missing.map(|folder| (folder, Node::Dir.into())));
         match self.0.get(&path) {
             None => {
                 self.0.insert(path, entry);
@@ -261,14 +260,8 @@ impl Tree {
         {
             return Err(Box::new(Below { file, below }));
         }
-        let folders = folders.into_iter().map(|folder| {
-            let dir = Entry {
-                node: Node::Dir,
-                owners: Vec::new(),
-            };
-            (folder, dir)
-        });
-        files.extend(folders);
+        let folders = folders.into_iter();
+        files.extend(folders.map(|folder| (folder, Node::Dir.into())));
         Ok(Self(files))
     }
 
@@ -283,9 +276,19 @@ impl Tree {
         self.0.get_mut(path)
     }
 
-    /// Takes out what is at `path` (not what is below it).
+    /// Removes the file or link at `path`, and the directories that are empty without it. A directory
+    /// stays, and what is below it.
     pub fn remove(&mut self, path: &RelPath) -> Option<Entry> {
-        self.0.remove(path)
+        if matches!(self.0.get(path)?.node, Node::Dir) {
+            return None;
+        }
+        let removed = self.0.remove(path);
+        let mut above = path.parent();
+        while let Some(directory) = above.filter(|above| self.below(above).next().is_none()) {
+            self.0.remove(&directory);
+            above = directory.parent();
+        }
+        removed
     }
 
     /// Everything, by path.
@@ -342,6 +345,22 @@ impl Tree {
         entries
     }
 
+    /// How many files are native code (ELF).
+    #[must_use]
+    pub fn native(&self) -> usize {
+        let nodes = self.0.values().map(|entry| &entry.node);
+        nodes
+            .filter(|node| matches!(node, Node::File { content, .. } if content.is_native()))
+            .count()
+    }
+
+    /// How many files and links there are.
+    #[must_use]
+    pub fn files(&self) -> usize {
+        let nodes = self.0.values().map(|entry| &entry.node);
+        nodes.filter(|node| !matches!(node, Node::Dir)).count()
+    }
+
     /// How many nodes there are, folders included.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -395,6 +414,26 @@ mod tests {
         let refused = tree.insert(path("a/b/c"), file);
         assert_eq!(refused, Err(Occupied(path("a"))));
         assert_eq!(tree.len(), 1);
+    }
+
+    #[test]
+    fn directories_that_become_empty_are_removed() {
+        let path = |text| RelPath::new(text).unwrap();
+        let file = Node::File {
+            content: Content::from(vec![]),
+            executable: false,
+        };
+        let mut tree = Tree::new();
+        for name in ["a/b/c", "a/d", "a/b0"] {
+            tree.insert(path(name), file.clone()).unwrap();
+        }
+        assert!(tree.remove(&path("a/b")).is_none());
+        assert!(tree.remove(&path("a/b/c")).is_some());
+        let left: Vec<_> = tree.iter().map(|(path, _)| path.as_str()).collect();
+        assert_eq!(left, ["a", "a/b0", "a/d"]);
+        tree.remove(&path("a/d"));
+        tree.remove(&path("a/b0"));
+        assert!(tree.is_empty());
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(super) fn conflicts(subject: &Subject<'_>) -> Vec<Finding> {
         let mut distributions: Vec<_> =
             entry.owners.iter().map(|owner| (**owner).clone()).collect();
         distributions.sort();
-        let equal = subject.equal.contains(path);
+        let equal = entry.identical;
         let severity = if equal {
             Severity::Note
         } else {
@@ -36,10 +36,10 @@ pub(super) fn conflicts(subject: &Subject<'_>) -> Vec<Finding> {
 /// What a compiler made here, and what of it names folders of the builder.
 pub(super) fn built_here(subject: &Subject<'_>) -> Vec<Finding> {
     let built: BTreeSet<&Distribution> = subject
-        .described
+        .pieces
         .iter()
-        .filter(|one| one.built_here)
-        .map(|one| &one.distribution)
+        .filter(|one| one.is_built_here())
+        .map(|one| &*one.distribution)
         .collect();
     let mut findings = Vec::new();
     if !built.is_empty() {
@@ -91,8 +91,8 @@ pub(super) fn secrets(subject: &Subject<'_>) -> Vec<Finding> {
         .map(|secret| memchr::memmem::Finder::new(secret.as_bytes()))
         .collect();
     let made = |distribution: &Distribution| {
-        let mut described = subject.described.iter();
-        described.any(|one| one.built_here && one.distribution == *distribution)
+        let mut described = subject.pieces.iter();
+        described.any(|one| one.is_built_here() && *one.distribution == *distribution)
     };
     let mut findings = Vec::new();
     for (path, entry) in subject.tree.iter() {
@@ -243,6 +243,7 @@ mod tests {
                     })
                 })
                 .collect(),
+            identical: true,
         }
     }
 
@@ -289,12 +290,10 @@ mod tests {
     fn subject<'a>(tree: &'a Tree, layout: &'a Layout) -> Subject<'a> {
         static MARKERS: std::sync::LazyLock<MarkerEnvironment> =
             std::sync::LazyLock::new(MarkerEnvironment::default);
-        static EQUAL: BTreeSet<RelPath> = BTreeSet::new();
         Subject {
             tree,
             layout,
-            equal: &EQUAL,
-            described: &[],
+            pieces: &[],
             markers: &MARKERS,
             no_deps: false,
             runtime: None,
@@ -350,11 +349,8 @@ mod tests {
             tree.insert_entry(path(name), file(owners)).unwrap();
         }
         let layout = layout();
-        let equal = BTreeSet::from([path("d")]);
-        let subject = Subject {
-            equal: &equal,
-            ..subject(&tree, &layout)
-        };
+        tree.get_mut(&path("c")).unwrap().identical = false;
+        let subject = subject(&tree, &layout);
         let shown: Vec<_> = audit(&subject).iter().map(ToString::to_string).collect();
         assert_eq!(
             shown,

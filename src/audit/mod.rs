@@ -6,11 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::counted;
-use crate::install::Described;
 use crate::layout::Layout;
+use crate::piece::Piece;
 use crate::runtime::Runtime;
 use crate::target::MarkerEnvironment;
-use crate::tree::{RelPath, Tree};
+use crate::tree::Tree;
 
 mod files;
 mod finding;
@@ -33,10 +33,8 @@ pub struct Subject<'a> {
     pub tree: &'a Tree,
     /// Where it will lie.
     pub layout: &'a Layout,
-    /// Of the paths that several distributions brought, those that each brought with the same bytes.
-    pub equal: &'a BTreeSet<RelPath>,
-    /// What is known of the distributions in it.
-    pub described: &'a [Described],
+    /// The distributions in it.
+    pub pieces: &'a [Piece],
     /// The values of the environment markers.
     pub markers: &'a MarkerEnvironment,
     /// Whether what distributions require was left out on purpose.

@@ -12,7 +12,7 @@ use crate::runtime::Runtime;
 /// What distributions open that neither the prefix nor the runtime has.
 pub(super) fn audit(subject: &Subject<'_>, runtime: &Runtime, world: &World<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for one in subject.described {
+    for one in subject.pieces {
         for opened in &one.opened {
             if opened
                 .names

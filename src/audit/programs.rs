@@ -56,7 +56,7 @@ pub(super) fn audit(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> {
         facts.path.iter().any(on_path) || inside.is_ok_and(|path| subject.tree.get(&path).is_some())
     };
     let mut findings = Vec::new();
-    for one in subject.described {
+    for one in subject.pieces {
         for row in rows(&one.distribution.name) {
             let mut programs = row.programs.split('|');
             if programs.any(is_there) {

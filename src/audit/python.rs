@@ -13,8 +13,8 @@ use crate::tree::{Content, Distribution, Entry, Node, RelPath};
 pub(super) fn requirements(subject: &Subject<'_>) -> Vec<Finding> {
     let installed = subject.runtime.iter().flat_map(|it| &it.python.installed);
     let installed = installed.map(|one| (one.name.as_str(), one.version.as_str()));
-    let described = subject.described.iter().map(|one| {
-        let Distribution { name, version } = &one.distribution;
+    let described = subject.pieces.iter().map(|one| {
+        let Distribution { name, version } = &*one.distribution;
         (name.as_str(), version.as_str())
     });
     // What the prefix brings is found first.
@@ -25,8 +25,8 @@ pub(super) fn requirements(subject: &Subject<'_>) -> Vec<Finding> {
         Severity::Error
     };
     let mut findings = Vec::new();
-    for one in subject.described {
-        for requires in &one.requires {
+    for one in subject.pieces {
+        for requires in &one.item.requires {
             let Some(dependency) = Dependency::parse(requires) else {
                 continue;
             };
@@ -48,7 +48,7 @@ pub(super) fn requirements(subject: &Subject<'_>) -> Vec<Finding> {
                 requires: requires.clone(),
                 has,
             };
-            findings.push(Finding::new(severity, problem).of(Some(&one.distribution)));
+            findings.push(Finding::new(severity, problem).of(Some(&*one.distribution)));
         }
     }
     findings
@@ -59,14 +59,14 @@ pub(super) fn audit(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> {
     let python = &runtime.python;
     let version = python.full_version.as_ref().unwrap_or(&python.version);
     let has = |name: &str| {
-        let mut described = subject.described.iter();
+        let mut described = subject.pieces.iter();
         described.any(|one| one.distribution.name == name)
             || python.installed.iter().any(|one| one.name == name)
     };
     let mut findings = Vec::new();
-    for one in subject.described {
-        let owner = Some(&one.distribution);
-        if let Some(requires) = &one.requires_python
+    for one in subject.pieces {
+        let owner = Some(&*one.distribution);
+        if let Some(requires) = &one.item.requires_python
             && !Specifiers::python_admitted(requires, version)
         {
             let problem = Problem::RequiresPython {
@@ -144,8 +144,8 @@ fn already_there(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> {
     let sites = sites.map(|site| runtime.facts.real(&format!("{dest}/{site}")));
     let sites: Vec<String> = sites.collect();
     let mut findings = Vec::new();
-    for one in subject.described {
-        let Distribution { name, version } = &one.distribution;
+    for one in subject.pieces {
+        let Distribution { name, version } = &*one.distribution;
         let mut installed = runtime.python.installed.iter();
         let there = installed.find(|there| {
             there.name == *name && sites.contains(&runtime.facts.real(&there.folder))
@@ -155,7 +155,7 @@ fn already_there(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> {
                 version: there.version.clone(),
                 folder: there.folder.clone(),
             };
-            let mut finding = Finding::new(Severity::Warning, problem).of(Some(&one.distribution));
+            let mut finding = Finding::new(Severity::Warning, problem).of(Some(&*one.distribution));
             let line = removal(there, runtime);
             finding.remedy = Some(format!(
                 "put this line into the stage of the runtime: `{line}`"

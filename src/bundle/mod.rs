@@ -13,7 +13,7 @@ use crate::audit::{Finding, Problem, Severity};
 use crate::code::Elf;
 use crate::digest::Digest;
 use crate::fs;
-use crate::install::{self, Installed, amend, relative};
+use crate::install::{self, Edit, relative};
 use crate::interpreter::unset_python_variables;
 use crate::layout::Layout;
 use crate::relink::{self, Changes, relink};
@@ -154,19 +154,19 @@ struct Copied {
     name: String,
 }
 
-/// Copies what is missing, with what that needs in turn and the runtime lacks, into the prefix, and has
-/// what needs it find it. What the builder does not have either stays missing.
+/// Copies the missing libraries, with those that they need in turn and the runtime lacks, into the prefix,
+/// and has the files that need them find the copies. A library that the builder lacks too stays missing.
 pub fn bundle(
     session: &mut dyn Session,
-    installed: &mut Installed,
+    tree: &Tree,
     layout: &Layout,
     runtime: &Runtime,
     findings: &[Finding],
-) -> Result<Vec<Bundled>, Error> {
+) -> Result<(Edit, Vec<Bundled>), Error> {
     let copied = copy(session, runtime, missing(findings))?;
     let folder = layout.platlib.join(FOLDER)?;
-    let mut files = Vec::new();
-    for (path, entry) in installed.tree.iter() {
+    let mut edit = Edit::default();
+    for (path, entry) in tree.iter() {
         let Node::File { content, .. } = &entry.node else {
             continue;
         };
@@ -183,7 +183,7 @@ pub fn bundle(
                 path: path.to_string(),
                 source,
             })?;
-            files.push((path.clone(), bytes));
+            edit.replaced.insert(path.clone(), bytes.into());
         }
     }
     let mut bundled = Vec::new();
@@ -199,10 +199,10 @@ pub fn bundle(
             content: bytes.into(),
             executable: false,
         };
-        installed
-            .tree
-            .insert(path.clone(), node)
-            .map_err(|occupied| Error::Occupied(occupied.0))?;
+        if tree.get(&path).is_some() {
+            return Err(Error::Occupied(path));
+        }
+        edit.added.insert(path.clone(), node.into());
         bundled.push(Bundled {
             library: library.clone(),
             path,
@@ -210,8 +210,7 @@ pub fn bundle(
             licence: one.owned.licence.clone(),
         });
     }
-    amend(installed, layout, files)?;
-    Ok(bundled)
+    Ok((edit, bundled))
 }
 
 /// The libraries, and all that they need in turn and the runtime lacks.

@@ -1,19 +1,23 @@
 //! Bytecode, made in the builder by the interpreter that it is for: in a prefix that pip filled, or
 //! once for each wheel, and kept.
 
+use std::collections::BTreeMap;
 use std::io::{Cursor, Write as _};
 use std::slice;
+use std::sync::Arc;
 
 use zip::write::SimpleFileOptions;
 
-use super::{Error, Placed, install_wheels};
+use super::wheels::place;
+use super::{Edit, Error, Installed};
 use crate::digest::Digest;
 use crate::fs;
 use crate::interpreter::{Interpreter, unset_python_variables};
 use crate::layout::Layout;
+use crate::piece::Piece;
 use crate::runner::{self, Exec, Session};
 use crate::target::MarkerEnvironment;
-use crate::tree::{Content, Node, RelPath, Tree};
+use crate::tree::{Content, Distribution, Entry, Node, RelPath, Tree};
 use crate::wheel::{Archive, Store};
 
 const SCRIPT: &str = include_str!("compile.py");
@@ -44,37 +48,93 @@ pub fn compile(
     session.run(&exec, question.to_string().as_bytes(), &mut |_, _| {})
 }
 
-/// Gives wheels their bytecode: what is kept of it, and for the others what the builder makes.
-pub fn compile_wheels(
+/// The bytecode of the wheels in a prefix, as an edit: from the cache, or made by the builder.
+pub fn bytecode(
     session: &mut dyn Session,
     store: &Store<'_>,
-    wheels: &mut [Placed],
+    installed: &Installed,
     interpreter: &Interpreter,
     layout: &Layout,
-) -> Result<(), Error> {
-    let mut missing = Vec::new();
+) -> Result<Edit, Error> {
+    let wheels = installed.pieces.iter();
+    let wheels: Vec<(&Piece, Digest)> = wheels
+        .filter_map(|piece| {
+            Some((
+                piece,
+                key(&piece.wheel.as_ref()?.digest, interpreter, layout),
+            ))
+        })
+        .collect();
+    let mut archives = Vec::new();
     let mut sources = Tree::new();
-    for (index, placed) in wheels.iter_mut().enumerate() {
-        let key = key(&placed.wheel.digest, interpreter, layout);
-        if let Ok(archive) = store.bytecode(&key) {
-            placed.bytecode = contents(&archive);
-        } else {
-            add_sources(&mut sources, index, placed, interpreter, layout)?;
-            missing.push((index, key));
+    for (index, (piece, key)) in wheels.iter().enumerate() {
+        let archive = store.bytecode(key).ok();
+        if archive.is_none() {
+            add_sources(&mut sources, index, piece, interpreter, layout)?;
+        }
+        archives.push(archive);
+    }
+    if !sources.is_empty() {
+        session.put(SOURCES, &sources)?;
+        compile(session, SOURCES, layout)?;
+        let made = session.get(SOURCES)?;
+        for (index, (_, key)) in wheels.iter().enumerate() {
+            if archives[index].is_none() {
+                let zip = zip(&made, index, layout)?;
+                archives[index] = Some(store.keep_bytecode(key, &zip)?);
+            }
         }
     }
-    if missing.is_empty() {
-        return Ok(());
+    let archives = archives.into_iter().flatten();
+    let owners = wheels.iter().map(|(piece, _)| &piece.distribution);
+    Ok(edit(&installed.tree, owners.zip(archives)))
+}
+
+/// Adds bytecode to a tree. Of what several distributions bring to one path, the bytecode of the source
+/// that stayed there stays.
+fn edit<'a>(tree: &Tree, compiled: impl Iterator<Item = (&'a Arc<Distribution>, Archive)>) -> Edit {
+    let mut files: BTreeMap<RelPath, Vec<(&Arc<Distribution>, Content)>> = BTreeMap::new();
+    for (owner, archive) in compiled {
+        for entry in archive.entries() {
+            let file = (owner, archive.content(entry));
+            files.entry(entry.path.clone()).or_default().push(file);
+        }
     }
-    session.put(SOURCES, &sources)?;
-    compile(session, SOURCES, layout)?;
-    let made = session.get(SOURCES)?;
-    for (index, key) in missing {
-        let zip = zip(&made, index, layout)?;
-        let archive = store.keep_bytecode(&key, &zip)?;
-        wheels[index].bytecode = contents(&archive);
+    let mut edit = Edit::default();
+    for (path, mut brought) in files {
+        if brought.len() > 1 {
+            let order = source(tree, &path).map_or(&[][..], |source| &source.owners);
+            brought.sort_by_key(|(owner, _)| order.iter().position(|other| other == *owner));
+        }
+        let Some((_, content)) = brought.last() else {
+            continue;
+        };
+        let content = content.clone();
+        if tree.get(&path).is_some() {
+            edit.replaced.insert(path, content);
+            continue;
+        }
+        let identical = brought
+            .iter()
+            .all(|(_, other)| other.digest() == content.digest());
+        let entry = Entry {
+            node: Node::File {
+                content,
+                executable: false,
+            },
+            owners: brought.iter().map(|(owner, _)| Arc::clone(owner)).collect(),
+            identical,
+        };
+        edit.added.insert(path, entry);
     }
-    Ok(())
+    edit
+}
+
+/// The source that `FOLDER/__pycache__/NAME.TAG.pyc` was made of.
+fn source<'a>(tree: &'a Tree, bytecode: &RelPath) -> Option<&'a Entry> {
+    let folder = bytecode.parent()?.parent()?;
+    let (name, _) = bytecode.name().split_once('.')?;
+    tree.get(&folder.join(&format!("{name}.py")).ok()?)
 }
 
 /// The digest of all that decides a wheel's bytecode.
@@ -152,12 +212,12 @@ fn has_ending(path: &RelPath, ending: &str) -> bool {
 fn add_sources(
     sources: &mut Tree,
     index: usize,
-    placed: &Placed,
+    piece: &Piece,
     interpreter: &Interpreter,
     layout: &Layout,
 ) -> Result<(), Error> {
-    let alone = install_wheels(slice::from_ref(placed), interpreter, layout)?;
-    for (path, entry) in alone.tree.iter() {
+    let alone = place(slice::from_ref(piece), interpreter, layout)?;
+    for (path, entry) in alone.iter() {
         if !has_ending(path, "py") {
             continue;
         }
@@ -198,14 +258,6 @@ fn zip(made: &Tree, index: usize, layout: &Layout) -> Result<Vec<u8>, Error> {
     }
     Ok(zip.finish().map_err(failed)?.into_inner())
 }
-
-fn contents(archive: &Archive) -> Vec<(RelPath, Digest, Content)> {
-    let entries = archive.entries().iter();
-    entries
-        .map(|entry| (entry.path.clone(), entry.digest, archive.content(entry)))
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;

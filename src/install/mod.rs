@@ -1,32 +1,30 @@
 //! Into a tree: wheels by the binary distribution format ([`install_wheels`]), or the prefix that
 //! pip left in the builder ([`install_prefix`]). Both promise the same tree.
 
-use std::collections::BTreeSet;
 use std::io::Read as _;
-use std::sync::Arc;
 
-use crate::code::{Imported, Opened};
 use crate::digest::Digest;
 use crate::fs;
 use crate::interpreter::Interpreter;
 use crate::layout::Layout;
+use crate::piece::Piece;
 use crate::runner;
-use crate::tree::{Content, Distribution, Entry, Node, RelPath, Tree, UnsafePath};
+use crate::tree::{Content, Entry, Node, RelPath, Tree, UnsafePath};
 use crate::wheel;
 use crate::wheel::record::{self, Row};
 
-mod amend;
 mod bytecode;
+mod edit;
 mod prefix;
 mod relocate;
 mod scripts;
 mod wheels;
 mod wrappers;
 
-pub use amend::amend;
-pub use bytecode::{compile, compile_wheels};
+pub use bytecode::{bytecode, compile};
+pub use edit::Edit;
 pub use prefix::{describe, install_prefix};
-pub use wheels::{Placed, install_wheels};
+pub use wheels::install_wheels;
 
 pub(crate) use relocate::relative;
 
@@ -47,33 +45,7 @@ pub struct Installed {
     /// Everything in it.
     pub tree: Tree,
     /// The distributions in it, by name.
-    pub distributions: Vec<Arc<Distribution>>,
-    /// What else is known of them, in the same order.
-    pub described: Vec<Described>,
-    /// How many files are native code (ELF).
-    pub native: usize,
-    /// The paths that several distributions bring, each with the same bytes.
-    pub equal: BTreeSet<RelPath>,
-}
-
-/// What is known of a distribution besides its files.
-#[derive(Debug, Clone)]
-pub struct Described {
-    /// Which it is.
-    pub distribution: Distribution,
-    /// Its `Requires-Dist`, as written.
-    pub requires: Vec<String>,
-    /// Its `Requires-Python`.
-    pub requires_python: Option<String>,
-    /// The tags of its wheel.
-    pub tags: Vec<String>,
-    /// What its files import from outside.
-    pub imported: Vec<Imported>,
-    /// The libraries that its Python code opens by their names.
-    pub opened: Vec<Opened>,
-    /// Whether it was built from source, rather than downloaded from an index: by this build, or its wheel was
-    /// given by a path or URL and is for `linux_…`, which says nothing of the system that it runs on.
-    pub built_here: bool,
+    pub pieces: Vec<Piece>,
 }
 
 /// Why the prefix cannot be used.
@@ -119,6 +91,14 @@ pub enum Error {
         below: RelPath,
         /// The distribution that brings that.
         other: String,
+    },
+    /// An edit of a file that the prefix does not hold, or an addition where there is one.
+    #[error("cannot edit `{path}`: {problem}")]
+    Edit {
+        /// The path that the edit names.
+        path: RelPath,
+        /// What is wrong with it.
+        problem: &'static str,
     },
     /// A distribution whose metadata does not say what it is.
     #[error("`{path}` names no distribution and version")]
@@ -166,11 +146,6 @@ fn is_local(direct_url: &[u8]) -> bool {
         .ok()
         .and_then(|json| json.get("url")?.as_str().map(str::to_owned))
         .is_none_or(|url| url.starts_with("file:"))
-}
-
-/// Whether a tag of a wheel is for `linux_…`: builds give their wheels such tags, and public indexes take none.
-fn is_for_here(tag: &str) -> bool {
-    tag.contains("-linux_")
 }
 
 /// The text of a `RECORD` that lies at `own`, whose paths are relative to `base`: H18.

@@ -11,14 +11,14 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::relocate::{self, Relocation};
-use super::{
-    Described, Error, Installed, is_for_here, is_local, rewritten, set_content, write_record,
-};
+use super::{Error, Installed, is_local, rewritten, set_content, write_record};
 use crate::code::{Code, Scanner, package_names, settle};
 use crate::digest::{Digest, Hashing};
 use crate::fs;
 use crate::interpreter::Interpreter;
 use crate::layout::Layout;
+use crate::piece::{Origin, Piece};
+use crate::plan::Item;
 use crate::requirements::Name;
 use crate::tree::{Content, Distribution, Entry, Node, RelPath, Tree};
 use crate::wheel::{Headers, record};
@@ -42,37 +42,24 @@ pub fn install_prefix(
     own(&mut tree, &infos, &relocation);
     drop_local_urls(&mut tree, &infos)?;
     let looked = look(&tree)?;
-    let native = looked.values().filter(|file| file.code.elf.is_some());
-    let native = native.count();
     write_records(&mut tree, &infos, &looked)?;
     learn(&mut tree, &mut infos, looked, layout);
-    let mut distributions: Vec<_> = infos
-        .iter()
-        .map(|info| Arc::clone(&info.distribution))
-        .collect();
-    distributions.sort();
-    let mut described: Vec<_> = infos.into_iter().map(|info| info.described).collect();
-    described.sort_by(|a, b| a.distribution.cmp(&b.distribution));
-    Ok(Installed {
-        tree,
-        distributions,
-        described,
-        native,
-        equal: BTreeSet::new(),
-    })
+    let mut pieces: Vec<_> = infos.into_iter().map(|info| info.piece).collect();
+    pieces.sort_by(|a, b| a.distribution.cmp(&b.distribution));
+    Ok(Installed { tree, pieces })
 }
 
 /// What is known of the distributions in a prefix that is finished: an artifact that is read back. Each
 /// node is marked with those that list it, and each file of code with what it asks of the runtime.
-pub fn describe(tree: &mut Tree, layout: &Layout) -> Result<Vec<Described>, Error> {
+pub fn describe(tree: &mut Tree, layout: &Layout) -> Result<Vec<Piece>, Error> {
     let relocation = Relocation::new(tree, layout);
     let mut infos = find_infos(tree, layout)?;
     own(tree, &infos, &relocation);
     let looked = look(tree)?;
     learn(tree, &mut infos, looked, layout);
-    let mut described: Vec<_> = infos.into_iter().map(|info| info.described).collect();
-    described.sort_by(|a, b| a.distribution.cmp(&b.distribution));
-    Ok(described)
+    let mut pieces: Vec<_> = infos.into_iter().map(|info| info.piece).collect();
+    pieces.sort_by(|a, b| a.distribution.cmp(&b.distribution));
+    Ok(pieces)
 }
 
 /// Every node at its place in the runtime.
@@ -140,7 +127,7 @@ fn rewrite_scripts(
 
 /// A distribution's metadata folder.
 struct Info {
-    distribution: Arc<Distribution>,
+    piece: Piece,
     /// `…/name-version.dist-info`, or `….egg-info` of installers before wheels.
     folder: RelPath,
     /// The paths that it lists, relative to `base`.
@@ -148,7 +135,6 @@ struct Info {
     /// What `listed` is relative to.
     base: RelPath,
     has_record: bool,
-    described: Described,
 }
 
 /// Every distribution that has metadata in a site folder. What lies deeper is what some distribution
@@ -191,27 +177,19 @@ fn find_infos(tree: &Tree, layout: &Layout) -> Result<Vec<Info>, Error> {
             }
         };
         let tags = read(folder, "WHEEL")?.unwrap_or_default();
-        let tags: Vec<String> = tags
-            .lines()
-            .filter_map(|line| line.strip_prefix("Tag:"))
-            .map(|tag| tag.trim().to_owned())
-            .collect();
-        // Of what comes from an index, the file name decides, which is gone here: some wheels that were renamed say
-        // `linux_x86_64` inside.
-        let is_direct = read(folder, "direct_url.json")?.is_some();
+        let tags = tags.lines().filter_map(|line| line.strip_prefix("Tag:"));
+        let direct_url = read(folder, "direct_url.json")?;
         let headers = Headers::read(&metadata);
-        let described = Described {
-            distribution: distribution.clone(),
-            requires: headers.all("Requires-Dist").map(str::to_owned).collect(),
-            requires_python: headers.first("Requires-Python").map(str::to_owned),
-            built_here: is_direct && tags.iter().any(|tag| is_for_here(tag)),
-            tags,
-            imported: Vec::new(),
-            opened: Vec::new(),
-        };
+        let requires = headers.all("Requires-Dist").map(str::to_owned).collect();
+        let requires_python = headers.first("Requires-Python").map(str::to_owned);
+        let mut item = Item::unknown(distribution, requires, requires_python);
+        item.direct_url = direct_url;
         infos.push(Info {
-            described,
-            distribution: Arc::new(distribution),
+            piece: Piece {
+                origin: Origin::Installed,
+                tags: tags.map(|tag| tag.trim().to_owned()).collect(),
+                ..Piece::new(item)
+            },
             folder: folder.clone(),
             listed,
             base,
@@ -256,9 +234,9 @@ fn own(tree: &mut Tree, infos: &[Info], relocation: &Relocation) {
         for path in paths {
             if let Some(entry) = tree.get_mut(&path)
                 && !matches!(entry.node, Node::Dir)
-                && !entry.owners.contains(&info.distribution)
+                && !entry.owners.contains(&info.piece.distribution)
             {
-                entry.owners.push(Arc::clone(&info.distribution));
+                entry.owners.push(Arc::clone(&info.piece.distribution));
             }
         }
     }
@@ -375,15 +353,19 @@ fn learn(
         }
     }
     for info in infos {
-        let contents = contents.remove(&info.distribution).unwrap_or_default();
-        if let Some(mut files) = files.remove(&info.distribution) {
+        let contents = contents
+            .remove(&info.piece.distribution)
+            .unwrap_or_default();
+        if let Some(mut files) = files.remove(&info.piece.distribution) {
             let read = |at: usize| contents.get(at)?.as_ref()?.read().ok();
             let packages = package_names(files.iter().map(|(path, _)| *path));
             let asked = settle(&mut files, &packages, read);
-            info.described.imported = asked.imported;
-            info.described.opened = asked.opened;
+            info.piece.imported = asked.imported;
+            info.piece.opened = asked.opened;
         }
     }
+    // Of most files there is nothing to say; that they were looked at is worth knowing too.
+    let nothing = Arc::new(Code::default());
     for (path, looked) in looked {
         let mut known = looked.code;
         known.imports = Vec::new();
@@ -396,9 +378,12 @@ fn learn(
                 },
             ..
         }) = tree.get_mut(&path)
-            && !known.is_empty()
         {
-            *code = Some(Arc::new(known));
+            *code = Some(if known.is_empty() {
+                Arc::clone(&nothing)
+            } else {
+                Arc::new(known)
+            });
         }
     }
 }
@@ -419,7 +404,7 @@ fn write_records(
     }
     for info in infos.iter().filter(|info| info.has_record) {
         let record = info.folder.join("RECORD")?;
-        let paths = rows.remove(&info.distribution).unwrap_or_default();
+        let paths = rows.remove(&info.piece.distribution).unwrap_or_default();
         let files = paths.into_iter().map(|path| {
             let file = looked.get(&path).map(|file| (file.digest, file.size));
             (path, file)

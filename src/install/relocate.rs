@@ -178,7 +178,7 @@ pub(super) fn refuse_loops(tree: &Tree) -> Result<(), Error> {
 }
 
 /// The path that `target` means in `folder`; `None` if it leads out of the prefix or to its root.
-fn resolve(folder: &RelPath, target: &str) -> Option<RelPath> {
+pub(super) fn resolve(folder: &RelPath, target: &str) -> Option<RelPath> {
     let mut parts: Vec<&str> = folder.as_str().split('/').collect();
     for part in target.split('/') {
         match part {

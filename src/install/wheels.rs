@@ -12,12 +12,12 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::wrappers::{Wrappers, made_of};
-use super::{
-    Described, Error, Installed, head, is_for_here, is_local, rewritten, set_content, write_record,
-};
+use super::{Error, Installed, head, is_local, rewritten, set_content, write_record};
 use crate::digest::Digest;
 use crate::interpreter::Interpreter;
 use crate::layout::Layout;
+use crate::piece::Piece;
+use crate::plan::Item;
 use crate::tree::{Below, Content, Distribution, Entry, Node, RelPath, Tree};
 use crate::wheel::{self, Defect, Scheme, Wheel};
 
@@ -26,34 +26,30 @@ use crate::wheel::{self, Defect, Scheme, Wheel};
 /// <https://packaging.python.org/en/latest/specifications/recording-installed-packages/#the-installer-file>
 const INSTALLER: &str = "prebuild\n";
 
-/// A wheel, and what is noted with its installation.
-#[derive(Debug)]
-pub struct Placed {
-    /// The wheel.
-    pub wheel: Wheel,
-    /// Whether the user asked for it, rather than another distribution.
-    pub requested: bool,
-    /// The text of its `direct_url.json`, if it did not come from an index. One that names a local path
-    /// is left out.
-    pub direct_url: Option<String>,
-    /// Its bytecode: where that lies in the prefix, its SHA-256, and what it is.
-    pub bytecode: Vec<(RelPath, Digest, Content)>,
-}
-
 /// Installs wheels in this order: of what several bring, the last stays, as with pip.
 ///
 /// Two files of one wheel that would lie at one place must be equal; pip lets the order of the archive
 /// decide.
 pub fn install_wheels(
-    wheels: &[Placed],
+    mut pieces: Vec<Piece>,
     interpreter: &Interpreter,
     layout: &Layout,
 ) -> Result<Installed, Error> {
+    let tree = place(&pieces, interpreter, layout)?;
+    pieces.sort_by(|a, b| a.distribution.cmp(&b.distribution));
+    Ok(Installed { tree, pieces })
+}
+
+/// The tree that the wheels of these pieces make; a piece without a wheel brings nothing.
+pub(super) fn place(
+    pieces: &[Piece],
+    interpreter: &Interpreter,
+    layout: &Layout,
+) -> Result<Tree, Error> {
     let mut names = BTreeSet::new();
-    for placed in wheels {
-        let distribution = &placed.wheel.facts.distribution;
-        if !names.insert(&distribution.name) {
-            return Err(Error::Again(distribution.name.clone()));
+    for piece in pieces {
+        if !names.insert(&piece.distribution.name) {
+            return Err(Error::Again(piece.distribution.name.clone()));
         }
     }
     let destination = Destination {
@@ -61,14 +57,11 @@ pub fn install_wheels(
         layout,
         wrappers: Wrappers::new(&interpreter.markers.python_version, &layout.script_python),
     };
-    let brought = wheels
+    let brought = pieces
         .par_iter()
-        .map(|placed| destination.bring(placed))
+        .filter_map(|piece| Some((piece, piece.wheel.as_ref()?)))
+        .map(|(piece, wheel)| destination.bring(piece, wheel))
         .collect::<Result<Vec<_>, Error>>()?;
-    let mut distributions: Vec<_> = brought.iter().map(Brought::owner).collect();
-    distributions.sort();
-    let mut described: Vec<_> = wheels.iter().map(describe).collect();
-    described.sort_by(|a, b| a.distribution.cmp(&b.distribution));
     let merged = merge(brought);
     let mut tree = Tree::from_files(merged.files).map_err(Error::below)?;
     // Now that it is known what each path holds in the end.
@@ -83,27 +76,7 @@ pub fn install_wheels(
     for (path, text) in records {
         set_content(&mut tree, &path, text);
     }
-    Ok(Installed {
-        tree,
-        distributions,
-        described,
-        native: merged.native,
-        equal: merged.equal,
-    })
-}
-
-fn describe(placed: &Placed) -> Described {
-    let facts = &placed.wheel.facts;
-    let tags: Vec<String> = facts.filename.tags().collect();
-    Described {
-        distribution: facts.distribution.clone(),
-        requires: facts.requires.clone(),
-        requires_python: facts.requires_python.clone(),
-        imported: placed.wheel.archive.contents().imported.clone(),
-        opened: placed.wheel.archive.contents().opened.clone(),
-        built_here: placed.direct_url.is_some() && tags.iter().any(|tag| is_for_here(tag)),
-        tags,
-    }
+    Ok(tree)
 }
 
 /// Where wheels are installed to.
@@ -127,7 +100,6 @@ struct File {
     content: Content,
     digest: Digest,
     executable: bool,
-    native: bool,
 }
 
 impl File {
@@ -137,7 +109,6 @@ impl File {
             digest: Digest::of(&bytes),
             content: bytes.into(),
             executable,
-            native: false,
         }
     }
 
@@ -146,15 +117,8 @@ impl File {
     }
 }
 
-impl Brought {
-    fn owner(&self) -> Arc<Distribution> {
-        Arc::clone(&self.distribution)
-    }
-}
-
 impl Destination<'_> {
-    fn bring(&self, placed: &Placed) -> Result<Brought, Error> {
-        let wheel = &placed.wheel;
+    fn bring(&self, piece: &Piece, wheel: &Wheel) -> Result<Brought, Error> {
         let facts = &wheel.facts;
         let base = if facts.root_is_purelib {
             &self.layout.purelib
@@ -182,20 +146,11 @@ impl Destination<'_> {
             }
             files.insert(to, file);
         }
-        for (path, digest, content) in &placed.bytecode {
-            let file = File {
-                content: content.clone(),
-                digest: *digest,
-                executable: false,
-                native: false,
-            };
-            files.insert(path.clone(), file);
-        }
         let bin = RelPath::new("bin")?;
         for (name, text) in self.wrappers.make(&facts.scripts) {
             files.insert(bin.join(&name)?, File::made(text.into_bytes(), true));
         }
-        for (name, text) in notes(placed) {
+        for (name, text) in notes(&piece.item) {
             files.insert(info.join(name)?, File::made(text.into(), false));
         }
         // The wheel may have brought one too.
@@ -206,7 +161,7 @@ impl Destination<'_> {
             files.remove(&direct_url);
         }
         Ok(Brought {
-            distribution: Arc::new(facts.distribution.clone()),
+            distribution: Arc::clone(&piece.distribution),
             base: base.clone(),
             record: info.join("RECORD")?,
             files,
@@ -262,7 +217,6 @@ impl Destination<'_> {
             content,
             digest: entry.digest,
             executable: entry.executable,
-            native: entry.is_native(),
         })
     }
 }
@@ -270,9 +224,9 @@ impl Destination<'_> {
 /// What an installer leaves beside the metadata.
 ///
 /// <https://packaging.python.org/en/latest/specifications/recording-installed-packages/>
-fn notes(placed: &Placed) -> impl Iterator<Item = (&'static str, &str)> {
-    let requested = placed.requested.then_some(("REQUESTED", ""));
-    let direct_url = placed.direct_url.as_deref();
+fn notes(item: &Item) -> impl Iterator<Item = (&'static str, &str)> {
+    let requested = item.requested.then_some(("REQUESTED", ""));
+    let direct_url = item.direct_url.as_deref();
     // The contents of RECORD come when all is in its place.
     [("INSTALLER", INSTALLER), ("RECORD", "")]
         .into_iter()
@@ -284,8 +238,6 @@ fn notes(placed: &Placed) -> impl Iterator<Item = (&'static str, &str)> {
 struct Merged {
     files: BTreeMap<RelPath, Entry>,
     lists: Vec<List>,
-    native: usize,
-    equal: BTreeSet<RelPath>,
 }
 
 /// What a `RECORD` lists.
@@ -319,27 +271,21 @@ fn merge(brought: Vec<Brought>) -> Merged {
     let mut merged = Merged {
         files: BTreeMap::new(),
         lists,
-        native: 0,
-        equal: BTreeSet::new(),
     };
     let mut entries = Vec::with_capacity(all.len());
     let mut rest = all.into_iter().peekable();
     while let Some((path, first, mut file)) = rest.next() {
         let mut claimed = vec![first];
-        let mut equal = true;
+        let mut identical = true;
         while let Some((_, index, later)) = rest.next_if(|(next, ..)| *next == path) {
             claimed.push(index);
-            equal &= later.equals(&file);
+            identical &= later.equals(&file);
             file = later;
         }
         for index in &claimed {
             let known = (file.digest, file.content.size());
             merged.lists[*index].files.push((path.clone(), Some(known)));
         }
-        if equal && claimed.len() > 1 {
-            merged.equal.insert(path.clone());
-        }
-        merged.native += usize::from(file.native);
         let entry = Entry {
             node: Node::File {
                 content: file.content,
@@ -349,6 +295,7 @@ fn merge(brought: Vec<Brought>) -> Merged {
                 .iter()
                 .map(|index| Arc::clone(&owners[*index]))
                 .collect(),
+            identical,
         };
         entries.push((path, entry));
     }

@@ -110,7 +110,9 @@ fn short(commit: &str) -> String {
 fn of_item(item: &Item) -> String {
     match &item.source {
         Source::Commit(commit) => short(commit),
-        Source::Index | Source::Archive | Source::Directory => item.version.clone(),
+        Source::Index | Source::Archive | Source::Directory | Source::Unknown => {
+            item.version.clone()
+        }
     }
 }
 

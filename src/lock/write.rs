@@ -132,6 +132,8 @@ fn package<'a>(item: &'a Item, plan: &'a Plan, folder: &Path) -> Option<Package<
             vcs.extend(subdirectory.map(|path| ("subdirectory", path)));
             Of::Vcs(vcs)
         }
+        // No plan holds one: only pip's own installation does not say where things are from.
+        (Source::Unknown, _) => return None,
         (Source::Directory, _) => {
             let mut directory = located(&item.url, folder);
             directory.extend(subdirectory.map(|path| ("subdirectory", path)));

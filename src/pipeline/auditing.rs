@@ -1,50 +1,20 @@
 //! The prefix held against its runtime, and what is done about what that finds.
 
-use super::Request;
-use super::install::Made;
-use super::open::Opened;
+use super::install::{Building, Made};
 use super::secrets;
 use crate::audit::{Finding, Severity, Subject, Unfit, audit};
 use crate::bundle::{self, Bundled};
 use crate::error::{Error, Result};
-use crate::index::Index;
-use crate::layout::Layout;
 use crate::plan;
 use crate::runner::Session;
 
-/// What the audit looks at besides the prefix.
-pub(super) struct Auditing<'a> {
-    opened: &'a Opened,
-    request: &'a Request,
-    layout: &'a Layout,
-    /// The credentials that were used.
-    secrets: Vec<String>,
-}
-
-impl<'a> Auditing<'a> {
-    pub(super) fn new(
-        opened: &'a Opened,
-        request: &'a Request,
-        layout: &'a Layout,
-        index: Option<&Index<'_>>,
-    ) -> Self {
-        Self {
-            opened,
-            request,
-            layout,
-            secrets: secrets::of(opened, request, index),
-        }
-    }
-
+impl Building<'_> {
     /// What the audit finds, once the libraries are there that are to be bundled. Errors end the build.
     pub(super) fn audited(
         &self,
         made: &mut Made,
         session: Option<&mut (dyn Session + 'static)>,
     ) -> Result<(Vec<Finding>, Vec<Bundled>)> {
-        for one in &mut made.installed.described {
-            one.built_here |= made.built.contains(&one.distribution.name);
-        }
         let mut findings = self.findings(made)?;
         let Some(runtime) = &self.opened.runtime else {
             let is_error = |finding: &Finding| finding.severity == Severity::Error;
@@ -55,10 +25,13 @@ impl<'a> Auditing<'a> {
         };
         let mut bundled = Vec::new();
         if let Some(session) = session {
-            if self.request.bundle_libs {
-                let installed = &mut made.installed;
-                bundled = bundle::bundle(session, installed, self.layout, runtime, &findings)?;
-                if !bundled.is_empty() {
+            if self.deciding.request.bundle_libs {
+                let tree = &made.installed.tree;
+                let (edit, copied) =
+                    bundle::bundle(session, tree, self.layout, runtime, &findings)?;
+                if !edit.is_empty() {
+                    made.installed.apply(edit, self.layout)?;
+                    bundled = copied;
                     findings = self.findings(made)?;
                 }
             }
@@ -73,29 +46,29 @@ impl<'a> Auditing<'a> {
     /// What the audit finds, and who wants what it is about.
     fn findings(&self, made: &mut Made) -> Result<Vec<Finding>> {
         let opened = self.opened;
+        let index = self.deciding.index.as_ref().ok().map(|(index, _)| index);
         let markers = &opened.interpreter.markers;
         let mut findings = audit(&Subject {
             tree: &made.installed.tree,
             layout: self.layout,
-            equal: &made.installed.equal,
-            described: &made.installed.described,
+            pieces: &made.installed.pieces,
             markers,
-            no_deps: opened.settings(self.request)?.is_on("no-deps"),
+            no_deps: self.means.settings.is_on("no-deps"),
             runtime: opened.runtime.as_ref(),
-            secrets: &self.secrets,
-            allowed: &self.request.allow,
+            secrets: &secrets::of(opened, self.deciding.request, index),
+            allowed: &self.deciding.request.allow,
         });
         if findings
             .iter()
             .any(|finding| finding.distribution.is_some())
         {
-            plan::required_by(&mut made.items, &opened.requirements, markers)?;
+            let pieces = &mut made.installed.pieces;
+            let mut items: Vec<_> = pieces.iter_mut().map(|piece| &mut piece.item).collect();
+            plan::required_by(&mut items, &opened.requirements, markers)?;
             for finding in &mut findings {
                 let name = finding.distribution.as_ref().map(|one| one.name.as_str());
-                let item = made
-                    .items
-                    .iter()
-                    .find(|item| Some(item.name.as_str()) == name);
+                let mut items = items.iter();
+                let item = items.find(|item| Some(item.name.as_str()) == name);
                 let by = item.into_iter().flat_map(|item| &item.required_by);
                 finding.required_by = by.map(ToString::to_string).collect();
             }

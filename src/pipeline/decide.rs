@@ -7,7 +7,7 @@ use super::{LockUse, Request};
 use crate::cache::Cache;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::event::{Event, Observer, Stage};
+use crate::event::{Cancel, Event, Observer, Stage};
 use crate::fs;
 use crate::index::{Index, Strategy};
 use crate::interpreter::Interpreter;
@@ -21,6 +21,7 @@ use crate::tree::Node;
 use crate::wheel::{Filename, Store};
 
 use super::elsewhere::no_builder;
+use super::open::{Means, Opened};
 use super::watch::Watch;
 
 /// What a decision follows from.
@@ -64,6 +65,32 @@ enum ByLock {
 
 /// How often versions of a lock file give way before all of them do.
 const ROUNDS: usize = 8;
+
+impl<'a> Deciding<'a> {
+    pub(super) fn new(
+        request: &'a Request,
+        opened: &'a Opened,
+        means: &'a Means<'a>,
+        known: Option<Known<'a>>,
+        observe: &'a Observer<'a>,
+        cancel: &'a Cancel,
+    ) -> Result<Self> {
+        Ok(Self {
+            request,
+            driver: means.driver.as_ref(),
+            settings: &means.settings,
+            interpreter: &opened.interpreter,
+            requirements: &opened.requirements,
+            written: &opened.written,
+            limits: &opened.limits,
+            known,
+            cache: &opened.cache,
+            store: &means.store,
+            index: means.index(opened, cancel)?,
+            observe,
+        })
+    }
+}
 
 impl Deciding<'_> {
     /// Decides; `fetch` tells whether the wheels are needed afterwards.

@@ -12,13 +12,12 @@ use crate::bundle::Bundled;
 use crate::cache::{Bucket, Cache, Lookup};
 use crate::digest::Digest;
 use crate::fs;
-use crate::install::{Installer, Placed};
+use crate::install::Installer;
 use crate::interpreter::Interpreter;
 use crate::layout::Layout;
 use crate::pack::{self, Format, Output, Packed};
-use crate::plan::Item;
+use crate::piece::Piece;
 use crate::runtime::Runtime;
-use crate::tree::Distribution;
 
 const WRITTEN: &str = "written.json";
 const STATE: &str = "state.json";
@@ -27,7 +26,7 @@ const STATE: &str = "state.json";
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Written {
     pub(super) outputs: Vec<Packed>,
-    pub(super) distributions: Vec<Distribution>,
+    pub(super) distributions: Vec<Piece>,
     pub(super) files: usize,
     pub(super) native: usize,
     pub(super) size: u64,
@@ -40,12 +39,9 @@ pub(super) struct Written {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Inputs<'a> {
     pub(super) request: &'a Request,
-    /// The wheels, the first to be installed first.
-    pub(super) placed: &'a [Placed],
-    /// The distributions that were built from source, by name.
-    pub(super) built: &'a [String],
-    /// The plan's items, each with the lines and distributions that require it: findings cite them.
-    pub(super) items: &'a [Item],
+    /// The distributions with their wheels, the first to be installed first, each with the lines and
+    /// distributions that require it: findings cite them.
+    pub(super) pieces: &'a [Piece],
     pub(super) interpreter: &'a Interpreter,
     pub(super) layout: &'a Layout,
     pub(super) runtime: Option<&'a Runtime>,
@@ -62,9 +58,7 @@ pub(super) struct Inputs<'a> {
 pub(super) fn key(inputs: &Inputs<'_>) -> Option<Digest> {
     let Inputs {
         request,
-        placed,
-        built,
-        items,
+        pieces,
         interpreter,
         layout,
         runtime,
@@ -72,14 +66,14 @@ pub(super) fn key(inputs: &Inputs<'_>) -> Option<Digest> {
         secrets,
     } = *inputs;
     let Request {
-        // What they come to is in `placed` and `items`.
+        // What they come to is in `pieces`.
         inputs: _,
         lock: _,
         constraints: _,
         cwd,
         // It is the interpreter.
         target: _,
-        // They decide which wheels there are (`placed`); `no_deps` and `secrets` are taken from them.
+        // They decide which wheels there are (`pieces`); `no_deps` and `secrets` are taken from them.
         pip: _,
         // Its facts are in `runtime`.
         runtime: _,
@@ -114,7 +108,7 @@ pub(super) fn key(inputs: &Inputs<'_>) -> Option<Digest> {
         soabi,
         platform,
         libc,
-        // They decide how wheels are chosen and built, which are in `placed`.
+        // They decide how wheels are chosen and built, which are in `pieces`.
         pip: _,
         config: _,
         caller_config: _,
@@ -133,29 +127,30 @@ pub(super) fn key(inputs: &Inputs<'_>) -> Option<Digest> {
     if *bundle_libs || outputs.iter().any(is_folder) {
         return None;
     }
-    let wheels: Vec<_> = placed
+    let wheels: Vec<_> = pieces
         .iter()
-        .map(|one| {
-            let Placed {
+        .map(|piece| {
+            let Piece {
+                item,
+                origin,
                 wheel,
-                requested,
-                direct_url,
-                // It follows from the wheel and the interpreter.
-                bytecode: _,
-            } = one;
-            (&wheel.digest, &wheel.facts.filename, requested, direct_url)
+                // They follow from the wheel.
+                distribution: _,
+                tags: _,
+                imported: _,
+                opened: _,
+            } = piece;
+            let wheel = wheel.as_ref();
+            let wheel = wheel.map(|wheel| (&wheel.digest, &wheel.facts.filename));
+            (wheel, origin, item)
         })
-        .collect();
-    let required_by: Vec<_> = items
-        .iter()
-        .map(|item| (&item.name, &item.required_by))
         .collect();
     let outputs: Vec<_> = outputs
         .iter()
         .map(|output| (cwd.join(output.path()), output.format()))
         .collect();
-    let program = ("output 3", env!("CARGO_PKG_VERSION"), pack::FORMAT_VERSION);
-    let whole = (program, wheels, built, required_by, layout, no_deps);
+    let program = ("output 4", env!("CARGO_PKG_VERSION"), pack::FORMAT_VERSION);
+    let whole = (program, wheels, layout, no_deps);
     let python = (
         markers,
         executable,
@@ -226,7 +221,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::plan::{Form, RequiredBy, Source};
+    use crate::piece::Origin;
+    use crate::plan::{Form, Item, RequiredBy, Source};
     use crate::requirements::{Input, Name};
     use crate::target::Target;
     use crate::tree::RelPath;
@@ -235,8 +231,7 @@ mod tests {
     /// What a key is made of, but for wheels, which have a digest of their own.
     struct Owned {
         request: Request,
-        built: Vec<String>,
-        items: Vec<Item>,
+        pieces: Vec<Piece>,
         interpreter: Interpreter,
         layout: Layout,
         no_deps: bool,
@@ -250,8 +245,7 @@ mod tests {
             let (python, platform) = ("3.12".parse().unwrap(), "linux/arm64".parse().unwrap());
             Self {
                 request,
-                built: Vec::new(),
-                items: vec![Item {
+                pieces: vec![Piece::new(Item {
                     name: Name::new("demo"),
                     version: "1.0".to_owned(),
                     requested: true,
@@ -266,7 +260,7 @@ mod tests {
                     requires: Vec::new(),
                     requires_python: None,
                     required_by: vec![line(1)],
-                }],
+                })],
                 interpreter: Interpreter::named(&Target::named(&python, &platform)),
                 layout: Layout {
                     dest: "/usr/local".to_owned(),
@@ -282,9 +276,7 @@ mod tests {
         fn key(&self) -> Option<Digest> {
             key(&Inputs {
                 request: &self.request,
-                placed: &[],
-                built: &self.built,
-                items: &self.items,
+                pieces: &self.pieces,
                 interpreter: &self.interpreter,
                 layout: &self.layout,
                 runtime: None,
@@ -305,7 +297,7 @@ mod tests {
 
     #[test]
     fn what_decides_an_artifact_changes_its_key() {
-        let changes: [(&str, Change); 22] = [
+        let changes: [(&str, Change); 23] = [
             ("cwd", |one| one.request.cwd = "/other".into()),
             ("allow", |one| one.request.allow = vec!["x".to_owned()]),
             ("compile", |one| one.request.compile = true),
@@ -316,11 +308,14 @@ mod tests {
                 one.request.outputs = vec!["deps.zip".parse().unwrap()];
             }),
             ("mtime", |one| one.request.pack.mtime = 1),
-            ("built", |one| one.built.push("demo".to_owned())),
-            ("the lines that findings cite", |one| {
-                one.items[0].required_by = vec![line(2)];
+            ("origin", |one| one.pieces[0].origin = Origin::Built),
+            ("url", |one| {
+                "https://x/".clone_into(&mut one.pieces[0].item.url);
             }),
-            ("items", |one| one.items.clear()),
+            ("the lines that findings cite", |one| {
+                one.pieces[0].item.required_by = vec![line(2)];
+            }),
+            ("pieces", |one| one.pieces.clear()),
             ("markers", |one| {
                 "3".clone_into(&mut one.interpreter.markers.python_version);
             }),

@@ -8,20 +8,15 @@ use crate::audit::{self, Finding, Severity};
 use crate::bundle::Bundled;
 use crate::cache::Cache;
 use crate::digest::Digest;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::{Cancel, Event, Observer, Stage};
-use crate::index::Index;
-use crate::layout::Layout;
+use crate::install::Installed;
 use crate::lock::{Known, Recorded};
 use crate::pack::{self, Output, Packed, Staged};
-use crate::pip::{self, Access, Driver, Settings};
+use crate::pip;
 use crate::plan::{self, Circumstances, Plan};
-use crate::requirements::What;
-use crate::resolve::Rules;
-use crate::runner::Runner;
+use crate::runner::{Runner, Session};
 use crate::runtime::Runtime;
-use crate::tree::Node;
-use crate::wheel::Store;
 
 mod auditing;
 mod decide;
@@ -29,6 +24,7 @@ mod elsewhere;
 mod fit;
 mod fresh;
 mod install;
+mod obtain;
 mod open;
 mod request;
 mod secrets;
@@ -36,10 +32,10 @@ mod watch;
 
 pub use request::{LockUse, Request};
 
-use auditing::Auditing;
 use decide::{Deciding, Decision};
 use fresh::Written;
-use install::{Building, Made, Prepared};
+use install::{Building, Made};
+use obtain::Obtained;
 use open::Opened;
 use watch::Watch;
 
@@ -79,37 +75,21 @@ fn planned(
 ) -> Result<(Plan, Recorded)> {
     let mut watch = Watch::new(request, observe);
     let (opened, mut builder) = Opened::new(request, runner, &mut watch, cancel)?;
-    let (driver, settings) = (opened.driver(request)?, opened.settings(request)?);
-    let access = opened.access(request)?;
-    let store = Store::new(&opened.cache, request.limits, request.leniency, cancel);
-    let deciding = Deciding {
-        request,
-        driver: driver.as_ref(),
-        settings: &settings,
-        interpreter: &opened.interpreter,
-        requirements: &opened.requirements,
-        written: &opened.written,
-        limits: &opened.limits,
-        known,
-        cache: &opened.cache,
-        store: &store,
-        index: index(&opened, access.as_ref(), cancel)?,
-        observe,
-    };
+    let means = opened.means(request, cancel)?;
+    let deciding = Deciding::new(request, &opened, &means, known, observe, cancel)?;
     let (items, decided_by) = match deciding.decide(builder.as_deref_mut(), false, &mut watch)? {
         Decision::Items(items, by) => (items, by),
         Decision::LeftToPip => {
-            let version = driver.as_ref().map_or("", Driver::version);
-            return Err(pip::Error::CannotSay(version.to_owned()).into());
+            return Err(pip::Error::CannotSay(means.pip().unwrap_or_default()).into());
         }
     };
     let recorded = deciding.recorded(&items)?;
     let circumstances = Circumstances {
         builder: opened.identity().cloned(),
         target: opened.interpreter.target(),
-        pip: driver.as_ref().map(|driver| driver.version().to_owned()),
+        pip: means.pip(),
         decided_by,
-        settings: settings.recorded().to_vec(),
+        settings: means.settings.recorded().to_vec(),
     };
     let plan = Plan::new(circumstances, &opened.requirements, items)?;
     Ok((plan, recorded))
@@ -202,67 +182,20 @@ fn stage(
 ) -> Result<Whole> {
     let mut watch = Watch::new(request, observe);
     let (opened, mut builder) = Opened::new(request, runner, &mut watch, cancel)?;
-    let (interpreter, cache) = (&opened.interpreter, &opened.cache);
-    let (dest, script_python) = (request.dest.as_deref(), request.script_python.as_deref());
-    let layout = match &opened.runtime {
-        Some(runtime) => Layout::new(dest, &runtime.python, script_python)?,
-        None => Layout::new(dest, interpreter, script_python)?,
-    };
-    let (driver, settings) = (opened.driver(request)?, opened.settings(request)?);
-    let access = opened.access(request)?;
-    let store = Store::new(cache, request.limits, request.leniency, cancel);
-    let mut building = Building {
-        deciding: Deciding {
-            request,
-            driver: driver.as_ref(),
-            settings: &settings,
-            interpreter,
-            requirements: &opened.requirements,
-            written: &opened.written,
-            limits: &opened.limits,
-            known: None,
-            cache,
-            store: &store,
-            index: index(&opened, access.as_ref(), cancel)?,
-            observe,
-        },
+    let means = opened.means(request, cancel)?;
+    let layout = opened.layout(request)?;
+    let building = Building {
+        deciding: Deciding::new(request, &opened, &means, None, observe, cancel)?,
+        opened: &opened,
+        means: &means,
         layout: &layout,
-        forgotten: BTreeSet::new(),
         cancel,
     };
-    let (key, written) = loop {
-        let prepared = building.prepare(builder.as_deref_mut(), &mut watch)?;
-        let key = key(request, &prepared, &opened, &layout, &settings)?;
-        if let Some(key) = &key
-            && let Some(written) = Written::known(cache, key)
-        {
-            observe(&Event::Note("nothing has changed since it was written"));
-            break (None, written);
-        }
-        let mut made = building.install(prepared, builder.as_deref_mut(), &mut watch)?;
-        watch.stage(Stage::Audit, "");
-        let index = building.deciding.index.as_ref().ok();
-        let auditing = Auditing::new(&opened, request, &layout, index.map(|(index, _)| index));
-        let (findings, bundled) = auditing.audited(&mut made, builder.as_deref_mut())?;
-        let names: Vec<_> = request
-            .outputs
-            .iter()
-            .map(|output| output.path().display().to_string())
-            .collect();
-        watch.stage(Stage::Pack, &names.join(", "));
-        let (outputs, options) = (&request.outputs, &request.pack);
-        let tree = &made.installed.tree;
-        match staged.add(tree, outputs, options, Some(cache), observe, cancel) {
-            Ok(outputs) => break (key, written(made, findings, bundled, outputs)),
-            // A kept wheel that was damaged since it was checked is taken anew, once.
-            Err(pack::Error::Damaged(path)) if building.forget(&path) => cache.evict_holding(&path),
-            Err(error) => return Err(error.into()),
-        }
-    };
+    let (key, written) = building.whole(builder.as_deref_mut(), staged, &mut watch)?;
     // What is needed of it is in the artifacts now.
     drop(builder);
     tell(&written.findings, opened.runtime.as_ref(), observe);
-    for warning in cache.warnings() {
+    for warning in opened.cache.warnings() {
         watch.warn(&warning);
     }
     let artifact = Artifact {
@@ -276,11 +209,11 @@ fn stage(
         bundled: written.bundled.clone(),
         installer: written.installer,
         builder: opened.identity().cloned(),
-        pip: driver.as_ref().map(|driver| driver.version().to_owned()),
-        target: interpreter.target(),
+        pip: means.pip(),
+        target: opened.interpreter.target(),
         runtime: opened.runtime.clone(),
         layout: layout.clone(),
-        settings: settings.recorded().to_vec(),
+        settings: means.settings.recorded().to_vec(),
         inputs: opened.requirements.files().to_vec(),
         seconds: watch.finish(),
     };
@@ -291,30 +224,87 @@ fn stage(
     })
 }
 
-/// The digest of all that decides what is written; `None` if what is written is not known again.
-fn key(
-    request: &Request,
-    prepared: &Prepared,
-    opened: &Opened,
-    layout: &Layout,
-    settings: &Settings,
-) -> Result<Option<Digest>> {
-    let Prepared::Wheels(placed, built, items) = prepared else {
-        return Ok(None);
-    };
-    let (interpreter, mut items) = (&opened.interpreter, items.clone());
-    plan::required_by(&mut items, &opened.requirements, &interpreter.markers)?;
-    Ok(fresh::key(&fresh::Inputs {
-        request,
-        placed,
-        built,
-        items: &items,
-        interpreter,
-        layout,
-        runtime: opened.runtime.as_ref(),
-        no_deps: settings.is_on("no-deps"),
-        secrets: &secrets::given(opened, request),
-    }))
+impl Building<'_> {
+    /// The line of stages. A cached wheel that was damaged since it was checked is obtained again, once.
+    fn whole(
+        &self,
+        mut builder: Option<&mut (dyn Session + 'static)>,
+        staged: &mut Staged,
+        watch: &mut Watch<'_>,
+    ) -> Result<(Option<Digest>, Written)> {
+        let mut damaged = BTreeSet::new();
+        loop {
+            match self.line(builder.as_deref_mut(), staged, watch) {
+                Err(Error::Pack(pack::Error::Damaged(path))) if damaged.insert(path.clone()) => {
+                    let name = path.display();
+                    watch.warn(&format!(
+                        "`{name}` was damaged in the cache and is made anew"
+                    ));
+                    self.opened.cache.evict_holding(&path);
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Obtain, install, edit, audit, pack: each takes what the one before it made. Returns what is written
+    /// and the key by which it is found again, unless it is there already.
+    fn line(
+        &self,
+        mut builder: Option<&mut (dyn Session + 'static)>,
+        staged: &mut Staged,
+        watch: &mut Watch<'_>,
+    ) -> Result<(Option<Digest>, Written)> {
+        let (request, cache) = (self.deciding.request, &self.opened.cache);
+        let mut obtained = self.obtain(builder.as_deref_mut(), watch)?;
+        let key = self.key(&mut obtained)?;
+        if let Some(key) = &key
+            && let Some(written) = Written::known(cache, key)
+        {
+            (watch.observe)(&Event::Note("nothing has changed since it was written"));
+            return Ok((None, written));
+        }
+        let mut made = self.install(obtained, builder.as_deref_mut(), watch)?;
+        watch.stage(Stage::Audit, "");
+        let (findings, bundled) = self.audited(&mut made, builder)?;
+        let outputs = request
+            .outputs
+            .iter()
+            .map(|output| output.path().display().to_string());
+        watch.stage(Stage::Pack, &outputs.collect::<Vec<_>>().join(", "));
+        let (outputs, options) = (&request.outputs, &request.pack);
+        let tree = &made.installed.tree;
+        let packed = staged.add(
+            tree,
+            outputs,
+            options,
+            Some(cache),
+            watch.observe,
+            self.cancel,
+        )?;
+        Ok((key, written(made, findings, bundled, packed)))
+    }
+
+    /// The digest of all that decides what is written; `None` if what is written is not known again. Notes
+    /// at each distribution who requires it.
+    fn key(&self, obtained: &mut Obtained) -> Result<Option<Digest>> {
+        let Obtained::Pieces(pieces) = obtained else {
+            return Ok(None);
+        };
+        let (request, opened) = (self.deciding.request, self.opened);
+        let interpreter = &opened.interpreter;
+        let mut items: Vec<_> = pieces.iter_mut().map(|piece| &mut piece.item).collect();
+        plan::required_by(&mut items, &opened.requirements, &interpreter.markers)?;
+        Ok(fresh::key(&fresh::Inputs {
+            request,
+            pieces,
+            interpreter,
+            layout: self.layout,
+            runtime: opened.runtime.as_ref(),
+            no_deps: self.means.settings.is_on("no-deps"),
+            secrets: &secrets::given(opened, request),
+        }))
+    }
 }
 
 /// Tells what was found and stopped nothing.
@@ -339,41 +329,15 @@ fn written(
     bundled: Vec<Bundled>,
     outputs: Vec<Packed>,
 ) -> Written {
-    let installed = made.installed;
-    let is_file = |node: &Node| !matches!(node, Node::Dir);
-    let distributions = installed.distributions.iter();
+    let Installed { tree, pieces } = made.installed;
     Written {
         outputs,
-        files: installed
-            .tree
-            .iter()
-            .filter(|(_, entry)| is_file(&entry.node))
-            .count(),
-        native: installed.native,
-        size: installed.tree.size(),
-        distributions: distributions.map(|one| (**one).clone()).collect(),
+        files: tree.files(),
+        native: tree.native(),
+        size: tree.size(),
+        distributions: pieces,
         findings,
         bundled,
         installer: made.installer,
     }
-}
-
-/// The indexes, if they can be asked in pip's place, and pip's rules.
-fn index<'a>(
-    opened: &'a Opened,
-    access: std::result::Result<&'a Access, &String>,
-    cancel: &'a Cancel,
-) -> Result<std::result::Result<(Index<'a>, Rules), String>> {
-    let access = match access {
-        Ok(access) => access,
-        Err(why) => return Ok(Err(why.clone())),
-    };
-    let index = Index::new(&access.sources, &access.network, &opened.cache, cancel)
-        .map_err(pip::Error::from)?;
-    for entry in opened.requirements.entries() {
-        if let What::Url { url, .. } = &entry.what {
-            index.learn(url.expanded());
-        }
-    }
-    Ok(Ok((index, access.rules.clone())))
 }

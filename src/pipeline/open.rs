@@ -6,12 +6,15 @@ use super::watch::Watch;
 use crate::cache::Cache;
 use crate::error::Result;
 use crate::event::{Cancel, Stage, counted};
-use crate::index::Downloads;
+use crate::index::{Downloads, Index};
 use crate::interpreter::Interpreter;
-use crate::pip::{Access, Driver, Settings};
-use crate::requirements::{Applies, Context, Entry, Input, Requirements};
+use crate::layout::Layout;
+use crate::pip::{self, Access, Driver, Settings};
+use crate::requirements::{Applies, Context, Entry, Input, Requirements, What};
+use crate::resolve::Rules;
 use crate::runner::{Identity, Runner, Session};
 use crate::runtime::Runtime;
+use crate::wheel::Store;
 
 /// A builder, or none for a target that no builder is.
 pub(super) type Builder = Option<Box<dyn Session>>;
@@ -159,8 +162,33 @@ impl Opened {
         self.builder.as_ref().map(|(identity, _)| identity)
     }
 
-    /// The builder's pip; none for a target that no builder is.
-    pub(super) fn driver<'a>(&'a self, request: &'a Request) -> Result<Option<Driver<'a>>> {
+    /// Where the prefix lies in the runtime.
+    pub(super) fn layout(&self, request: &Request) -> Result<Layout> {
+        let (dest, python) = (request.dest.as_deref(), request.script_python.as_deref());
+        Ok(match &self.runtime {
+            Some(runtime) => Layout::new(dest, &runtime.python, python)?,
+            None => Layout::new(dest, &self.interpreter, python)?,
+        })
+    }
+
+    /// What the stages work with.
+    pub(super) fn means<'a>(
+        &'a self,
+        request: &'a Request,
+        cancel: &'a Cancel,
+    ) -> Result<Means<'a>> {
+        let driver = self.driver(request)?;
+        let settings = self.settings(request)?;
+        let access = settings.access(&request.pip, &self.requirements, &request.cwd)?;
+        Ok(Means {
+            driver,
+            settings,
+            access,
+            store: Store::new(&self.cache, request.limits, request.leniency, cancel),
+        })
+    }
+
+    fn driver<'a>(&'a self, request: &'a Request) -> Result<Option<Driver<'a>>> {
         let driver = self
             .builder
             .as_ref()
@@ -169,17 +197,51 @@ impl Opened {
     }
 
     /// pip's settings, be there a pip or not.
-    pub(super) fn settings(&self, request: &Request) -> Result<Settings> {
+    fn settings(&self, request: &Request) -> Result<Settings> {
         Ok(match self.driver(request)? {
             Some(driver) => driver.settings().clone(),
             None => Settings::of_caller(&request.pip),
         })
     }
+}
 
+/// What the stages work with: pip, its settings, and the store of wheels.
+pub(super) struct Means<'a> {
+    /// The builder's pip; none for a target that no builder is.
+    pub(super) driver: Option<Driver<'a>>,
+    /// pip's settings, be there a pip or not.
+    pub(super) settings: Settings,
     /// How indexes are asked in pip's place; or why only pip can.
-    pub(super) fn access(&self, request: &Request) -> Result<std::result::Result<Access, String>> {
-        let settings = self.settings(request)?;
-        Ok(settings.access(&request.pip, &self.requirements, &request.cwd)?)
+    access: std::result::Result<Access, String>,
+    pub(super) store: Store<'a>,
+}
+
+impl Means<'_> {
+    /// The version of pip.
+    pub(super) fn pip(&self) -> Option<String> {
+        self.driver
+            .as_ref()
+            .map(|driver| driver.version().to_owned())
+    }
+
+    /// The indexes, if they can be asked in pip's place, and pip's rules.
+    pub(super) fn index<'a>(
+        &'a self,
+        opened: &'a Opened,
+        cancel: &'a Cancel,
+    ) -> Result<std::result::Result<(Index<'a>, Rules), String>> {
+        let access = match &self.access {
+            Ok(access) => access,
+            Err(why) => return Ok(Err(why.clone())),
+        };
+        let index = Index::new(&access.sources, &access.network, &opened.cache, cancel)
+            .map_err(pip::Error::from)?;
+        for entry in opened.requirements.entries() {
+            if let What::Url { url, .. } = &entry.what {
+                index.learn(url.expanded());
+            }
+        }
+        Ok(Ok((index, access.rules.clone())))
     }
 }
 

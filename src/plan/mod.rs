@@ -12,6 +12,7 @@ use crate::digest::Digest;
 use crate::requirements::{self, Applies, Dependency, Entry, Hash, Name, Options, Requirements};
 use crate::runner::Identity;
 use crate::target::{MarkerEnvironment, Target};
+use crate::tree::Distribution;
 
 mod json;
 mod order;
@@ -65,6 +66,8 @@ pub enum Source {
     Commit(String),
     /// A folder of the builder.
     Directory,
+    /// Nobody says: pip installed it.
+    Unknown,
 }
 
 /// How a distribution will be had.
@@ -105,10 +108,44 @@ impl fmt::Display for RequiredBy {
 }
 
 impl Item {
+    /// A distribution that somebody installed without a plan: its own metadata is all that is known.
+    #[must_use]
+    pub fn unknown(
+        distribution: Distribution,
+        requires: Vec<String>,
+        requires_python: Option<String>,
+    ) -> Self {
+        Self {
+            name: Name::new(&distribution.name),
+            version: distribution.version,
+            requested: false,
+            extras: BTreeSet::new(),
+            source: Source::Unknown,
+            form: Form::Wheel,
+            url: String::new(),
+            filename: String::new(),
+            hashes: Vec::new(),
+            size: None,
+            direct_url: None,
+            requires,
+            requires_python,
+            required_by: Vec::new(),
+        }
+    }
+
+    /// Its name and version.
+    #[must_use]
+    pub fn distribution(&self) -> Distribution {
+        Distribution {
+            name: self.name.as_str().to_owned(),
+            version: self.version.clone(),
+        }
+    }
+
     /// Whether it comes from a URL of its own rather than from an index.
     #[must_use]
     pub fn is_direct(&self) -> bool {
-        self.source != Source::Index
+        !matches!(self.source, Source::Index | Source::Unknown)
     }
 
     /// Its SHA-256, if that is known.
@@ -130,7 +167,9 @@ impl Item {
                 let kind = info["vcs_info"]["vcs"].as_str().unwrap_or("git");
                 format!("{kind}+{}@{commit}", self.url)
             }
-            Source::Index | Source::Archive | Source::Directory => self.url.clone(),
+            Source::Index | Source::Archive | Source::Directory | Source::Unknown => {
+                self.url.clone()
+            }
         };
         let subdirectory = info["subdirectory"].as_str();
         let subdirectory = subdirectory.map(|path| format!("subdirectory={path}"));
@@ -239,7 +278,11 @@ impl Plan {
             settings,
         } = circumstances;
         let planned = planned(requirements.entries(), &target.markers)?;
-        blame(&mut items, &planned, &target.markers);
+        blame(
+            &mut items.iter_mut().collect::<Vec<_>>(),
+            &planned,
+            &target.markers,
+        );
         Ok(Self {
             version: 2,
             requirements: planned,
@@ -275,9 +318,9 @@ fn planned(
     planned.collect()
 }
 
-/// Who wants each of the items, as [`Plan::new`] finds it.
+/// Notes at each item who requires it, as [`Plan::new`] does.
 pub(crate) fn required_by(
-    items: &mut [Item],
+    items: &mut [&mut Item],
     requirements: &Requirements,
     environment: &MarkerEnvironment,
 ) -> Result<(), requirements::Error> {
@@ -287,7 +330,7 @@ pub(crate) fn required_by(
 }
 
 /// Notes at each item who wants it: the lines that name it, and the distributions that require it.
-fn blame(items: &mut [Item], planned: &[Planned], environment: &MarkerEnvironment) {
+fn blame(items: &mut [&mut Item], planned: &[Planned], environment: &MarkerEnvironment) {
     let mut wanted: BTreeMap<Name, BTreeSet<RequiredBy>> = BTreeMap::new();
     for Planned { entry, .. } in planned.iter().filter(|planned| planned.applies) {
         let by_url = || {

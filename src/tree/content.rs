@@ -108,22 +108,30 @@ impl Content {
         }
     }
 
-    /// The same of native code, which is read if it was not looked at; nothing if it is none.
-    pub(crate) fn native(&self, path: &RelPath) -> Option<Arc<Code>> {
-        let code = match (self, self.code()) {
-            (_, Some(code)) => Arc::clone(code),
-            // Whatever there is to say of a member was found when its archive was checked.
-            (Self::Member(_), None) => return None,
+    /// Whether this is native code (ELF). A file that cannot be read is none.
+    #[must_use]
+    pub fn is_native(&self) -> bool {
+        match (self, self.code()) {
+            (_, Some(code)) => code.elf.is_some(),
+            // The check of an archive finds the code in all its members.
+            (Self::Member(_), None) => false,
             (_, None) => {
                 let mut start = [0; 4];
-                self.open().ok()?.read_exact(&mut start).ok()?;
-                if start != *b"\x7fELF" {
-                    return None;
-                }
-                Arc::new(Code::of(path.as_str(), &self.read().ok()?))
+                let read = |mut reader: Reader<'_>| reader.read_exact(&mut start).is_ok();
+                self.open().is_ok_and(read) && start == *b"\x7fELF"
             }
-        };
-        code.elf.is_some().then_some(code)
+        }
+    }
+
+    /// The same of native code, which is read if it was not looked at; nothing if it is none.
+    pub(crate) fn native(&self, path: &RelPath) -> Option<Arc<Code>> {
+        if !self.is_native() {
+            return None;
+        }
+        match self.code() {
+            Some(code) => Some(Arc::clone(code)),
+            None => Some(Arc::new(Code::of(path.as_str(), &self.read().ok()?))),
+        }
     }
 
     /// Opens the bytes for reading. The reader yields [`size`](Self::size) bytes or fails: a file

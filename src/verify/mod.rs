@@ -236,7 +236,7 @@ fn findings(
     layout: &Layout,
     runtime: &Runtime,
 ) -> Result<Vec<Finding>, Error> {
-    let described = install::describe(tree, layout)?;
+    let pieces = install::describe(tree, layout)?;
     let python = &runtime.python;
     let version: Option<PythonVersion> = [python.full_version.as_deref(), Some(&python.version)]
         .into_iter()
@@ -250,8 +250,7 @@ fn findings(
     let mut findings = audit::audit(&Subject {
         tree,
         layout,
-        equal: &BTreeSet::new(),
-        described: &described,
+        pieces: &pieces,
         markers: &markers,
         no_deps: false,
         runtime: Some(runtime),

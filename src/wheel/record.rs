@@ -2,6 +2,9 @@
 //!
 //! <https://packaging.python.org/en/latest/specifications/recording-installed-packages/#the-record-file>
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
+
 use crate::digest::Digest;
 use crate::requirements::split_lines;
 
@@ -19,6 +22,21 @@ pub(crate) fn paths(text: &str) -> Vec<String> {
         .filter_map(|fields| fields.into_iter().next())
         .filter(|path| !path.is_empty())
         .collect()
+}
+
+/// The rows of a `RECORD` that [`write()`] wrote. A hash that is no SHA-256 is left out.
+pub(crate) fn read(text: &str) -> impl Iterator<Item = Row> {
+    rows(text).filter_map(|fields| {
+        let mut fields = fields.into_iter();
+        let path = fields.next().filter(|path| !path.is_empty())?;
+        let (hash, size) = (fields.next(), fields.next());
+        let digest = hash.and_then(|hash| {
+            let bytes = BASE64.decode(hash.strip_prefix("sha256=")?).ok()?;
+            Some(Digest::from(<[u8; 32]>::try_from(bytes).ok()?))
+        });
+        let file = digest.and_then(|digest| Some((digest, size?.parse().ok()?)));
+        Some(Row { path, file })
+    })
 }
 
 /// The rows, each with its fields, as pip reads them: by Python's `csv`, from a text that was split
@@ -122,19 +140,7 @@ pub(crate) fn write(mut rows: Vec<Row>) -> String {
 
 /// Base64 with the URL's alphabet and without padding, as `RECORD` writes hashes.
 pub(super) fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let word = chunk
-            .iter()
-            .fold(0u32, |word, byte| word << 8 | u32::from(*byte))
-            << (8 * (3 - chunk.len()));
-        for place in 0..=chunk.len() {
-            let index = (word >> (18 - 6 * place)) & 63;
-            text.push(char::from(ALPHABET[index as usize]));
-        }
-    }
-    text
+    BASE64.encode(bytes)
 }
 
 #[cfg(test)]
@@ -173,11 +179,24 @@ mod tests {
     }
 
     #[test]
-    fn base64_of_all_lengths() {
-        assert_eq!(base64(b""), "");
-        assert_eq!(base64(b"f"), "Zg");
-        assert_eq!(base64(b"fo"), "Zm8");
-        assert_eq!(base64(b"foo"), "Zm9v");
-        assert_eq!(base64(&[0xfb, 0xff]), "-_8");
+    fn rows_are_read_as_they_are_written() {
+        let rows = vec![
+            Row {
+                path: "a.dist-info/RECORD".into(),
+                file: None,
+            },
+            Row {
+                path: "b,\"1\".py".into(),
+                file: Some((Digest::of(b"\xfb\xff"), 2)),
+            },
+        ];
+        let read: Vec<Row> = read(&write(rows.clone())).collect();
+        assert_eq!(read, rows);
+        let odd = read_one("a.py,sha256=short,1\n");
+        assert_eq!(odd.file, None);
+    }
+
+    fn read_one(text: &str) -> Row {
+        read(text).next().unwrap()
     }
 }

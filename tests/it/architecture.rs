@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules in the order of the pipeline.
-const ORDER: [&str; 28] = [
+const ORDER: [&str; 29] = [
     "digest",
     "inflate",
     "code",
@@ -22,6 +22,7 @@ const ORDER: [&str; 28] = [
     "interpreter",
     "layout",
     "plan",
+    "piece",
     "resolve",
     "lock",
     "pip",

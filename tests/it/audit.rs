@@ -684,7 +684,9 @@ fn wheels_of_an_index_were_not_built_here() {
     let renamed = WheelBuilder::new("demo", "1.0").file("demo/__init__.py", "");
     Case::new(vec![renamed.platform("cp311-cp311-linux_x86_64")]).sound();
     let case = Case::new(Vec::new());
-    let wheel = native(&[]).build(&case.sandbox.work().join("given"));
+    let given = case.sandbox.work().join("given");
+    fs::create_dir(&given).unwrap();
+    let wheel = native(&[]).build(&given);
     let name = wheel.file_name().unwrap().to_string_lossy().into_owned();
     case.sandbox
         .write("requirements.txt", format!("./given/{name}\n"));

@@ -18,9 +18,11 @@ use prebuild::cache::{Cache, Place};
 use prebuild::digest::Digest;
 use prebuild::event::Cancel;
 use prebuild::fs::TempDir;
-use prebuild::install::{Installed, Placed, install_prefix, install_wheels};
+use prebuild::install::{Installed, install_prefix, install_wheels};
 use prebuild::interpreter::Interpreter;
 use prebuild::layout::Layout;
+use prebuild::piece::Piece;
+use prebuild::plan::Item;
 use prebuild::runner::{Local, Runner as _};
 use prebuild::tree::{Node, RelPath, Tree};
 use prebuild::wheel::{Archive, Leniency, Limits, Wheel};
@@ -97,22 +99,20 @@ fn by_us(
     guard: Option<&Arc<TempDir>>,
     leniency: Leniency,
 ) -> Result<Installed, String> {
-    let mut placed = wheels
+    let mut pieces = wheels
         .iter()
         .map(|path| {
-            Ok(Placed {
-                wheel: open(path, guard.cloned(), leniency)?,
+            let wheel = open(path, guard.cloned(), leniency)?;
+            let item = Item {
                 requested: true,
                 direct_url: Some("{\"url\": \"file:///where/it/is\"}".to_owned()),
-                bytecode: Vec::new(),
-            })
+                ..Item::unknown(wheel.facts.distribution.clone(), Vec::new(), None)
+            };
+            Ok(Piece::new(item).with(wheel))
         })
         .collect::<Result<Vec<_>, String>>()?;
-    placed.sort_by(|a, b| {
-        let name = |placed: &Placed| placed.wheel.facts.distribution.name.clone();
-        name(b).cmp(&name(a))
-    });
-    install_wheels(&placed, &JUDGE.interpreter, &JUDGE.layout).map_err(|error| chain(&error))
+    pieces.sort_by(|a, b| b.distribution.name.cmp(&a.distribution.name));
+    install_wheels(pieces, &JUDGE.interpreter, &JUDGE.layout).map_err(|error| chain(&error))
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
@@ -151,15 +151,18 @@ fn differences(pip: &Installed, ours: &Installed) -> Vec<String> {
             (None, None) => {}
         }
     }
-    let built_here = |installed: &Installed| -> Vec<bool> {
-        let described = installed.described.iter();
-        described.map(|one| one.built_here).collect()
+    let pieces = |installed: &Installed| -> Vec<_> {
+        let pieces = installed.pieces.iter();
+        pieces
+            .map(|piece| (Arc::clone(&piece.distribution), piece.is_built_here()))
+            .collect()
     };
-    if pip.distributions != ours.distributions || built_here(pip) != built_here(ours) {
+    if pieces(pip) != pieces(ours) {
         found.push("the distributions differ".to_owned());
     }
-    if pip.native != ours.native {
-        found.push(format!("native: {}, here {}", pip.native, ours.native));
+    let native = [pip, ours].map(|installed| installed.tree.native());
+    if native[0] != native[1] {
+        found.push(format!("native: {}, here {}", native[0], native[1]));
     }
     found
 }
@@ -271,7 +274,7 @@ fn every_scheme_of_data() {
         .program("scripts/binary", b"\x7fELF\0\xff");
     let done = agree_on([wheel]);
     assert!(text(&done, "bin/tool").starts_with("#!/usr/local/bin/python3"));
-    assert_eq!(done.native, 2);
+    assert_eq!(done.tree.native(), 2);
 }
 
 #[test]
@@ -280,7 +283,7 @@ fn a_wheel_for_a_platform() {
         .platform("py3-none-linux_x86_64")
         .file("plat.py", "")
         .data("purelib/pure.py", "")]);
-    assert!(done.described[0].built_here);
+    assert!(done.pieces[0].is_built_here());
 }
 
 #[test]
@@ -376,7 +379,11 @@ fn h39_of_what_several_bring_the_last_stays() {
         text(&done, &format!("{site}/shared/differs.py")),
         "x = 'a'\n"
     );
-    let equal: Vec<_> = done.equal.iter().map(ToString::to_string).collect();
+    let shared = done.tree.iter().filter(|(_, entry)| entry.owners.len() > 1);
+    let equal: Vec<_> = shared
+        .filter(|(_, entry)| entry.identical)
+        .map(|(path, _)| path.to_string())
+        .collect();
     assert_eq!(equal, [format!("{site}/shared/same.py")]);
     let owners = |path: &str| {
         let path = RelPath::new(path).unwrap();

@@ -98,9 +98,9 @@ fn h2_site_packages_go_where_the_runtime_looks() {
     let done = installed(tree, &debian).unwrap();
     read(&done.tree, "lib/python3.11/dist-packages/demo.py");
     assert_eq!(read(&done.tree, "bin/demo"), "#!/usr/bin/python3.11\n");
-    assert_eq!(done.distributions[0].to_string(), "demo-x 1");
+    assert_eq!(done.pieces[0].distribution.to_string(), "demo-x 1");
     let owners = &done.tree.get(&path("bin/demo")).unwrap().owners;
-    assert_eq!(owners, &done.distributions);
+    assert_eq!(owners, &[Arc::clone(&done.pieces[0].distribution)]);
 }
 
 /// H3: one distribution in `lib` and `lib64` becomes one where the runtime has no `lib64`.
@@ -118,7 +118,7 @@ fn h3_lib64_is_merged_for_a_runtime_without_it() {
         "/usr/local/bin/python3.11",
     );
     let done = installed(tree.clone(), &official).unwrap();
-    assert_eq!(done.distributions.len(), 2);
+    assert_eq!(done.pieces.len(), 2);
     assert!(done.tree.get(&path("lib64")).is_none());
     // Fedora's Python searches both, and each keeps its own.
     let fedora = interpreter(
@@ -214,5 +214,5 @@ fn what_was_installed_without_a_wheel_has_an_owner() {
         .get(&path(&format!("{site}/old.py")))
         .unwrap()
         .owners;
-    assert_eq!(owners, &done.distributions);
+    assert_eq!(owners, &[Arc::clone(&done.pieces[0].distribution)]);
 }

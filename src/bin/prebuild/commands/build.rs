@@ -52,8 +52,8 @@ fn write_packages(path: &Path, findings: &[Finding]) -> anyhow::Result<()> {
 fn print(printer: &Printer, artifact: &Artifact) -> io::Result<()> {
     printer.finish();
     if printer.verbose {
-        for distribution in &artifact.distributions {
-            printer.stage("with", &distribution.to_string());
+        for piece in &artifact.distributions {
+            printer.stage("with", &piece.item.distribution().to_string());
         }
     }
     for one in &artifact.bundled {
