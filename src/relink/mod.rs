@@ -20,6 +20,8 @@ use std::collections::BTreeMap;
 
 use file::File;
 
+use crate::code::{Elf, Versions};
+
 /// What changes in a library or an executable.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
@@ -92,8 +94,32 @@ pub fn relink(elf: &[u8], changes: &Changes) -> Result<Vec<u8>, Error> {
     dynamic.search(&changes.search)?;
     let relinked = write::write(&file, &mut dynamic, &renamed)?;
     // Tables that overlap are no error until one of them is changed.
-    if File::read(&relinked)?.dynamic != dynamic {
+    if File::read(&relinked)?.dynamic != dynamic || !is_else_the_same(elf, &relinked) {
         return Err(Error::Overlap);
     }
     Ok(relinked)
+}
+
+/// Whether two files say the same but for the names that may change. A file that cannot be read whole says
+/// nothing.
+fn is_else_the_same(old: &[u8], new: &[u8]) -> bool {
+    let without_names = |elf: Elf| {
+        let versions = elf.versions.into_iter();
+        let versions = versions.map(|one| Versions {
+            library: String::new(),
+            ..one
+        });
+        Elf {
+            soname: None,
+            needed: Vec::new(),
+            rpath: Vec::new(),
+            runpath: Vec::new(),
+            versions: versions.collect(),
+            ..elf
+        }
+    };
+    match Elf::read(old) {
+        Ok(old) => Elf::read(new).map(without_names) == Ok(without_names(old)),
+        Err(_) => true,
+    }
 }
