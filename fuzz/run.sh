@@ -3,7 +3,8 @@
 #
 # Stable Rust suffices: the instrumentation is flags of rustc's and LLVM's, no sanitizer is needed for a
 # crate without `unsafe`. Every target has 512 MB of memory. What fails is kept in `fuzz/artifacts/`, and
-# what is new in `fuzz/corpus/`; `JOBS` targets run at a time (default: one for each core).
+# what is new in `fuzz/corpus/`; `JOBS` targets run at a time (default: one for each core). With `SEED`, the
+# inputs are the same each time.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -37,7 +38,7 @@ trap 'rm -rf "$TMPDIR"' EXIT
 fuzz() { # NAME
   local log=logs/$1.log
   if ( ulimit -v $((memory * 1024 * 2)); exec "$programs/$1" "corpus/$1" -max_total_time="$seconds" \
-    -rss_limit_mb=$memory -timeout=60 -artifact_prefix="artifacts/$1-" -print_final_stats=1 -verbosity=1 ) >"$log" 2>&1
+    -seed="${SEED:-0}" -rss_limit_mb=$memory -timeout=60 -artifact_prefix="artifacts/$1-" -print_final_stats=1 -verbosity=1 ) >"$log" 2>&1
   then
     printf 'ok      %-14s %s\n' "$1" "$(grep -h '^Done ' "$log")"
   else

@@ -94,32 +94,35 @@ pub fn relink(elf: &[u8], changes: &Changes) -> Result<Vec<u8>, Error> {
     dynamic.search(&changes.search)?;
     let relinked = write::write(&file, &mut dynamic, &renamed)?;
     // Tables that overlap are no error until one of them is changed.
-    if File::read(&relinked)?.dynamic != dynamic || !is_else_the_same(elf, &relinked) {
+    if File::read(&relinked)?.dynamic != dynamic || !is_as_expected(elf, &relinked, changes) {
         return Err(Error::Overlap);
     }
     Ok(relinked)
 }
 
-/// Whether two files say the same but for the names that may change. A file that cannot be read whole says
-/// nothing.
-fn is_else_the_same(old: &[u8], new: &[u8]) -> bool {
-    let without_names = |elf: Elf| {
-        let versions = elf.versions.into_iter();
-        let versions = versions.map(|one| Versions {
-            library: String::new(),
+/// Whether `new` says what `old` said, with the names that changed. Where libraries are searched is left out.
+/// A file that cannot be read whole says nothing.
+fn is_as_expected(old: &[u8], new: &[u8], changes: &Changes) -> bool {
+    let with = |elf: Elf, names: &BTreeMap<String, String>| {
+        let renamed = |name: String| names.get(&name).cloned().unwrap_or(name);
+        let versions = elf.versions.into_iter().map(|one| Versions {
+            library: renamed(one.library),
             ..one
         });
         Elf {
-            soname: None,
-            needed: Vec::new(),
+            needed: elf.needed.into_iter().map(renamed).collect(),
+            versions: versions.collect(),
             rpath: Vec::new(),
             runpath: Vec::new(),
-            versions: versions.collect(),
             ..elf
         }
     };
-    match Elf::read(old) {
-        Ok(old) => Elf::read(new).map(without_names) == Ok(without_names(old)),
-        Err(_) => true,
+    let Ok(mut old) = Elf::read(old) else {
+        return true;
+    };
+    if let Some(soname) = &changes.soname {
+        old.soname = Some(soname.clone());
     }
+    let new = Elf::read(new).map(|new| with(new, &BTreeMap::new()));
+    new == Ok(with(old, &changes.needed))
 }

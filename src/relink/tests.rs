@@ -439,27 +439,46 @@ fn what_cannot_be_relinked_is_refused() {
     );
 }
 
-/// A library of 32 bits: a version's flags lie where the name of its library stands.
-const OVERLAID: &str = "\
+/// Libraries of 32 bits: a version's flags lie where the name of its library stands; and program headers lie
+/// where its versions are.
+const OVERLAID: [(&str, &str); 2] = [
+    (
+        "",
+        "\
     7f454c46010101000000000000000000030003000100000000000000340000000000000000000000\
     34002000020000000000000001000000000000000000000000000000100100001001000006000000\
     0010000002000000c8000000c8000000c80000004800000048000000000000000000000000000001\
     00000000000000000000000000000000000000000000000000000000000000000000000000000000\
     000000000000000000000000000000002f783a2f6f707400474c4942bda0cdd1cbfffffe00000000\
     0100000001000000010000000b00000005000000940000000a0000002e000000feffff6f74000000\
-    ffffff6f010000001d000000150000000000000000fdff000000000000000000";
+    ffffff6f010000001d000000150000000000000000fdff000000000000000000",
+    ),
+    (
+        "libm.so.6",
+        "\
+    7f454c46010101000000000000000000030003000100000000000000340000000000000000000000\
+    34002000030000000000000001000000000000000000000000000000100100001001000006000000\
+    0010000002000000c8000000c8000000c80000004800000048000000060000000010000001000100\
+    0b000000100000000000000000000000000002002400000000000000006c69627a2e736f2e31006c\
+    69626d2e736f2e3600244f524947754e2f783a2f6f707400474c4942435f322e3400000000000000\
+    015d000001000000010000000b00000005000000940000000a0000002e000000feffff6f74000000\
+    ffffff6f010000000000000000000000000000000000000000000060000000000000",
+    ),
+];
 
 #[test]
-fn versions_that_overlap_names_are_refused() {
-    let bytes = (0..OVERLAID.len()).step_by(2);
-    let bytes = bytes.map(|at| u8::from_str_radix(&OVERLAID[at..at + 2], 16).unwrap());
-    let elf: Vec<u8> = bytes.collect();
-    let changes = Changes {
-        needed: BTreeMap::from([(String::new(), "libnew-0123.so.1".to_owned())]),
-        soname: Some("libself-4567.so".to_owned()),
-        search: vec!["$ORIGIN/../own.libs".to_owned()],
-    };
-    assert_eq!(relink(&elf, &changes), Err(Error::Overlap));
+fn versions_that_overlap_anything_are_refused() {
+    for (needed, hex) in OVERLAID {
+        let bytes = (0..hex.len()).step_by(2);
+        let bytes = bytes.map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap());
+        let elf: Vec<u8> = bytes.collect();
+        let changes = Changes {
+            needed: BTreeMap::from([(needed.to_owned(), "libnew-0123.so.1".to_owned())]),
+            soname: Some("libself-4567.so".to_owned()),
+            search: vec!["$ORIGIN/../own.libs".to_owned()],
+        };
+        assert_eq!(relink(&elf, &changes), Err(Error::Overlap), "{needed}");
+    }
 }
 
 #[test]
