@@ -258,6 +258,7 @@ fn zip(made: &Tree, index: usize, layout: &Layout) -> Result<Vec<u8>, Error> {
     }
     Ok(zip.finish().map_err(failed)?.into_inner())
 }
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;

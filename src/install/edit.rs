@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 
 use super::relocate::{relative, resolve};
-use super::{Error, Installed};
+use super::{Error, Installed, set_content};
 use crate::digest::Digest;
 use crate::fs;
 use crate::layout::Layout;
@@ -47,7 +47,7 @@ impl Installed {
             self.tree.remove(path);
         }
         for (path, content) in edit.replaced {
-            set(&mut self.tree, &path, content);
+            set_content(&mut self.tree, &path, content);
         }
         for (path, entry) in edit.added {
             self.tree
@@ -55,7 +55,7 @@ impl Installed {
                 .map_err(|occupied| Error::Merge(occupied.0))?;
         }
         for (path, text) in records {
-            set(&mut self.tree, &path, text.into_bytes().into());
+            set_content(&mut self.tree, &path, text.into_bytes());
         }
         Ok(())
     }
@@ -175,14 +175,6 @@ fn sum(content: &Content) -> Result<(Digest, u64), fs::Error> {
     }
 }
 
-fn set(tree: &mut Tree, path: &RelPath, content: Content) {
-    if let Some(entry) = tree.get_mut(path)
-        && let Node::File { content: there, .. } = &mut entry.node
-    {
-        *there = content;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -237,7 +229,7 @@ mod tests {
             tree,
             pieces: Vec::new(),
         };
-        set(&mut installed.tree, &path(RECORD), text.into());
+        set_content(&mut installed.tree, &path(RECORD), text);
         (installed, layout, owner)
     }
 

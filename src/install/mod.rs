@@ -164,12 +164,12 @@ fn write_record(
     record::write(rows).into_bytes()
 }
 
-fn set_content(tree: &mut Tree, path: &RelPath, bytes: Vec<u8>) {
+fn set_content(tree: &mut Tree, path: &RelPath, new: impl Into<Content>) {
     if let Some(Entry {
         node: Node::File { content, .. },
         ..
     }) = tree.get_mut(path)
     {
-        *content = bytes.into();
+        *content = new.into();
     }
 }

@@ -5,7 +5,6 @@ use super::secrets;
 use crate::audit::{Finding, Severity, Subject, Unfit, audit};
 use crate::bundle::{self, Bundled};
 use crate::error::{Error, Result};
-use crate::plan;
 use crate::runner::Session;
 
 impl Building<'_> {
@@ -15,8 +14,8 @@ impl Building<'_> {
         made: &mut Made,
         session: Option<&mut (dyn Session + 'static)>,
     ) -> Result<(Vec<Finding>, Vec<Bundled>)> {
-        let mut findings = self.findings(made)?;
-        let Some(runtime) = &self.opened.runtime else {
+        let mut findings = self.findings(made);
+        let Some(runtime) = &self.deciding.opened.runtime else {
             let is_error = |finding: &Finding| finding.severity == Severity::Error;
             if findings.iter().any(is_error) {
                 return Err(Error::Findings(findings));
@@ -32,7 +31,7 @@ impl Building<'_> {
                 if !edit.is_empty() {
                     made.installed.apply(edit, self.layout)?;
                     bundled = copied;
-                    findings = self.findings(made)?;
+                    findings = self.findings(made);
                 }
             }
             bundle::name_packages(session, runtime, &mut findings)?;
@@ -44,35 +43,26 @@ impl Building<'_> {
     }
 
     /// What the audit finds, and who wants what it is about.
-    fn findings(&self, made: &mut Made) -> Result<Vec<Finding>> {
-        let opened = self.opened;
+    fn findings(&self, made: &Made) -> Vec<Finding> {
+        let opened = self.deciding.opened;
         let index = self.deciding.index.as_ref().ok().map(|(index, _)| index);
-        let markers = &opened.interpreter.markers;
         let mut findings = audit(&Subject {
             tree: &made.installed.tree,
             layout: self.layout,
             pieces: &made.installed.pieces,
-            markers,
-            no_deps: self.means.settings.is_on("no-deps"),
+            markers: &opened.interpreter.markers,
+            no_deps: self.deciding.means.settings.is_on("no-deps"),
             runtime: opened.runtime.as_ref(),
             secrets: &secrets::of(opened, self.deciding.request, index),
             allowed: &self.deciding.request.allow,
         });
-        if findings
-            .iter()
-            .any(|finding| finding.distribution.is_some())
-        {
-            let pieces = &mut made.installed.pieces;
-            let mut items: Vec<_> = pieces.iter_mut().map(|piece| &mut piece.item).collect();
-            plan::required_by(&mut items, &opened.requirements, markers)?;
-            for finding in &mut findings {
-                let name = finding.distribution.as_ref().map(|one| one.name.as_str());
-                let mut items = items.iter();
-                let item = items.find(|item| Some(item.name.as_str()) == name);
-                let by = item.into_iter().flat_map(|item| &item.required_by);
-                finding.required_by = by.map(ToString::to_string).collect();
-            }
+        for finding in &mut findings {
+            let name = finding.distribution.as_ref().map(|one| one.name.as_str());
+            let mut pieces = made.installed.pieces.iter();
+            let piece = pieces.find(|piece| Some(piece.item.name.as_str()) == name);
+            let by = piece.into_iter().flat_map(|piece| &piece.item.required_by);
+            finding.required_by = by.map(ToString::to_string).collect();
         }
-        Ok(findings)
+        findings
     }
 }

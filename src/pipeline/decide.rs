@@ -4,21 +4,19 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::{LockUse, Request};
-use crate::cache::Cache;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::event::{Cancel, Event, Observer, Stage};
 use crate::fs;
 use crate::index::{Index, Strategy};
-use crate::interpreter::Interpreter;
 use crate::lock::{Current, Known, Lock, LockedFor, Recorded};
-use crate::pip::{self, Driver, Kept, Settings};
+use crate::pip::{self, Driver, Kept};
 use crate::plan::{Asked, DecidedBy, Form, Item, Source, sort};
 use crate::requirements::{Applies, Entry, Hash, Location, Name, Requirements, What};
 use crate::resolve::{self, Answer, Locked, Rules};
 use crate::runner::Session;
 use crate::tree::Node;
-use crate::wheel::{Filename, Store};
+use crate::wheel::Filename;
 
 use super::elsewhere::no_builder;
 use super::open::{Means, Opened};
@@ -27,20 +25,10 @@ use super::watch::Watch;
 /// What a decision follows from.
 pub(super) struct Deciding<'a> {
     pub(super) request: &'a Request,
-    /// The builder's pip; none for a target that no builder is.
-    pub(super) driver: Option<&'a Driver<'a>>,
-    pub(super) settings: &'a Settings,
-    pub(super) interpreter: &'a Interpreter,
-    /// The requirements, and all constraints.
-    pub(super) requirements: &'a Requirements,
-    /// Those without the constraints that settings name.
-    pub(super) written: &'a Requirements,
-    /// The constraints that settings name.
-    pub(super) limits: &'a [Entry],
+    pub(super) opened: &'a Opened,
+    pub(super) means: &'a Means<'a>,
     /// The lock file that is to be written again.
     pub(super) known: Option<Known<'a>>,
-    pub(super) cache: &'a Cache,
-    pub(super) store: &'a Store<'a>,
     /// The indexes, and pip's rules; or why only pip can ask them.
     pub(super) index: std::result::Result<(Index<'a>, Rules), String>,
     pub(super) observe: &'a Observer<'a>,
@@ -77,15 +65,9 @@ impl<'a> Deciding<'a> {
     ) -> Result<Self> {
         Ok(Self {
             request,
-            driver: means.driver.as_ref(),
-            settings: &means.settings,
-            interpreter: &opened.interpreter,
-            requirements: &opened.requirements,
-            written: &opened.written,
-            limits: &opened.limits,
+            opened,
+            means,
             known,
-            cache: &opened.cache,
-            store: &means.store,
             index: means.index(opened, cancel)?,
             observe,
         })
@@ -106,7 +88,7 @@ impl Deciding<'_> {
         match self.by_lock()? {
             ByLock::Items(items) => Ok(Decision::Items(items, DecidedBy::Lock)),
             ByLock::OutOfDate(lock) => self.keeping(Known::kept(&lock), session, fetch, watch),
-            ByLock::None => self.resolve(self.requirements, session, fetch, watch),
+            ByLock::None => self.resolve(&self.opened.requirements, session, fetch, watch),
         }
     }
 
@@ -123,14 +105,14 @@ impl Deciding<'_> {
         watch: &mut Watch<'_>,
     ) -> Result<Decision> {
         let lock = known.lock;
-        if let Some(warning) = known.check(&LockedFor::new(&self.interpreter.target()))? {
+        if let Some(warning) = known.check(&LockedFor::new(&self.opened.interpreter.target()))? {
             (self.observe)(&Event::Warning(&warning));
         }
         let mut pins = known.upgrade.keep(lock.pins());
         self.drop_excluded(&mut pins)?;
         let mut rounds = 0;
         let decision = loop {
-            let bound = self.requirements.with_constraints(&pins);
+            let bound = self.opened.requirements.with_constraints(&pins);
             // A pip that can only install would not say what it chose.
             let fetch = fetch && pins.is_empty();
             let error = match self.resolve(&bound, session.as_deref_mut(), fetch, watch) {
@@ -158,7 +140,7 @@ impl Deciding<'_> {
         };
         if let Decision::Items(items, _) = &decision {
             known.check_names(items)?;
-            for change in lock.changes_to(items, &self.interpreter.markers) {
+            for change in lock.changes_to(items, &self.opened.interpreter.markers) {
                 (self.observe)(&Event::Changed(&change.to_string()));
             }
         }
@@ -167,8 +149,11 @@ impl Deciding<'_> {
 
     /// Drops the pins that a requirement or a constraint of the user's excludes.
     fn drop_excluded(&self, pins: &mut Vec<Entry>) -> Result<()> {
-        let environment = &self.interpreter.markers;
-        let (entries, constraints) = (self.requirements.entries(), self.requirements.constraints());
+        let environment = &self.opened.interpreter.markers;
+        let (entries, constraints) = (
+            self.opened.requirements.entries(),
+            self.opened.requirements.constraints(),
+        );
         for entry in entries.iter().chain(constraints) {
             if entry.applies(environment)? == Applies::Yes {
                 pins.retain(|pin| pin.name() != entry.name() || admits(entry, pin));
@@ -185,14 +170,14 @@ impl Deciding<'_> {
         fetch: bool,
         watch: &mut Watch<'_>,
     ) -> Result<Decision> {
-        let key = self.settings.settled_key(
+        let key = self.means.settings.settled_key(
             &self.request.pip,
-            self.interpreter,
+            &self.opened.interpreter,
             self.pip(),
             requirements,
         )?;
         if let Some(key) = &key
-            && let Ok(kept) = Kept::get(self.cache, key)
+            && let Ok(kept) = Kept::get(&self.opened.cache, key)
         {
             let by = if kept.by_pip {
                 DecidedBy::Pip
@@ -205,10 +190,10 @@ impl Deciding<'_> {
             Ok((index, rules)) => {
                 let locked = Locked {
                     requirements,
-                    interpreter: self.interpreter,
+                    interpreter: &self.opened.interpreter,
                     rules,
                     index,
-                    store: self.store,
+                    store: &self.means.store,
                     pip: self.pip(),
                     fetch,
                 };
@@ -223,7 +208,7 @@ impl Deciding<'_> {
                             by_pip: false,
                         };
                         return Ok(Decision::Items(
-                            kept.keep(self.cache, key.as_ref()),
+                            kept.keep(&self.opened.cache, key.as_ref()),
                             DecidedBy::Requirements,
                         ));
                     }
@@ -232,8 +217,8 @@ impl Deciding<'_> {
             }
             Err(why) => why.clone(),
         };
-        let (Some(driver), Some(session)) = (self.driver, session) else {
-            let target = self.interpreter.target().to_string();
+        let (Some(driver), Some(session)) = (self.means.driver.as_ref(), session) else {
+            let target = self.opened.interpreter.target().to_string();
             return Err(no_builder(self.request, target, why).into());
         };
         let is_only = matches!(&self.index, Ok((index, _)) if index.is_only_one());
@@ -264,7 +249,7 @@ impl Deciding<'_> {
             by_pip: true,
         };
         Ok(Decision::Items(
-            kept.keep(self.cache, key.as_ref()),
+            kept.keep(&self.opened.cache, key.as_ref()),
             DecidedBy::Pip,
         ))
     }
@@ -300,18 +285,18 @@ impl Deciding<'_> {
         let pins = Requirements::of(pins);
         let locked = Locked {
             requirements: &pins,
-            interpreter: self.interpreter,
+            interpreter: &self.opened.interpreter,
             rules,
             index,
-            store: self.store,
+            store: &self.means.store,
             pip: self.pip(),
             fetch: false,
         };
         let Answer::Items(mut items) = locked.answer(self.observe)? else {
             return Err(cannot().into());
         };
-        let environment = &self.interpreter.markers;
-        let asked = Asked::new(self.requirements, rules.no_deps, environment)?;
+        let environment = &self.opened.interpreter.markers;
+        let asked = Asked::new(&self.opened.requirements, rules.no_deps, environment)?;
         for item in &mut items {
             let extras = asked.extras(&item.name);
             item.requested = extras.is_some();
@@ -366,7 +351,7 @@ impl Deciding<'_> {
                 index.learn(url);
             }
         }
-        let items = lock.items(self.interpreter, extras, groups)?;
+        let items = lock.items(&self.opened.interpreter, extras, groups)?;
         let why = self.forbidden(&items);
         if !why.is_empty() {
             return Err(Error::OutOfDate {
@@ -403,7 +388,10 @@ impl Deciding<'_> {
     /// What the settings of this build forbid of what a lock file has. Where they only choose among
     /// versions or indexes, the lock file has chosen.
     fn forbidden(&self, items: &[Item]) -> Vec<String> {
-        let rules = self.settings.rules(&self.request.pip, self.requirements);
+        let rules = self
+            .means
+            .settings
+            .rules(&self.request.pip, &self.opened.requirements);
         let mut why = Vec::new();
         for item in items {
             let (name, version) = (&item.name, &item.version);
@@ -433,7 +421,12 @@ impl Deciding<'_> {
                     "it has the dependency `{name}`, and `--no-deps` is set"
                 ));
             }
-            for limit in self.limits.iter().filter(|one| one.name() == Some(name)) {
+            for limit in self
+                .opened
+                .limits
+                .iter()
+                .filter(|one| one.name() == Some(name))
+            {
                 if let What::Named { specifier, .. } = &limit.what
                     && !version.is_empty()
                     && !specifier.admit(version)
@@ -450,10 +443,15 @@ impl Deciding<'_> {
 
     /// What a lock file is made from, or held against.
     fn current(&self) -> Result<Current> {
-        let settings = self.settings.choosing(self.request.pip.strategy);
-        let target = self.interpreter.target();
+        let settings = self.means.settings.choosing(self.request.pip.strategy);
+        let target = self.opened.interpreter.target();
         let inputs = &self.request.inputs;
-        Ok(Current::new(&target, inputs, self.written, settings)?)
+        Ok(Current::new(
+            &target,
+            inputs,
+            &self.opened.written,
+            settings,
+        )?)
     }
 
     /// What a lock of these items would be made from.
@@ -463,7 +461,7 @@ impl Deciding<'_> {
 
     /// The version of the builder's pip.
     fn pip(&self) -> Option<&str> {
-        self.driver.map(Driver::version)
+        self.means.driver.as_ref().map(Driver::version)
     }
 }
 

@@ -222,10 +222,10 @@ mod tests {
 
     use super::*;
     use crate::piece::Origin;
-    use crate::plan::{Form, Item, RequiredBy, Source};
-    use crate::requirements::{Input, Name};
+    use crate::plan::{Item, RequiredBy, Source};
+    use crate::requirements::Input;
     use crate::target::Target;
-    use crate::tree::RelPath;
+    use crate::tree::{Distribution, RelPath};
     use crate::wheel::Leniency;
 
     /// What a key is made of, but for wheels, which have a digest of their own.
@@ -243,23 +243,17 @@ mod tests {
             let mut request = Request::new(vec![Input::Path("a.txt".into())], "/work");
             request.outputs = vec!["deps.tar".parse().unwrap()];
             let (python, platform) = ("3.12".parse().unwrap(), "linux/arm64".parse().unwrap());
+            let demo = Distribution {
+                name: "demo".to_owned(),
+                version: "1.0".to_owned(),
+            };
             Self {
                 request,
                 pieces: vec![Piece::new(Item {
-                    name: Name::new("demo"),
-                    version: "1.0".to_owned(),
                     requested: true,
-                    extras: BTreeSet::new(),
                     source: Source::Index,
-                    form: Form::Wheel,
-                    url: String::new(),
-                    filename: String::new(),
-                    hashes: Vec::new(),
-                    size: None,
-                    direct_url: None,
-                    requires: Vec::new(),
-                    requires_python: None,
                     required_by: vec![line(1)],
+                    ..Item::unknown(demo, Vec::new(), None)
                 })],
                 interpreter: Interpreter::named(&Target::named(&python, &platform)),
                 layout: Layout {

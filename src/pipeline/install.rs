@@ -3,7 +3,6 @@
 use super::decide::Deciding;
 use super::elsewhere::no_builder;
 use super::obtain::Obtained;
-use super::open::{Means, Opened};
 use super::watch::Watch;
 use crate::error::Result;
 use crate::event::{Cancel, Stage};
@@ -11,14 +10,12 @@ use crate::install::{self, Installed, Installer};
 use crate::layout::Layout;
 use crate::piece::{Origin, Piece};
 use crate::pip::{self, Driver};
-use crate::plan::Asked;
+use crate::plan::{self, Asked};
 use crate::runner::{self, Session};
 
 /// A build whose requirements were read.
 pub(super) struct Building<'a> {
     pub(super) deciding: Deciding<'a>,
-    pub(super) opened: &'a Opened,
-    pub(super) means: &'a Means<'a>,
     pub(super) layout: &'a Layout,
     pub(super) cancel: &'a Cancel,
 }
@@ -61,10 +58,10 @@ impl Building<'_> {
         session: Option<&'s mut (dyn Session + 'static)>,
         why: &str,
     ) -> Result<(&Driver<'_>, &'s mut (dyn Session + 'static))> {
-        if let (Some(driver), Some(session)) = (self.deciding.driver, session) {
+        if let (Some(driver), Some(session)) = (&self.deciding.means.driver, session) {
             Ok((driver, session))
         } else {
-            let target = self.deciding.interpreter.target().to_string();
+            let target = self.deciding.opened.interpreter.target().to_string();
             Err(no_builder(self.deciding.request, target, why.to_owned()).into())
         }
     }
@@ -74,11 +71,11 @@ impl Building<'_> {
         pieces: Vec<Piece>,
         session: Option<&mut (dyn Session + 'static)>,
     ) -> Result<Installed> {
-        let (interpreter, layout) = (self.deciding.interpreter, self.layout);
+        let (interpreter, layout) = (&self.deciding.opened.interpreter, self.layout);
         let mut installed = install::install_wheels(pieces, interpreter, layout)?;
         if self.deciding.request.compile {
             let (_, session) = self.builder(session, "bytecode is made by the interpreter")?;
-            let store = self.deciding.store;
+            let store = &self.deciding.means.store;
             let edit = install::bytecode(session, store, &installed, interpreter, layout)?;
             installed.apply(edit, layout)?;
         }
@@ -92,12 +89,8 @@ impl Building<'_> {
         watch: &mut Watch<'_>,
     ) -> Result<Installed> {
         watch.stage(Stage::Install, &format!("pip {}", driver.version()));
-        let Deciding {
-            requirements,
-            interpreter,
-            observe,
-            ..
-        } = self.deciding;
+        let (opened, observe) = (self.deciding.opened, self.deciding.observe);
+        let (requirements, interpreter) = (&opened.requirements, &opened.interpreter);
         let outcome = driver.install(session, requirements, observe)?;
         watch.stage(Stage::Collect, &self.layout.dest);
         if self.deciding.request.compile {
@@ -115,6 +108,19 @@ impl Building<'_> {
                 *origin = Origin::Built;
             }
         }
+        self.name_requirers(&mut installed.pieces)?;
         Ok(installed)
+    }
+
+    /// Notes at each distribution which lines and distributions require it.
+    pub(super) fn name_requirers(&self, pieces: &mut [Piece]) -> Result<()> {
+        let opened = self.deciding.opened;
+        let mut items: Vec<_> = pieces.iter_mut().map(|piece| &mut piece.item).collect();
+        let markers = &opened.interpreter.markers;
+        Ok(plan::required_by(
+            &mut items,
+            &opened.requirements,
+            markers,
+        )?)
     }
 }

@@ -14,7 +14,7 @@ use crate::install::Installed;
 use crate::lock::{Known, Recorded};
 use crate::pack::{self, Output, Packed, Staged};
 use crate::pip;
-use crate::plan::{self, Circumstances, Plan};
+use crate::plan::{Circumstances, Plan};
 use crate::runner::{Runner, Session};
 use crate::runtime::Runtime;
 
@@ -186,8 +186,6 @@ fn stage(
     let layout = opened.layout(request)?;
     let building = Building {
         deciding: Deciding::new(request, &opened, &means, None, observe, cancel)?,
-        opened: &opened,
-        means: &means,
         layout: &layout,
         cancel,
     };
@@ -240,7 +238,7 @@ impl Building<'_> {
                     watch.warn(&format!(
                         "`{name}` was damaged in the cache and is made anew"
                     ));
-                    self.opened.cache.evict_holding(&path);
+                    self.deciding.opened.cache.evict_holding(&path);
                 }
                 result => return result,
             }
@@ -255,9 +253,9 @@ impl Building<'_> {
         staged: &mut Staged,
         watch: &mut Watch<'_>,
     ) -> Result<(Option<Digest>, Written)> {
-        let (request, cache) = (self.deciding.request, &self.opened.cache);
-        let mut obtained = self.obtain(builder.as_deref_mut(), watch)?;
-        let key = self.key(&mut obtained)?;
+        let (request, cache) = (self.deciding.request, &self.deciding.opened.cache);
+        let obtained = self.obtain(builder.as_deref_mut(), watch)?;
+        let key = self.key(&obtained);
         if let Some(key) = &key
             && let Some(written) = Written::known(cache, key)
         {
@@ -285,25 +283,26 @@ impl Building<'_> {
         Ok((key, written(made, findings, bundled, packed)))
     }
 
-    /// The digest of all that decides what is written; `None` if what is written is not known again. Notes
-    /// at each distribution who requires it.
-    fn key(&self, obtained: &mut Obtained) -> Result<Option<Digest>> {
+    /// The digest of all that decides what is written; `None` if what is written is not known again.
+    fn key(&self, obtained: &Obtained) -> Option<Digest> {
         let Obtained::Pieces(pieces) = obtained else {
-            return Ok(None);
+            return None;
         };
-        let (request, opened) = (self.deciding.request, self.opened);
-        let interpreter = &opened.interpreter;
-        let mut items: Vec<_> = pieces.iter_mut().map(|piece| &mut piece.item).collect();
-        plan::required_by(&mut items, &opened.requirements, &interpreter.markers)?;
-        Ok(fresh::key(&fresh::Inputs {
+        let Deciding {
+            request,
+            opened,
+            means,
+            ..
+        } = self.deciding;
+        fresh::key(&fresh::Inputs {
             request,
             pieces,
-            interpreter,
+            interpreter: &opened.interpreter,
             layout: self.layout,
             runtime: opened.runtime.as_ref(),
-            no_deps: self.means.settings.is_on("no-deps"),
+            no_deps: means.settings.is_on("no-deps"),
             secrets: &secrets::given(opened, request),
-        }))
+        })
     }
 }
 

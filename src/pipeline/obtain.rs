@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 
 use super::LockUse;
-use super::decide::{Deciding, Decision};
+use super::decide::Decision;
 use super::install::Building;
 use super::watch::Watch;
 use crate::cache::Why;
@@ -55,10 +55,17 @@ impl Building<'_> {
                 let mut pieces = self.cached(items, session.as_deref());
                 self.download(&mut pieces, by)?;
                 self.have_built(&mut pieces, by, session)?;
-                self.admit(pieces).map(Obtained::Pieces)
+                self.admit(&pieces)?;
+                self.name_requirers(&mut pieces)?;
+                Ok(Obtained::Pieces(pieces))
             }
             Decision::LeftToPip => {
-                let version = self.deciding.driver.map_or("", Driver::version);
+                let version = self
+                    .deciding
+                    .means
+                    .driver
+                    .as_ref()
+                    .map_or("", Driver::version);
                 (self.deciding.observe)(&Event::Note(&format!(
                     "pip {version} cannot say what it would install (23.0 and later can): it installs itself"
                 )));
@@ -69,13 +76,9 @@ impl Building<'_> {
 
     /// The distributions, with the wheels that the cache holds.
     fn cached(&self, items: Vec<Item>, session: Option<&(dyn Session + 'static)>) -> Vec<Piece> {
-        let Deciding {
-            driver,
-            requirements,
-            store,
-            observe,
-            ..
-        } = &self.deciding;
+        let (means, observe) = (self.deciding.means, self.deciding.observe);
+        let (driver, store) = (&means.driver, &means.store);
+        let requirements = &self.deciding.opened.requirements;
         let mut pieces = Vec::with_capacity(items.len());
         for item in items {
             let found = match (item.form, item.sha256(), driver, session) {
@@ -128,7 +131,7 @@ impl Building<'_> {
                 size: item.size,
             })
             .collect();
-        let got = index.fetch(self.deciding.store, &wanted, self.deciding.observe);
+        let got = index.fetch(&self.deciding.means.store, &wanted, self.deciding.observe);
         let got = got.map_err(|failed| failed.error)?;
         for (piece, wheel) in missing.into_iter().zip(got) {
             if by == DecidedBy::Requirements && wheel.facts.requires != piece.item.requires {
@@ -145,7 +148,12 @@ impl Building<'_> {
 
     /// Whether this machine can read the item's file: a path may be the builder's.
     fn is_reached(&self, item: &Item) -> bool {
-        let is_here = self.deciding.driver.is_none_or(Driver::is_here);
+        let is_here = self
+            .deciding
+            .means
+            .driver
+            .as_ref()
+            .is_none_or(Driver::is_here);
         is_here || !item.url.starts_with("file:")
     }
 
@@ -191,12 +199,8 @@ impl Building<'_> {
         session: &mut dyn Session,
         missing: &[&Item],
     ) -> Result<(BTreeMap<Name, Wheel>, Vec<String>)> {
-        let Deciding {
-            requirements,
-            store,
-            observe,
-            ..
-        } = &self.deciding;
+        let (store, observe) = (&self.deciding.means.store, self.deciding.observe);
+        let requirements = &self.deciding.opened.requirements;
         let about = format!("pip {}: {} to build", driver.version(), missing.len());
         observe(&Event::Stage(Stage::Install, &about));
         let (folder, outcome) = driver.wheels(session, requirements, missing, observe)?;
@@ -239,6 +243,7 @@ impl Building<'_> {
                 };
                 let taken = self
                     .deciding
+                    .means
                     .store
                     .take(name, content, &Expected { sha256 });
                 Some(taken.map(|(wheel, _)| (item.name.clone(), wheel)))
@@ -248,8 +253,8 @@ impl Building<'_> {
     }
 
     /// Whether every distribution has a wheel that may be installed.
-    fn admit(&self, pieces: Vec<Piece>) -> Result<Vec<Piece>> {
-        for Piece { item, wheel, .. } in &pieces {
+    fn admit(&self, pieces: &[Piece]) -> Result<()> {
+        for Piece { item, wheel, .. } in pieces {
             let wheel = wheel.as_ref().ok_or_else(|| pip::Error::NoWheel {
                 distribution: format!("{} {}", item.name, item.version),
             })?;
@@ -265,6 +270,6 @@ impl Building<'_> {
                 )));
             }
         }
-        Ok(pieces)
+        Ok(())
     }
 }

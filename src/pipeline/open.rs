@@ -93,7 +93,7 @@ impl Opened {
             limits: Vec::new(),
             cache,
         };
-        let settings = opened.settings(request)?;
+        let settings = settings(request, opened.driver(request)?.as_ref());
         let ignored = settings.ignored();
         if !ignored.is_empty() {
             watch.warn(&format!(
@@ -178,7 +178,7 @@ impl Opened {
         cancel: &'a Cancel,
     ) -> Result<Means<'a>> {
         let driver = self.driver(request)?;
-        let settings = self.settings(request)?;
+        let settings = settings(request, driver.as_ref());
         let access = settings.access(&request.pip, &self.requirements, &request.cwd)?;
         Ok(Means {
             driver,
@@ -195,13 +195,13 @@ impl Opened {
             .map(|(_, inherits)| Driver::new(&self.interpreter, &request.pip, *inherits));
         Ok(driver.transpose()?)
     }
+}
 
-    /// pip's settings, be there a pip or not.
-    fn settings(&self, request: &Request) -> Result<Settings> {
-        Ok(match self.driver(request)? {
-            Some(driver) => driver.settings().clone(),
-            None => Settings::of_caller(&request.pip),
-        })
+/// pip's settings, be there a pip or not.
+fn settings(request: &Request, driver: Option<&Driver<'_>>) -> Settings {
+    match driver {
+        Some(driver) => driver.settings().clone(),
+        None => Settings::of_caller(&request.pip),
     }
 }
 

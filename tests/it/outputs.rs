@@ -4,6 +4,7 @@ use std::fs;
 use std::process::{Command, Output, Stdio};
 
 use crate::support::mount::Mount;
+use crate::support::python;
 use crate::support::sandbox::{Ran, Sandbox, names};
 use crate::support::skip;
 use crate::support::wheel::{WheelBuilder, project};
@@ -117,15 +118,11 @@ fn all_platforms_appear_or_none() {
 #[test]
 fn a_list_of_packages_appears_with_the_artifact() {
     let sandbox = sandbox(10);
-    let python = Command::new("python3")
-        .args(["-c", "import sys; print(sys.executable)"])
-        .output()
-        .unwrap();
-    let python = String::from_utf8(python.stdout).unwrap();
+    let python = python::itself().display().to_string();
     let args = [
         "requirements.txt",
         "--runtime",
-        python.trim(),
+        &python,
         "--write-packages",
         "packages.txt",
     ];

@@ -156,6 +156,27 @@ fn a_root_may_hold_anything() {
     assert_eq!(sandbox.left(), [""; 0]);
 }
 
+/// What a program prints, which must succeed.
+fn run(program: &str, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {args:?}: {error}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Builds packages; their paths.
+fn rpms(sandbox: &Sandbox, specs: &[String]) -> Vec<String> {
+    let top = sandbox.work().join("rpm").display().to_string();
+    let define = format!("_topdir {top}");
+    for spec in specs {
+        let spec = sandbox.write("demo.spec", spec).display().to_string();
+        run("rpmbuild", &["--quiet", "--define", &define, "-bb", &spec]);
+    }
+    let folder = format!("{top}/RPMS/noarch");
+    let packages = names(Path::new(&folder)).into_iter();
+    packages.map(|name| format!("{folder}/{name}")).collect()
+}
+
 /// rpm's database is read as rpm reads it.
 #[test]
 #[ignore = "needs rpm"]
@@ -163,27 +184,13 @@ fn engine_packages_are_those_that_rpm_lists() {
     let sandbox = Sandbox::new();
     let root = sandbox.work().join("root");
     put_python(&root, "usr", "3.11");
-    let run = |program: &str, args: &[&str]| -> String {
-        let output = Command::new(program).args(args).output().unwrap();
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{program} {args:?}: {error}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    };
-    let top = sandbox.work().join("rpm").display().to_string();
-    let define = format!("_topdir {top}");
-    for (name, version) in [("demo-libs", "1.2"), ("other", "2.0~rc1")] {
-        let spec = format!(
+    let specs = [("demo-libs", "1.2"), ("other", "2.0~rc1")].map(|(name, version)| {
+        format!(
             "Name: {name}\nVersion: {version}\nRelease: 3\nSummary: x\nLicense: MIT\nBuildArch: noarch\n\
              Provides: libdemo.so.1()(64bit)\n%description\nx\n%files\n"
-        );
-        let spec = sandbox.write("demo.spec", spec).display().to_string();
-        run("rpmbuild", &["--quiet", "--define", &define, "-bb", &spec]);
-    }
-    let folder = format!("{top}/RPMS/noarch");
-    let packages: Vec<String> = names(Path::new(&folder))
-        .into_iter()
-        .map(|name| format!("{folder}/{name}"))
-        .collect();
+        )
+    });
+    let packages = rpms(&sandbox, &specs);
     let place = root.display().to_string();
     let place = [
         "--root",
@@ -244,14 +251,6 @@ fn engine_files_are_those_that_rpm_lists() {
     let sandbox = Sandbox::new();
     let root = sandbox.work().join("root");
     put_python(&root, "usr", "3.11");
-    let run = |program: &str, args: &[&str]| -> String {
-        let output = Command::new(program).args(args).output().unwrap();
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{program} {args:?}: {error}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    };
-    let top = sandbox.work().join("rpm").display().to_string();
-    let define = format!("_topdir {top}");
     // Several packages in one directory, several directories in one package, a directory of its own, and data.
     let files = [
         ("demo", "/usr/bin/demo"),
@@ -261,7 +260,7 @@ fn engine_files_are_those_that_rpm_lists() {
         ("other", "/usr/bin/other"),
         ("other", "/usr/lib/python3.11/site-packages/other.egg-info"),
     ];
-    for name in ["demo", "other"] {
+    let specs = ["demo", "other"].map(|name| {
         let own: Vec<&str> = files
             .iter()
             .filter(|(package, _)| *package == name)
@@ -271,23 +270,14 @@ fn engine_files_are_those_that_rpm_lists() {
             .iter()
             .map(|path| format!("install -D /dev/null %{{buildroot}}{path}\n"))
             .collect();
-        let spec = format!(
+        format!(
             "Name: {name}\nVersion: 1\nRelease: 1\nSummary: x\nLicense: MIT\nBuildArch: noarch\n\
              %description\nx\n%install\n{}%files\n{}\n",
             make.concat(),
             own.join("\n")
-        );
-        let spec = sandbox
-            .write(&format!("{name}.spec"), spec)
-            .display()
-            .to_string();
-        run("rpmbuild", &["--quiet", "--define", &define, "-bb", &spec]);
-    }
-    let folder = format!("{top}/RPMS/noarch");
-    let packages: Vec<String> = names(Path::new(&folder))
-        .into_iter()
-        .map(|name| format!("{folder}/{name}"))
-        .collect();
+        )
+    });
+    let packages = rpms(&sandbox, &specs);
     let place = root.display().to_string();
     let mut args = vec!["--root", &place, "--dbpath", "/usr/lib/sysimage/rpm"];
     let list = [&args[..], &["-qa", "--qf", "[%{NAME} %{FILENAMES}\n]"]].concat();

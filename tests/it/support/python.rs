@@ -15,6 +15,17 @@ pub(crate) fn python() -> &'static Path {
     PYTHON.get_or_init(|| with_pip(PIP))
 }
 
+/// The interpreter that `python3` starts, by its own path: the name may be that of a script of pyenv's.
+pub(crate) fn itself() -> &'static Path {
+    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
+    PYTHON.get_or_init(|| {
+        let program = "import sys; print(sys.executable)";
+        let asked = Command::new("python3").args(["-c", program]).output();
+        let path = String::from_utf8(asked.unwrap().stdout).unwrap();
+        PathBuf::from(path.trim())
+    })
+}
+
 /// The interpreter of a virtual environment with this version of pip.
 ///
 /// It is made on first use and kept beside the build, also for the next run. Test processes may

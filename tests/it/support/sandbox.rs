@@ -10,6 +10,8 @@ use std::sync::OnceLock;
 use prebuild::digest::Digest;
 use tempfile::TempDir;
 
+use super::python;
+
 /// Where one test works. Nothing of the caller's environment is seen but `PATH` and what is needed
 /// to reach an index.
 pub(crate) struct Sandbox {
@@ -122,10 +124,7 @@ impl Sandbox {
 fn search_path() -> &'static str {
     static PATH: OnceLock<String> = OnceLock::new();
     PATH.get_or_init(|| {
-        let program = "import sys; print(sys.executable)";
-        let asked = Command::new("python3").args(["-c", program]).output();
-        let python = String::from_utf8(asked.unwrap().stdout).unwrap();
-        let bin = Path::new(python.trim()).parent().unwrap();
+        let bin = python::itself().parent().unwrap();
         format!("{}:{}", bin.display(), std::env::var("PATH").unwrap())
     })
 }

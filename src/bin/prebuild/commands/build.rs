@@ -48,12 +48,12 @@ fn write_packages(path: &Path, findings: &[Finding]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The summary of a build on standard error, the result on standard output.
+/// Prints the summary of a build to standard error, and the outputs to standard output.
 fn print(printer: &Printer, artifact: &Artifact) -> io::Result<()> {
     printer.finish();
     if printer.verbose {
         for piece in &artifact.distributions {
-            printer.stage("with", &piece.item.distribution().to_string());
+            printer.stage("with", &piece.distribution.to_string());
         }
     }
     for one in &artifact.bundled {

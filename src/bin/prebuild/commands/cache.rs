@@ -67,7 +67,7 @@ pub(crate) fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// The cache's folder on standard output.
+/// Prints the cache directory.
 fn print_directory(printer: &Printer, folder: &Path) -> io::Result<()> {
     match printer.format {
         Format::Json => print_json(&serde_json::json!({ "version": 1, "folder": folder })),
@@ -75,7 +75,7 @@ fn print_directory(printer: &Printer, folder: &Path) -> io::Result<()> {
     }
 }
 
-/// How much the cache holds, on standard output.
+/// Prints the size of each part of the cache.
 fn print_sizes(printer: &Printer, sizes: &Sizes) -> io::Result<()> {
     if printer.format == Format::Json {
         return print_json(sizes);
@@ -97,7 +97,7 @@ fn print_sizes(printer: &Printer, sizes: &Sizes) -> io::Result<()> {
     ]))
 }
 
-/// What was removed from the cache, on standard output.
+/// Prints how many entries were removed.
 fn print_freed(printer: &Printer, freed: &Freed) -> io::Result<()> {
     match printer.format {
         Format::Json => print_json(freed),
@@ -109,7 +109,7 @@ fn print_freed(printer: &Printer, freed: &Freed) -> io::Result<()> {
     }
 }
 
-/// What was damaged in the cache, on standard output.
+/// Prints the damaged entries.
 fn print_verified(printer: &Printer, verified: &Verified) -> io::Result<()> {
     if printer.format == Format::Json {
         return print_json(verified);

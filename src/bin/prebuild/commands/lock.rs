@@ -132,7 +132,7 @@ fn no_place() -> Wrong {
     )
 }
 
-/// Where a lock file is, on standard output.
+/// Prints the path of the lock file.
 fn print(printer: &Printer, path: &Path, count: usize, is_new: bool) -> io::Result<()> {
     printer.finish();
     let news = if is_new { "written" } else { "as it was" };

@@ -35,7 +35,7 @@ pub(crate) fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// A plan on standard output.
+/// Prints a plan.
 fn print(printer: &Printer, plan: &Plan, recorded: &Recorded, folder: &Path) -> anyhow::Result<()> {
     printer.finish();
     match printer.format {

@@ -44,7 +44,7 @@ pub(crate) fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is known of a runtime, on standard output.
+/// Prints the facts about a runtime.
 fn print(printer: &Printer, runtime: &Runtime) -> io::Result<()> {
     printer.finish();
     let facts = &runtime.facts;

@@ -121,8 +121,7 @@ fn output(path: &Path, environment: &Environment) -> anyhow::Result<Output> {
         .map_err(|error: prebuild::pack::ParseOutputError| Wrong(error.to_string()))?)
 }
 
-/// What came of verifying: failures on standard error, the summary on standard output; returns the
-/// exit code that it means.
+/// Prints failures to standard error and the summary to standard output. Returns the exit code.
 fn print(printer: &Printer, proof: &Proof) -> io::Result<ExitCode> {
     printer.finish();
     if let Some(why) = &proof.not_compared {
@@ -197,7 +196,7 @@ fn print_failed(printer: &Printer, group: &str, failed: &Failed) {
     }
 }
 
-/// What was checked, and how much of it failed.
+/// The numbers of checks and of failures, on one line.
 fn summary(proof: &Proof) -> String {
     let Counts {
         modules,
