@@ -1,6 +1,6 @@
 //! What a process leaves that is killed at any moment, and what the next build makes of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
@@ -79,6 +79,20 @@ fn state(path: &Path) -> BTreeMap<String, Vec<u8>> {
             let name = name.display().to_string();
             (name, fs::read(entry.path()).unwrap())
         })
+        .collect()
+}
+
+/// The names of files that only one of two outputs has, or that differ.
+fn differences<'a>(
+    now: &'a BTreeMap<String, Vec<u8>>,
+    other: &'a BTreeMap<String, Vec<u8>>,
+) -> Vec<String> {
+    let names: BTreeSet<&String> = now.keys().chain(other.keys()).collect();
+    let size = |files: &BTreeMap<String, Vec<u8>>, name| files.get(name).map(Vec::len);
+    names
+        .into_iter()
+        .filter(|name| now.get(*name) != other.get(*name))
+        .map(|name| format!("{name}: {:?} for {:?}", size(now, name), size(other, name)))
         .collect()
 }
 
@@ -176,9 +190,11 @@ fn kill_at_any_moment_leaves_whole_outputs() {
         killed += usize::from(ended.code().is_none());
         for output in outputs {
             let now = state(&sandbox.work().join(output));
+            let known = &whole[output];
             assert!(
-                whole[output].contains(&now),
-                "kill {kill}: {args}: {output} is torn"
+                known.contains(&now),
+                "kill {kill}: {args}: {output} is torn: {:?}",
+                differences(&now, &known[known.len() - 1])
             );
         }
         if upkeep {

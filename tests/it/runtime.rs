@@ -280,16 +280,17 @@ fn engine_files_are_those_that_rpm_lists() {
     let packages = rpms(&sandbox, &specs);
     let place = root.display().to_string();
     let mut args = vec!["--root", &place, "--dbpath", "/usr/lib/sysimage/rpm"];
-    let list = [&args[..], &["-qa", "--qf", "[%{NAME} %{FILENAMES}\n]"]].concat();
+    let list = [&args[..], &["-qa", "--qf", "[%{=NAME} %{FILENAMES}\n]"]].concat();
     args.extend(["--nodeps", "-i", "--nosignature"]);
     args.extend(packages.iter().map(String::as_str));
     run("rpm", &args);
     let mut said: Vec<String> = run("rpm", &list).lines().map(str::to_owned).collect();
     said.sort();
-    let all: Vec<String> = files
+    let mut all: Vec<String> = files
         .iter()
         .map(|(package, path)| format!("{package} {path}"))
         .collect();
+    all.sort();
     assert_eq!(said, all);
     let ran = sandbox
         .run(&["runtime", "root", "--format", "json", "--no-cache"])
