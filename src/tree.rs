@@ -345,6 +345,42 @@ impl Tree {
         entries
     }
 
+    /// Paths that differ only in case, each with the first that it collides with. What lies below a folder
+    /// that collides is not listed again.
+    #[must_use]
+    pub fn case_collisions(&self) -> Vec<(RelPath, RelPath)> {
+        // Of two that collide, one at least has a letter that is not small: most paths need no look.
+        let is_small = |c: char| c.is_ascii() && !c.is_ascii_uppercase();
+        let mut same: BTreeMap<RelPath, Vec<RelPath>> = BTreeMap::new();
+        for (path, _) in self
+            .iter()
+            .filter(|(path, _)| !path.name().chars().all(is_small))
+        {
+            let name = path.name().to_lowercase();
+            let small = match path.parent() {
+                Some(parent) => parent.join(&name),
+                None => RelPath::new(&name),
+            };
+            // One that no path can be has no other.
+            if let Ok(small) = small {
+                same.entry(small).or_default().push(path.clone());
+            }
+        }
+        let mut collisions = Vec::new();
+        for (small, mut paths) in same {
+            // Capitals sort before small letters, so this is the last.
+            if self.get(&small).is_some() && !paths.contains(&small) {
+                paths.push(small);
+            }
+            let mut paths = paths.into_iter();
+            if let Some(first) = paths.next() {
+                collisions.extend(paths.map(|path| (first.clone(), path)));
+            }
+        }
+        collisions.sort_by(|(_, a), (_, b)| a.cmp(b));
+        collisions
+    }
+
     /// How many files are native code (ELF).
     #[must_use]
     pub fn native(&self) -> usize {

@@ -1,12 +1,12 @@
 //! Files and links, whatever is in them: whose they are, what they are called, where they lead, and what they
 //! tell of the builder.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::Subject;
 use super::finding::{Finding, Problem, Severity};
 use crate::runtime::{Runtime, normal};
-use crate::tree::{Content, Distribution, Entry, Node, RelPath, Tree};
+use crate::tree::{Content, Distribution, Entry, Node, RelPath};
 
 /// Paths that several distributions brought.
 pub(super) fn conflicts(subject: &Subject<'_>) -> Vec<Finding> {
@@ -173,7 +173,7 @@ pub(super) fn dangling_links(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Fi
 
 /// Files that a file system which ignores case would not hold both of.
 pub(super) fn collisions(subject: &Subject<'_>) -> Vec<Finding> {
-    let collisions = case_collisions(subject.tree).into_iter();
+    let collisions = subject.tree.case_collisions().into_iter();
     let findings = collisions.map(|(other, path)| {
         let owner = subject.tree.get(&path).and_then(Entry::owner);
         let problem = Problem::CaseCollision { other };
@@ -182,44 +182,9 @@ pub(super) fn collisions(subject: &Subject<'_>) -> Vec<Finding> {
     findings.collect()
 }
 
-/// Paths that differ only in case, each with the first that it collides with. What lies below a folder
-/// that collides is not listed again.
-#[must_use]
-pub fn case_collisions(tree: &Tree) -> Vec<(RelPath, RelPath)> {
-    // Of two that collide, one at least has a letter that is not small: most paths need no look.
-    let is_small = |c: char| c.is_ascii() && !c.is_ascii_uppercase();
-    let mut same: BTreeMap<RelPath, Vec<RelPath>> = BTreeMap::new();
-    for (path, _) in tree
-        .iter()
-        .filter(|(path, _)| !path.name().chars().all(is_small))
-    {
-        let name = path.name().to_lowercase();
-        let small = match path.parent() {
-            Some(parent) => parent.join(&name),
-            None => RelPath::new(&name),
-        };
-        // One that no path can be has no other.
-        if let Ok(small) = small {
-            same.entry(small).or_default().push(path.clone());
-        }
-    }
-    let mut collisions = Vec::new();
-    for (small, mut paths) in same {
-        // Capitals sort before small letters, so this is the last.
-        if tree.get(&small).is_some() && !paths.contains(&small) {
-            paths.push(small);
-        }
-        let mut paths = paths.into_iter();
-        if let Some(first) = paths.next() {
-            collisions.extend(paths.map(|path| (first.clone(), path)));
-        }
-    }
-    collisions.sort_by(|(_, a), (_, b)| a.cmp(b));
-    collisions
-}
-
 #[cfg(test)]
 mod tests {
+    use crate::tree::Tree;
     use std::sync::Arc;
 
     use super::*;

@@ -22,7 +22,6 @@ mod programs;
 mod python;
 mod replaced;
 
-pub use files::case_collisions;
 pub use finding::{Finding, Problem, Severity};
 pub use loader::{Dependencies, dependencies};
 

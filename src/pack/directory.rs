@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::staged::Stage;
 use super::{Error, Meter, Options, groups, refuse_collisions};
 use crate::fs::replace::{self, COMING, LEAVING, NEW, OLD, Placed};
 use crate::fs::{self, TempDir};
@@ -30,21 +31,7 @@ pub(super) fn stage(
     meter: &Meter<'_>,
 ) -> Result<Staged, Error> {
     let path = super::real(path)?;
-    let (parent, _) = fs::split(&path);
-    let there = fs::exists(&path).is_some();
-    // A folder that something is mounted on cannot be replaced, nor one whose parent is another
-    // user's: it is filled from inside.
-    let mounted = || -> fs::Result<bool> {
-        Ok(fs::mounts().contains(&path) || !fs::same_device(&path, &parent)?)
-    };
-    let (made, inside) = if there && mounted()? {
-        (fs::hidden_dir(&path)?, true)
-    } else {
-        match fs::hidden_dir(&parent) {
-            Err(_) if there => (fs::hidden_dir(&path)?, true),
-            made => (made?, false),
-        }
-    };
+    let (made, inside) = beside(&path)?;
     refuse_collisions(tree, made.path())?;
     let root = made.path().join(NEW);
     write(tree, &root, options.mtime, meter).map_err(|source| meter.error(&path, source))?;
@@ -55,6 +42,22 @@ pub(super) fn stage(
         placed: None,
         done: Vec::new(),
     })
+}
+
+/// A new directory from which a folder can get this name, and whether that is inside of the folder.
+///
+/// A folder that something is mounted on cannot be replaced, nor one whose parent is another user's: it is
+/// filled from inside. Any other folder is not written to before it is replaced.
+pub(super) fn beside(path: &Path) -> fs::Result<(TempDir, bool)> {
+    let (parent, _) = fs::split(path);
+    let there = fs::exists(path).is_some();
+    if there && (fs::mounts().contains(&path.to_path_buf()) || !fs::same_device(path, &parent)?) {
+        return Ok((fs::hidden_dir(path)?, true));
+    }
+    match fs::hidden_dir(&parent) {
+        Err(_) if there => Ok((fs::hidden_dir(path)?, true)),
+        made => Ok((made?, false)),
+    }
 }
 
 /// Writes files on all cores: most of the time goes into opening and closing them.
@@ -119,9 +122,8 @@ pub(super) fn refuse_mounts(path: &Path) -> Result<(), Error> {
     }
 }
 
-impl Staged {
-    /// Gives the folder its name, and what was there none, or leaves all as it was.
-    pub(super) fn place(&mut self) -> Result<(), Error> {
+impl Stage for Staged {
+    fn place(&mut self) -> Result<(), Error> {
         // Again: much may have happened since it was checked.
         refuse_mounts(&self.path)?;
         if !self.inside {
@@ -136,19 +138,7 @@ impl Staged {
         Ok(())
     }
 
-    fn failed(&mut self, source: fs::Error, stranded: bool) -> Error {
-        if !stranded {
-            return source.into();
-        }
-        Error::Stranded {
-            left: self.made.keep(),
-            path: self.path.clone(),
-            source,
-        }
-    }
-
-    /// Undoes [`place`](Self::place).
-    pub(super) fn take_back(mut self) -> Result<(), Error> {
+    fn take_back(mut self: Box<Self>) -> Result<(), Error> {
         let undone = match self.placed {
             Some(placed) => replace::take_back(&self.made, &self.path, placed),
             None => undo(&self.done).map_or(Ok(()), Err),
@@ -158,6 +148,19 @@ impl Staged {
             path: self.path,
             source,
         })
+    }
+}
+
+impl Staged {
+    fn failed(&mut self, source: fs::Error, stranded: bool) -> Error {
+        if !stranded {
+            return source.into();
+        }
+        Error::Stranded {
+            left: self.made.keep(),
+            path: self.path.clone(),
+            source,
+        }
     }
 
     /// What is to be renamed to replace what is in the folder, in this order.

@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::audit::case_collisions;
 use crate::cache::Cache;
 use crate::digest::Digest;
 use crate::event::{Cancel, Event, Observer};
@@ -17,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 mod bits;
 mod directory;
+mod format;
 mod groups;
 mod gzip;
 mod members;
@@ -26,7 +26,8 @@ mod staged;
 mod tar;
 mod zip;
 
-pub use output::{Format, Output, ParseOutputError};
+pub use format::{Format, UnknownFormat};
+pub use output::{Output, ParseOutputError};
 pub use staged::Staged;
 
 /// The version of the byte format. The golden digests in the tests change only together with it.
@@ -236,11 +237,9 @@ pub fn check(outputs: &[Output], options: &Options) -> Result<(), Error> {
             _ => {}
         }
         let path = real(path)?;
-        let (above, _) = fs::split(&path);
         // Made and removed again: only this tells whether one may write there.
         match output.format() {
-            Format::Directory if fs::exists(&path).is_some() => drop(fs::hidden_dir(&path)?),
-            Format::Directory => drop(fs::hidden_dir(&above)?),
+            Format::Directory => drop(directory::beside(&path)?),
             _ => drop(fs::new_file(&path)?),
         }
     }
@@ -294,40 +293,6 @@ pub fn pack(
     let packed = staged.add(tree, outputs, options, cache, observe, cancel)?;
     staged.place(cancel)?;
     Ok(packed)
-}
-
-/// Writes an archive; returns the digest of its bytes and how many they are.
-fn archive(
-    tree: &Tree,
-    format: Format,
-    options: &Options,
-    cache: Option<&Cache>,
-    file: &mut fs::NewFile,
-    meter: &Meter<'_>,
-) -> io::Result<(Digest, u64)> {
-    let mtime = options.mtime;
-    sink::write(file, |out| match format {
-        Format::TarGz => {
-            let mut gzip = gzip::Writer::new(out)?;
-            tar::write(tree, mtime, &mut gzip, meter)?;
-            gzip.finish()
-        }
-        Format::TarZst => {
-            let frames = groups::Frames {
-                level: ZSTD_LEVEL,
-                cache,
-            };
-            let mut zstd = groups::Writer::new(out, frames, meter);
-            tar::write(tree, mtime, &mut zstd, meter)?;
-            zstd.finish()
-        }
-        Format::Zip => zip::write(tree, mtime, out, meter),
-        Format::Tar | Format::Directory => {
-            let mut plain = groups::Writer::new(out, groups::Plain, meter);
-            tar::write(tree, mtime, &mut plain, meter)?;
-            plain.finish()
-        }
-    })
 }
 
 /// Tells how far packing is, and stops it.
@@ -386,7 +351,7 @@ impl Meter<'_> {
 
 /// Refuses a tree that a folder's file system cannot hold.
 fn refuse_collisions(tree: &Tree, folder: &Path) -> Result<(), Error> {
-    let collisions = case_collisions(tree);
+    let collisions = tree.case_collisions();
     let Some((a, b)) = collisions.into_iter().next() else {
         return Ok(());
     };

@@ -4,28 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-
-/// How an artifact is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum Format {
-    /// `.tar`
-    #[serde(rename = "tar")]
-    Tar,
-    /// `.tar.gz`, `.tgz`: one gzip member.
-    #[serde(rename = "tar.gz")]
-    TarGz,
-    /// `.tar.zst`
-    #[serde(rename = "tar.zst")]
-    TarZst,
-    /// `.zip`
-    #[serde(rename = "zip")]
-    Zip,
-    /// A folder.
-    #[serde(rename = "directory")]
-    Directory,
-}
+use super::format::{Format, endings};
 
 /// Where an artifact goes, and how it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,10 +40,8 @@ impl Output {
     pub fn called_after(&self, name: &str) -> Self {
         let file = self.path.file_name().map(|file| file.to_string_lossy());
         let file = file.unwrap_or_default();
-        let endings = [".tar.gz", ".tar.zst", ".tgz", ".tar", ".zip"];
-        let ending = endings.into_iter().find(|ending| file.ends_with(ending));
-        let ending = ending.unwrap_or_default();
-        let stem = file.strip_suffix(ending).unwrap_or(&file);
+        let ending = Format::of_name(&file).map_or(0, |(_, length)| length);
+        let (stem, ending) = file.split_at(file.len() - ending);
         let path = self.path.with_file_name(format!("{stem}-{name}{ending}"));
         Self::new(path, self.format)
     }
@@ -91,18 +68,9 @@ impl FromStr for Output {
         if text.ends_with('/') || text == "." || text == ".." || text.ends_with("/.") {
             return Ok(Self::new(text, Format::Directory));
         }
-        let name = text.rsplit('/').next().unwrap_or(text).to_ascii_lowercase();
-        let format = [
-            (".tar", Format::Tar),
-            (".tar.gz", Format::TarGz),
-            (".tgz", Format::TarGz),
-            (".tar.zst", Format::TarZst),
-            (".zip", Format::Zip),
-        ]
-        .into_iter()
-        .find(|(ending, _)| name.ends_with(ending));
-        match format {
-            Some((_, format)) => Ok(Self::new(text, format)),
+        let name = text.rsplit('/').next().unwrap_or(text);
+        match Format::of_name(name) {
+            Some((format, _)) => Ok(Self::new(text, format)),
             None => Err(ParseOutputError(text.to_owned())),
         }
     }
@@ -111,13 +79,27 @@ impl FromStr for Output {
 /// The name says no format.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` names no format: it must end in .tar, .tar.gz, .tgz, .tar.zst or .zip, or, for a folder, in /"
+    "`{0}` names no format: it must end in {ends}, or, for a directory, in /",
+    ends = endings()
 )]
 pub struct ParseOutputError(String);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_put_before_the_ending() {
+        for (text, called) in [
+            ("x/deps.tar.gz", "x/deps-a.tar.gz"),
+            ("deps.TGZ", "deps-a.TGZ"),
+            ("deps.zip/", "deps-a.zip"),
+            (".tar", "-a.tar"),
+        ] {
+            let output: Output = text.parse().unwrap();
+            assert_eq!(output.called_after("a").path(), Path::new(called));
+        }
+    }
 
     #[test]
     fn the_name_decides() {

@@ -1,13 +1,16 @@
 //! Outputs on their way: whole, and without their names.
 
-use std::io::Write as _;
+use std::fmt;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 
 use super::{
-    Error, Format, Meter, Options, Output, Packed, archive, check, directory, real, sweep,
+    Error, Format, Meter, Options, Output, Packed, ZSTD_LEVEL, check, directory, groups, gzip,
+    real, sink, sweep, tar, zip,
 };
 use crate::cache::Cache;
+use crate::digest::Digest;
 use crate::event::{Cancel, Observer};
 use crate::fs;
 use crate::tree::Tree;
@@ -15,13 +18,19 @@ use crate::tree::Tree;
 /// Outputs, of one build or several, that are whole and do not have their names yet. Without
 /// [`place`](Self::place) they are removed with the value.
 #[derive(Debug, Default)]
-pub struct Staged(Vec<One>);
+pub struct Staged(Vec<Box<dyn Stage>>);
 
-#[derive(Debug)]
-enum One {
-    File(fs::NewFile),
-    Directory(directory::Staged),
+/// Something that is whole and gets its names in one step: a file, a directory.
+pub(super) trait Stage: fmt::Debug + Send {
+    /// Gives it its names, or leaves all as it was.
+    fn place(&mut self) -> Result<(), Error>;
+
+    /// Undoes [`place`](Self::place): what was there before is there again.
+    fn take_back(self: Box<Self>) -> Result<(), Error>;
 }
+
+/// A [`Stage`] before it is placed, its size in bytes, and its digest if it has one.
+type Whole = (Box<dyn Stage>, u64, Option<Digest>);
 
 impl Staged {
     /// None.
@@ -53,19 +62,7 @@ impl Staged {
         let mut staged = Vec::new();
         let mut packed = Vec::new();
         for output in outputs {
-            let (one, size, digest) = match output.format() {
-                Format::Directory => {
-                    let one = directory::stage(tree, output.path(), options, &meter)?;
-                    (One::Directory(one), tree.size(), None)
-                }
-                format => {
-                    let path = real(output.path())?;
-                    let mut file = fs::new_file(&path)?;
-                    let (digest, size) = archive(tree, format, options, cache, &mut file, &meter)
-                        .map_err(|source| meter.error(&path, source))?;
-                    (One::File(file), size, Some(digest))
-                }
-            };
+            let (one, size, digest) = stage(tree, output, options, cache, &meter)?;
             staged.push(one);
             packed.push(Packed {
                 path: output.path().to_path_buf(),
@@ -86,7 +83,7 @@ impl Staged {
         let mut file = fs::new_file(&path)?;
         file.write_all(bytes)
             .map_err(|source| Error::Write { path, source })?;
-        self.0.push(One::File(file));
+        self.0.push(Box::new(file));
         Ok(())
     }
 
@@ -107,14 +104,10 @@ impl Staged {
     }
 
     /// Gives one after the other its name; returns the first error, and those that have theirs.
-    fn place_each(&mut self) -> Option<(Error, Vec<One>)> {
+    fn place_each(&mut self) -> Option<(Error, Vec<Box<dyn Stage>>)> {
         let mut placed = Vec::new();
         for mut one in self.0.drain(..) {
-            let result = match &mut one {
-                One::File(file) => file.place().map_err(Error::from),
-                One::Directory(directory) => directory.place(),
-            };
-            if let Err(error) = result {
+            if let Err(error) = one.place() {
                 return Some((error, placed));
             }
             placed.push(one);
@@ -123,15 +116,66 @@ impl Staged {
     }
 }
 
-impl One {
-    fn take_back(self) -> Result<(), Error> {
-        match self {
-            Self::File(mut file) => file.take_back().map_err(|source| Error::NotRestored {
-                path: file.path().to_path_buf(),
-                left: file.keep(),
-                source,
-            }),
-            Self::Directory(directory) => directory.take_back(),
+/// Writes one output of a tree.
+fn stage(
+    tree: &Tree,
+    output: &Output,
+    options: &Options,
+    cache: Option<&Cache>,
+    meter: &Meter<'_>,
+) -> Result<Whole, Error> {
+    let mtime = options.mtime;
+    match output.format() {
+        Format::Directory => {
+            let staged = directory::stage(tree, output.path(), options, meter)?;
+            Ok((Box::new(staged), tree.size(), None))
         }
+        Format::Tar => file(output, meter, |out| {
+            let mut plain = groups::Writer::new(out, groups::Plain, meter);
+            tar::write(tree, mtime, &mut plain, meter)?;
+            plain.finish()
+        }),
+        Format::TarGz => file(output, meter, |out| {
+            let mut gzip = gzip::Writer::new(out)?;
+            tar::write(tree, mtime, &mut gzip, meter)?;
+            gzip.finish()
+        }),
+        Format::TarZst => file(output, meter, |out| {
+            let frames = groups::Frames {
+                level: ZSTD_LEVEL,
+                cache,
+            };
+            let mut zstd = groups::Writer::new(out, frames, meter);
+            tar::write(tree, mtime, &mut zstd, meter)?;
+            zstd.finish()
+        }),
+        Format::Zip => file(output, meter, |out| zip::write(tree, mtime, out, meter)),
+    }
+}
+
+/// A file of the bytes that `write` makes.
+fn file(
+    output: &Output,
+    meter: &Meter<'_>,
+    write: impl FnOnce(&mut sink::Sink) -> io::Result<()>,
+) -> Result<Whole, Error> {
+    let path = real(output.path())?;
+    let mut file = fs::new_file(&path)?;
+    let (digest, size) =
+        sink::write(&mut file, write).map_err(|source| meter.error(&path, source))?;
+    Ok((Box::new(file), size, Some(digest)))
+}
+
+impl Stage for fs::NewFile {
+    fn place(&mut self) -> Result<(), Error> {
+        Ok(Self::place(self)?)
+    }
+
+    fn take_back(mut self: Box<Self>) -> Result<(), Error> {
+        Self::take_back(&mut self).map_err(|source| Error::NotRestored {
+            path: self.path().to_path_buf(),
+            left: self.keep(),
+            source,
+        })
     }
 }

@@ -227,7 +227,8 @@ fn kill_at_any_moment_leaves_whole_outputs() {
         std::io::stderr(),
         "kills: {killed} of {KILLS} before the end"
     );
-    assert!(killed > KILLS / 2);
+    // How long a build takes varies with what else the machine does: many end before they are killed.
+    assert!(killed > KILLS / 4);
 }
 
 /// A build backend outlives the build that was killed: its folder is in use, and then it is swept.

@@ -127,13 +127,11 @@ fn hashes(world: &World) -> Vec<Case> {
 /// Directories and repositories.
 fn sources(world: &World) -> Vec<Case> {
     let host = world.host();
-    world.make("work/empty");
     let repository = world.make("repository");
     commit(&repository);
     let repository = repository.display();
     let cloned = |name, at: String| Case::new(name, format!("alpha\nrepo @ git+{at}\n"));
     vec![
-        Case::new("folder-empty", "alpha\n./empty\n"),
         cloned("git-no-repository", "file:///no/repository@main".to_owned()),
         cloned("git-missing", "https://git.example/repo@main".to_owned()).env("PATH", world.bin()),
         cloned("git-unreachable", format!("http://{host}/repo@main")),
