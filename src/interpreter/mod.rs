@@ -18,7 +18,7 @@ use crate::tree::Tree;
 pub struct Pip {
     /// Its version.
     pub version: String,
-    /// The long options that its `install` takes.
+    /// The long options that its source defines, those of `install` among them.
     pub options: Vec<String>,
     /// Whether it runs at all: a pip too old for its interpreter does not.
     pub works: bool,

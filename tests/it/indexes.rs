@@ -686,7 +686,7 @@ fn an_interrupt_in_the_middle_of_a_download_leaves_nothing() {
     let mut lines = BufReader::new(child.stderr.take().unwrap())
         .lines()
         .map_while(Result::ok);
-    lines.find(|line| line.contains("fetch")).unwrap();
+    lines.find(|line| line.contains("download")).unwrap();
     std::thread::sleep(Duration::from_millis(500));
     let asked = Instant::now();
     let id = child.id().to_string();

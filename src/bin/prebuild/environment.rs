@@ -75,6 +75,18 @@ impl Environment {
     }
 }
 
+/// Whether somebody may watch, if there is a terminal. Services that build and test set `CI`; a `dumb` terminal
+/// cannot draw over what it has drawn.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this file is the one place that reads the environment"
+)]
+pub(crate) fn is_watched() -> bool {
+    let is_set =
+        |name| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "false");
+    !is_set("CI") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
 /// A machine that lacks what the request needs; exit code 3.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]

@@ -17,6 +17,7 @@ mod limits;
 mod places;
 mod printer;
 mod settings;
+mod terminal;
 
 use args::{Cli, Command};
 use printer::Printer;

@@ -11,11 +11,12 @@ use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use prebuild::audit::Severity;
 use prebuild::error::{Error, Kind};
-use prebuild::event::{Event, counted};
+use prebuild::event::{Event, Stage, counted};
 
 use crate::args::{Color, Format, Messages};
-use crate::environment::{Unusable, Wrong};
+use crate::environment::{Unusable, Wrong, is_watched};
 use crate::limits::Missing;
+use crate::terminal;
 
 /// The build failed: pip, an index, a wheel, the disk.
 const FAILED: u8 = 1;
@@ -44,11 +45,11 @@ pub(crate) struct Printer {
 
 impl Printer {
     pub(crate) fn new(messages: &Messages) -> Self {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-        if io::stderr().is_terminal() && !messages.quiet && !messages.verbose {
-            bar.set_draw_target(ProgressDrawTarget::stderr());
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden())
+            .with_style(style(SPINNER));
+        if io::stderr().is_terminal() && !messages.quiet && !messages.verbose && is_watched() {
+            bar.set_draw_target(terminal::target());
         }
-        bar.set_style(spinner());
         Self {
             format: messages.format,
             quiet: messages.quiet,
@@ -109,20 +110,18 @@ impl Printer {
         match event {
             Event::Stage(stage, about) => {
                 self.stage(&stage.to_string(), about);
-                self.bar.reset();
-                self.bar.set_length(0);
-                self.bar.set_style(spinner());
-                self.bar.set_message(String::new());
-                self.turning.call_once(|| turn(&self.bar));
+                self.turn(&stage.to_string(), doing(*stage, about));
             }
-            Event::Builder(about) => self.stage("builder", about),
+            Event::Builder(about) => {
+                self.stage("builder", about);
+                self.turn("resolve", doing(Stage::Resolve, ""));
+            }
             Event::Runtime(about) => self.stage("runtime", about),
             Event::Line { text, .. } => {
                 if self.verbose {
                     self.say(&plain(text));
                 } else {
-                    self.bar
-                        .set_message(text.chars().take(70).collect::<String>());
+                    self.bar.set_message(plain(text.trim()));
                 }
             }
             Event::Asking(why) if self.verbose => {
@@ -137,16 +136,38 @@ impl Printer {
             Event::Warning(text) => self.warning(text),
             Event::Changed(text) => self.say(&plain(text)),
             Event::Remedy(line) if !self.quiet => self.say(&remedy(line)),
-            Event::Fetching(count) => self.stage("fetch", &counted(*count, "wheel")),
+            Event::Fetching(count) => {
+                self.stage("download", &counted(*count, "wheel"));
+                self.turn("download", "waiting for the index");
+            }
             Event::Fetched { done, total } | Event::Packed { done, total } => {
-                if self.bar.length() != Some(*total) {
-                    self.bar.set_length(*total);
-                    self.bar.set_style(meter());
-                }
-                self.bar.set_position(*done);
+                self.measure(*done, *total);
             }
             _ => {}
         }
+    }
+
+    /// Shows that something of unknown length is going on, and what.
+    fn turn(&self, label: &str, what: &str) {
+        // On a clone, which is the same bar, all of it changes before any of it is drawn.
+        let changed = self.bar.clone().with_style(style(SPINNER));
+        drop(
+            changed
+                .with_prefix(label.to_owned())
+                .with_message(what.to_owned()),
+        );
+        self.bar.reset();
+        self.bar.unset_length();
+        self.turning.call_once(|| turn(&self.bar));
+    }
+
+    /// Shows how many bytes of how many are done, how many a second, and how long the rest takes.
+    fn measure(&self, done: u64, total: u64) {
+        if self.bar.length() != Some(total) {
+            self.bar.set_style(style(METER));
+            self.bar.set_length(total);
+        }
+        self.bar.set_position(done);
     }
 
     /// A text on standard output.
@@ -256,14 +277,28 @@ fn turn(bar: &ProgressBar) {
     drop(turning);
 }
 
-fn spinner() -> ProgressStyle {
-    ProgressStyle::with_template("{spinner} {wide_msg:.dim}")
-        .unwrap_or_else(|_| ProgressStyle::default_spinner())
+const SPINNER: &str = "{prefix:>8} {spinner} {wide_msg:.dim}";
+/// Fits into 76 columns.
+const METER: &str = "{prefix:>8} {spinner} {bar:18} {decimal_bytes:>9} of {decimal_total_bytes:<9} \
+                     {decimal_bytes_per_sec:>11} {eta:>4} left";
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
-fn meter() -> ProgressStyle {
-    ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
+/// What goes on in a stage until it says more; `about` is what the stage said when it began.
+fn doing(stage: Stage, about: &str) -> &'static str {
+    match stage {
+        Stage::Resolve if !about.is_empty() => "pip resolves the requirements",
+        Stage::Resolve => "reading the requirements",
+        Stage::Builder => "starting the builder",
+        Stage::Install => "installing",
+        Stage::Collect => "reading the installed files",
+        Stage::Audit => "checking the prefix",
+        Stage::Pack => "packing",
+        Stage::Verify => "importing the modules",
+        _ => "",
+    }
 }
 
 pub(crate) fn print_lines(lines: impl IntoIterator<Item = String>) -> io::Result<()> {
