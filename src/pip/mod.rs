@@ -575,13 +575,12 @@ fn built(lines: &[String]) -> Vec<String> {
 fn told(lines: &[Option<Line>], mut cause: Cause) -> Told {
     let line = line_of(lines, &cause);
     if let Some(line) = line {
-        let is_path = |text: &str| text.starts_with('/') || text.starts_with("file:");
         let mut names = vec![&mut cause.distribution];
         if let Failure::NoDistribution { wanted_by, .. } = &mut cause.failure {
             names.push(wanted_by);
         }
         for name in names {
-            if name.as_deref().is_some_and(is_path) {
+            if name.as_deref().and_then(path).is_some() {
                 *name = Some(line.written.clone());
             }
         }
@@ -593,6 +592,12 @@ fn told(lines: &[Option<Line>], mut cause: Cause) -> Told {
         at: line.map(|line| line.at.clone()),
         cause,
     }
+}
+
+/// The path in the builder by which pip names a local source.
+fn path(name: &str) -> Option<&str> {
+    let path = name.strip_prefix("file://").unwrap_or(name);
+    path.starts_with('/').then_some(path)
 }
 
 /// The line that a cause is about: the one that pip names, else the one of the distribution.
@@ -612,7 +617,13 @@ fn line_of<'a>(lines: &'a [Option<Line>], cause: &Cause) -> Option<&'a Line> {
             .flatten()
             .find(|line| line.name.as_ref() == Some(&name))
     };
+    let by_path = || {
+        let path = path(cause.distribution.as_deref()?)?;
+        let mut lines = lines.iter().flatten();
+        lines.find(|line| line.rendered.contains(path))
+    };
     by_line()
+        .or_else(by_path)
         .or_else(|| by_name(cause.distribution.as_deref()))
         .or_else(|| by_name(wanted_by))
 }

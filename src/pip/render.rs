@@ -130,6 +130,8 @@ pub(super) struct Line {
     pub(super) name: Option<Name>,
     /// The requirement as the user wrote it.
     pub(super) written: String,
+    /// The requirement as pip reads it, with the path of a local source in the builder.
+    pub(super) rendered: String,
 }
 
 /// Folders that are no part of a project's source, though they lie in it.
@@ -172,12 +174,14 @@ pub(super) fn render(
     }
     for entry in requirements.entries() {
         if entry.applies(environment)? == Applies::Yes {
-            text.push_str(&renderer.entry(entry)?);
+            let line = renderer.entry(entry)?;
+            text.push_str(&line);
             text.push('\n');
             lines.push(Some(Line {
                 at: entry.at.clone(),
                 name: entry.name().cloned(),
                 written: entry.written.to_string(),
+                rendered: line,
             }));
         }
     }

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use crate::support::failing::backends;
+use crate::support::python::python;
 use crate::support::sandbox::{Sandbox, digest, names, unpacked};
 use crate::support::wheel::{WheelBuilder, hash, project};
 
@@ -422,4 +424,21 @@ fn a_plan_says_what_applies_and_why_not() {
         "{text}"
     );
     assert!(text.contains("install  asgiref 3.0") && text.contains("for flask"));
+}
+
+/// pip knows a local source by a path of prebuild's; the user knows it by the line.
+#[test]
+fn a_folder_that_cannot_be_built_is_named_as_it_was_written() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "folder/setup.py",
+        "raise RuntimeError('the moon is in the wrong house')\n",
+    );
+    sandbox.write("requirements.txt", "# mine\n./folder\n");
+    let links = sandbox.links();
+    backends(python(), &links);
+    sandbox.offline(&["requirements.txt"]).fails(
+        1,
+        &["error: requirements.txt:2:1: the build of `./folder` failed: RuntimeError: the moon is in the wrong house\n"],
+    );
 }

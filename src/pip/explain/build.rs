@@ -123,9 +123,18 @@ fn detail(output: &Output, at: usize, name: Option<&str>) -> Option<String> {
     };
     // What a build says itself, in whatever words, comes last.
     let own = || {
-        let command = excerpt::command(output, at);
-        let mut lines = output.lines.get(command)?.iter();
-        lines.rfind(|line| !line.text.is_empty())
+        let lines = output.lines.get(excerpt::command(output, at))?;
+        // The pip that installed what the build needs did so, and the build itself said nothing.
+        if lines.iter().any(|line| line.text.starts_with("Using pip ")) {
+            return None;
+        }
+        let is_said = |line: &&Line| !line.text.is_empty() && !is_of_pip(&line.text);
+        // Who tells what it does says last why it stopped; else the first line says it, and the rest explains.
+        if lines.iter().any(|line| is_step(&line.text)) {
+            lines.iter().rfind(is_said)
+        } else {
+            lines.iter().find(is_said)
+        }
     };
     let line = compiler
         .or_else(exception)
@@ -137,6 +146,34 @@ fn detail(output: &Output, at: usize, name: Option<&str>) -> Option<String> {
     };
     let text = line.text.strip_prefix("╰─> ").unwrap_or(&line.text);
     (!text.contains(" lines of output]")).then(|| cut(text))
+}
+
+/// What pip writes to its log around a command.
+fn is_of_pip(text: &str) -> bool {
+    const STARTS: &[&str] = &[
+        "Removed build tracker",
+        "Removed file",
+        "Created temporary directory",
+        "ERROR: [present-rich]",
+        "[bold magenta]",
+    ];
+    STARTS.iter().any(|start| text.starts_with(start))
+}
+
+/// Whether a build says what it does, as setuptools does: `running build_ext`.
+fn is_step(text: &str) -> bool {
+    const VERBS: &[&str] = &[
+        "adding",
+        "building",
+        "compiling",
+        "copying",
+        "creating",
+        "reading",
+        "running",
+        "writing",
+    ];
+    let mut words = text.split_whitespace();
+    words.next().is_some_and(|verb| VERBS.contains(&verb)) && words.next().is_some()
 }
 
 /// The exit code that pip tells of a command: `│ exit code: 3` below, before pip 21.3
@@ -195,8 +232,11 @@ fn killed(text: &str) -> Option<Failure> {
         "died with <Signals.SIGKILL",
         "(signal: 9, SIGKILL",
         "Cannot allocate memory",
+        "failed to map segment from shared object",
     ];
-    let ended = text.ends_with("exit code: -9") || text.ends_with("exit status -9");
+    let ended = ["exit code: -9", "exit code -9", "exit status -9"]
+        .iter()
+        .any(|end| text.ends_with(end));
     let is_one = ended
         || text.contains(" errored out with exit status -9: ")
         || text == "Killed"
@@ -393,6 +433,10 @@ fn pkg_config(text: &str) -> Option<Failure> {
         )
     })
     .or_else(|| between(text, "Command 'pkg-config --exists ", "' returned non-zero"))
+    .or_else(|| {
+        let name = between(text, "error: ", " is not installed or not in path")?;
+        packages::find(Kind::PkgConfig, name).map(|_| name)
+    })
     .or_else(|| {
         let dependency = between(text, "ERROR: Dependency \"", "\" not found");
         dependency.filter(|_| text.contains("pkg"))

@@ -183,6 +183,8 @@ pub enum Unavailable {
     SourceOnly,
     /// The versions that match were withdrawn, and nothing pins them.
     Yanked(Vec<String>),
+    /// Versions match, and pip took none of them without a word: those before 24.0 say nothing of yanked ones.
+    PassedOver(Vec<String>),
     /// The file says another name or version of itself than its file name does.
     Inconsistent(String),
     /// The metadata of the versions that match is invalid, and this pip refuses it.
@@ -214,6 +216,8 @@ pub enum IndexFailure {
     Unreachable,
     /// The connection ended too early.
     Dropped,
+    /// It is not reached by https, and pip ignores it.
+    Insecure,
 }
 
 impl Failure {

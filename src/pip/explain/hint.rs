@@ -64,6 +64,9 @@ fn of(failure: &Failure) -> Option<String> {
         Failure::MissingCompiler { .. } => {
             "install it in the builder, or use a version that has a wheel"
         }
+        Failure::MissingHeader { header } if header == "longintrepr.h" => {
+            "it is a header of Python's, elsewhere since 3.11: use a newer version, or Python 3.10"
+        }
         Failure::MissingHeader { .. }
         | Failure::MissingLibrary { .. }
         | Failure::MissingPkgConfig { .. } => {
@@ -108,6 +111,9 @@ fn unavailable(why: &Unavailable, available: &[String]) -> Option<&'static str> 
         Unavailable::InvalidMetadata { .. } => {
             "require another version, or use a builder with pip < 24.1, which accepts it"
         }
+        Unavailable::PassedOver(_) => {
+            "if the index has yanked it, use another version, or pin it with `==`"
+        }
         Unavailable::Inconsistent(_) => return None,
     })
 }
@@ -123,6 +129,7 @@ fn index(failure: IndexFailure) -> &'static str {
         IndexFailure::Dns | IndexFailure::Refused | IndexFailure::Unreachable => {
             "check the address, and whether the builder may use the network"
         }
+        IndexFailure::Insecure => "use https, or trust the host: `--trusted-host HOST`",
         IndexFailure::Status(_) | IndexFailure::Timeout | IndexFailure::Dropped => "try again",
     }
 }

@@ -137,6 +137,11 @@ fn no_distribution(
             "all that satisfies {wish} was yanked: {}",
             versions.join(", ")
         ),
+        Unavailable::PassedOver(versions) => write!(
+            f,
+            "pip takes no version that satisfies {wish}: {}",
+            versions.join(", ")
+        ),
         Unavailable::Inconsistent(detail) => write!(f, "{wish} {detail}"),
         Unavailable::InvalidMetadata { versions, detail } => write!(
             f,
@@ -277,6 +282,7 @@ impl fmt::Display for IndexFailure {
             Self::Proxy => "the proxy cannot be used",
             Self::Unreachable => "there is no way to the host",
             Self::Dropped => "the connection ended too early",
+            Self::Insecure => "pip ignores an index without https",
         })
     }
 }

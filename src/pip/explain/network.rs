@@ -165,6 +165,18 @@ pub(super) fn why_nothing_was_found(found: &mut Vec<Found>, output: &Output, log
                 },
                 at: *at,
             });
+        } else if let Some(host) = told().find_map(ignored).filter(|_| available.is_empty()) {
+            let failure = Failure::Index {
+                url: Some(host),
+                failure: IndexFailure::Insecure,
+            };
+            refused.push(Found {
+                cause: Cause {
+                    failure,
+                    ..cause.clone()
+                },
+                at: *at,
+            });
         } else if *why == Unavailable::NothingFound || *why == Unavailable::NoVersionMatches {
             if let Some(passed_over) = passed_over(told(), &name, &Wanted::of(requirement)) {
                 *why = passed_over;
@@ -177,6 +189,16 @@ pub(super) fn why_nothing_was_found(found: &mut Vec<Found>, output: &Output, log
         }
     }
     found.extend(refused);
+}
+
+/// The host of an index that pip ignores.
+fn ignored(line: &Line) -> Option<String> {
+    let host = between(
+        &line.text,
+        "WARNING: The repository located at ",
+        " is not a trusted",
+    )?;
+    Some(host.to_owned())
 }
 
 /// The page of the project `name` that could not be fetched, and why.

@@ -83,11 +83,12 @@ fn wrong_file(line: &Line) -> Option<Cause> {
         });
     }
     let broken = text.starts_with("Wheel '") && text.ends_with(" is invalid.");
-    broken.then(|| Cause {
-        distribution: between(text, "Wheel '", "'").map(str::to_owned),
+    let name = between(text, "Wheel '", "'").filter(|_| broken)?;
+    Some(Cause {
+        distribution: Some(name.to_owned()),
         line: line.place,
         failure: Failure::BrokenFile {
-            detail: text.trim_end_matches('.').to_owned(),
+            detail: format!("the wheel of `{name}` is invalid"),
         },
     })
 }
@@ -156,6 +157,12 @@ fn crash(lines: &[Line]) -> Option<Cause> {
     let failure = match kind.rsplit('.').next()? {
         "InvalidMarker" | "InvalidRequirement" => Failure::InvalidRequirement {
             message: said.to_owned(),
+        },
+        "BackendUnavailable" => Failure::MissingBuildDependency {
+            module: between(said, "Cannot import '", "'")?.to_owned(),
+        },
+        "TOMLDecodeError" | "TomlDecodeError" => Failure::BuildFailed {
+            detail: Some(format!("its pyproject.toml is invalid: {said}")),
         },
         "BadZipFile" | "ReadError" => Failure::BrokenFile {
             detail: said.to_owned(),

@@ -17,7 +17,7 @@ pub(super) fn find(output: &Output) -> Vec<Found> {
         let rest = &output.lines[at..];
         let causes = no_distribution(&output.lines, at)
             .or_else(|| hashes(rest))
-            .or_else(|| conflict(rest).map(one));
+            .or_else(|| conflict(&output.lines, at).map(one));
         let causes = causes.into_iter().flatten();
         found.extend(causes.map(|cause| Found { cause, at }));
     }
@@ -59,7 +59,7 @@ fn no_distribution(lines: &[Line], at: usize) -> Option<Vec<Cause>> {
             .map(str::to_owned),
         line: origin(rest).or(line.place.filter(|_| building.is_some())),
         failure: Failure::NoDistribution {
-            why: why_unavailable(lines.get(..at)?, requirement, line.indent, &available),
+            why: why_unavailable(lines, at, requirement, &available),
             requirement: requirement.to_owned(),
             available,
             wanted_by: building.or(by).map(str::to_owned),
@@ -68,11 +68,11 @@ fn no_distribution(lines: &[Line], at: usize) -> Option<Vec<Cause>> {
     }))
 }
 
-/// What pip says in the lines before it gives up.
+/// What pip says in the lines before it gives up, in line `at`.
 fn why_unavailable(
-    before: &[Line],
+    lines: &[Line],
+    at: usize,
     requirement: &str,
-    indent: usize,
     available: &[String],
 ) -> Unavailable {
     const PYTHON: &str =
@@ -80,6 +80,10 @@ fn why_unavailable(
     const YANKED: &str = "ERROR: Ignored the following yanked versions: ";
     let name = name_at_start(requirement).map(normalized);
     let wanted = Wanted::of(requirement);
+    let (before, indent) = (
+        lines.get(..at).unwrap_or_default(),
+        lines.get(at).map_or(0, |line| line.indent),
+    );
     if let Some(invalid) = invalid_metadata(before, name.as_deref(), &wanted) {
         return invalid;
     }
@@ -100,17 +104,28 @@ fn why_unavailable(
                 return Unavailable::Yanked(versions);
             }
         }
-        let discarded = between(&line.text, "Requested ", " from ");
-        if discarded.and_then(name_at_start).map(normalized) == name
+    }
+    // pip discards on its standard output, and gives up on its standard error.
+    let discarded = lines
+        .iter()
+        .filter(|line| line.indent == indent && is_discarding(line));
+    for line in discarded {
+        let requested = between(&line.text, "Requested ", " from ");
+        if requested.and_then(name_at_start).map(normalized) == name
             && let Some(detail) = inconsistency(&line.text)
         {
             return Unavailable::Inconsistent(detail);
         }
     }
     if available.is_empty() {
-        Unavailable::NothingFound
-    } else {
+        return Unavailable::NothingFound;
+    }
+    let matching = available.iter().filter(|version| wanted.admits(version));
+    let matching: Vec<String> = matching.cloned().collect();
+    if matching.is_empty() {
         Unavailable::NoVersionMatches
+    } else {
+        Unavailable::PassedOver(matching)
     }
 }
 
@@ -207,7 +222,7 @@ fn hashes(lines: &[Line]) -> Option<Vec<Cause>> {
     let listed = rest
         .iter()
         .take_while(|line| line.indent > first.indent || line.text.is_empty())
-        .filter(|line| !line.text.is_empty());
+        .filter(|line| !line.text.is_empty() && !is_progress(&line.text));
     if first.text.contains("DO NOT MATCH THE HASHES FROM") {
         return Some(mismatches(listed));
     }
@@ -253,6 +268,18 @@ fn hashes(lines: &[Line]) -> Option<Vec<Cause>> {
         );
     }
     None
+}
+
+/// What pip writes to its standard output while it downloads: it may come in between the lines of an error.
+fn is_progress(text: &str) -> bool {
+    [
+        "Collecting ",
+        "Downloading ",
+        "Processing ",
+        "Using cached ",
+    ]
+    .iter()
+    .any(|start| text.starts_with(start))
 }
 
 /// What can have no hash, where hashes are required.
@@ -341,8 +368,8 @@ fn mismatches<'a>(listed: impl Iterator<Item = &'a Line>) -> Vec<Cause> {
     causes
 }
 
-fn conflict(lines: &[Line]) -> Option<Cause> {
-    let (first, rest) = lines.split_first()?;
+fn conflict(lines: &[Line], at: usize) -> Option<Cause> {
+    let first = lines.get(at)?;
     if let Some(twice) = first.text.strip_prefix("ERROR: Double requirement given: ") {
         // Of pip before 20.3.
         return Some(Cause {
@@ -360,10 +387,17 @@ fn conflict(lines: &[Line]) -> Option<Cause> {
     {
         return None;
     }
-    let reasons: Vec<String> = rest
+    // pip writes them to its standard output, and the error to its standard error: either may come first.
+    let is_head = |at: &usize| {
+        let line = lines.get(*at);
+        line.is_some_and(|line| line.text == "The conflict is caused by:")
+    };
+    let head = (at..lines.len()).find(is_head);
+    let head = head.or_else(|| (0..at).rev().find(is_head));
+    let reasons = head.and_then(|head| lines.get(head + 1..));
+    let reasons: Vec<String> = reasons
+        .unwrap_or_default()
         .iter()
-        .skip_while(|line| line.text != "The conflict is caused by:")
-        .skip(1)
         .take_while(|line| !line.text.is_empty())
         .map(|line| line.text.clone())
         .collect();

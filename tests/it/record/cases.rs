@@ -47,7 +47,7 @@ fn builds(world: &World) -> Vec<Case> {
     fs::write(folder.join("setup.py"), setup).unwrap();
     cases.extend([
         Case::new("wants-pkg-config-module", "wants-pkg-config\n"),
-        Case::new("transitive-build", "needs-plain\n"),
+        Case::new("transitive-build", "plainly\n"),
         Case::new("folder", "alpha\n./folder\n"),
     ]);
     cases
@@ -82,8 +82,13 @@ fn resolutions() -> Vec<Case> {
 /// What hashes forbid.
 fn hashes(world: &World) -> Vec<Case> {
     let (hash, other) = ("0".repeat(64), "1".repeat(64));
-    let beta = world.folder.path().join("links/beta-1.0-py3-none-any.whl");
-    let beta = Digest::of(&fs::read(beta).unwrap());
+    let [alpha, beta] = ["alpha", "beta"].map(|name| {
+        let wheel = world
+            .folder
+            .path()
+            .join(format!("links/{name}-1.0-py3-none-any.whl"));
+        Digest::of(&fs::read(wheel).unwrap())
+    });
     let url = format!("{}/files/alpha-1.0-py3-none-any.whl", world.server.url);
     let project = world.make("work/project");
     let setup = "from setuptools import setup\nsetup(name='project')\n";
@@ -95,7 +100,7 @@ fn hashes(world: &World) -> Vec<Case> {
         ),
         Case::new(
             "hash-mismatch-two",
-            format!("beta\nalpha==1.0 --hash=sha256:{hash} --hash=sha256:{other}\n"),
+            format!("alpha==1.0 --hash=sha256:{hash} --hash=sha256:{other}\n"),
         ),
         Case::new(
             "hash-mismatch-link",
@@ -103,7 +108,7 @@ fn hashes(world: &World) -> Vec<Case> {
         ),
         Case::new(
             "hash-missing",
-            format!("alpha==1.0 --hash=sha256:{hash}\nbeta==1.0\n"),
+            format!("alpha==1.0 --hash={alpha}\nbeta==1.0\n"),
         ),
         Case::new(
             "hash-missing-transitive",
@@ -208,7 +213,8 @@ fn indexes(world: &World) -> Vec<Case> {
         Case::new("index-retries", "alpha\n")
             .index(nobody.clone())
             .env("PIP_RETRIES", "2"),
-        Case::new("index-dns", "alpha\n").index("http://index.invalid/simple/"),
+        Case::new("index-dns", "alpha\n").index("https://index.invalid/simple/"),
+        Case::new("index-insecure", "alpha\n").index("http://index.invalid/simple/"),
         Case::new("index-proxy", "alpha\n").env("PIP_PROXY", nobody.replace("/simple", "")),
         Case::new("index-tls", "alpha\n").index(format!("https://{host}/simple/")),
         Case::new("index-timeout", "alpha\n")

@@ -312,6 +312,26 @@ pub(crate) const FAILING: &[Failing] = &[
         )],
     },
     Failing {
+        name: "wants-life",
+        files: &[("setup.py", first!("wants-life", "os.kill(os.getpid(), 9)"))],
+    },
+    Failing {
+        name: "wants-compiler-life",
+        files: &[
+            (
+                "setup.py",
+                concat!(
+                    "import os\nfrom setuptools import setup, Extension\n",
+                    "os.environ['CC'] = '/bin/sh ' + os.path.abspath('killed.sh')\n",
+                    "setup(name='wants-compiler-life', version='1.0', \
+                     ext_modules=[Extension('_ext', ['ext.c'])])\n"
+                ),
+            ),
+            ("killed.sh", "kill -9 $$\n"),
+            ("ext.c", PLAIN),
+        ],
+    },
+    Failing {
         name: "wants-old-setuptools",
         files: &[
             (
