@@ -62,3 +62,30 @@ fn the_version_names_the_command() {
         concat!("prebuild ", env!("CARGO_PKG_VERSION"), "\n")
     );
 }
+
+/// As with cargo and git.
+#[test]
+fn options_may_stand_before_the_subcommand() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&["-q", "cache", "dir"]).ok();
+    let behind = sandbox
+        .run(&["cache", "prune", "--max-size", "1GB"])
+        .ok()
+        .stdout;
+    let before = sandbox
+        .run(&["-v", "cache", "prune", "--max-size", "1GB"])
+        .ok()
+        .stdout;
+    assert_eq!(before, behind);
+    let help = sandbox.run(&["plan", "-h"]).ok().stdout;
+    assert_eq!(sandbox.run(&["-q", "plan", "-h"]).ok().stdout, help);
+    // What follows an option is its value, and a file of that name is a file.
+    sandbox
+        .run(&["-o", "plan", "requirements.txt"])
+        .fails(2, &["`plan` names no format"]);
+    sandbox.write("plan", "# nothing\n");
+    sandbox.offline(&["-q", "plan"]).ok();
+    sandbox
+        .run(&["plan", "lock"])
+        .fails(2, &["the requirements file `lock` cannot be read"]);
+}

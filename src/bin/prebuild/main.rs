@@ -1,11 +1,13 @@
 //! `prebuild`, the command: a thin client of the library.
 
+use std::ffi::OsString;
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use clap::Parser;
+use clap::{CommandFactory as _, Parser as _};
 use prebuild::event::Cancel;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
@@ -26,7 +28,7 @@ fn main() -> ExitCode {
     if let Some(code) = commands::verify::helper() {
         return code;
     }
-    let cli = Cli::parse();
+    let cli = parse();
     let messages = match &cli.command {
         Some(Command::Plan(common)) => &common.messages,
         Some(Command::Lock(lock)) => &lock.common.messages,
@@ -52,6 +54,41 @@ fn main() -> ExitCode {
             signal => printer.interrupted(signal),
         },
     }
+}
+
+/// Parses the arguments of this process. Options may also stand before the subcommand, as cargo and git have it:
+/// `prebuild -q plan requirements.txt`.
+fn parse() -> Cli {
+    let given: Vec<OsString> = std::env::args_os().collect();
+    let parsed = Cli::try_parse_from(&given);
+    let commands = Cli::command();
+    let place = given
+        .iter()
+        .skip(2)
+        .position(|one| commands.find_subcommand(one).is_some());
+    if let Some(place) = place {
+        let name = &given[place + 2];
+        let is_meant = match &parsed {
+            Ok(cli) => {
+                let first = cli.build.common.requirements.first();
+                cli.command.is_none()
+                    && first.is_some_and(|first| first == name)
+                    && prebuild::fs::kind(Path::new(name)).is_none()
+            }
+            Err(_) => given[1].as_encoded_bytes().starts_with(b"-"),
+        };
+        if is_meant {
+            let mut ordered = given.clone();
+            ordered[1..=place + 2].rotate_right(1);
+            return match (Cli::try_parse_from(ordered), parsed) {
+                (Ok(cli), _) => cli,
+                // Of two errors, the one about the arguments as they were given, but for help that was asked for.
+                (Err(error), Err(_)) if error.exit_code() == 0 => error.exit(),
+                (Err(_), Err(error)) | (Err(error), Ok(_)) => error.exit(),
+            };
+        }
+    }
+    parsed.unwrap_or_else(|error| error.exit())
 }
 
 /// Ctrl-C and its like throw the switch; which it was decides the exit code.

@@ -303,7 +303,7 @@ fn check_command(requirements: &[PathBuf], environment: &Environment) -> Result<
         .get_subcommands()
         .map(clap::Command::get_name)
         .map(|name| (strsim::normalized_damerau_levenshtein(name, first), name))
-        .filter(|(likeness, _)| *likeness >= 0.5)
+        .filter(|(likeness, _)| *likeness >= 0.5 && *likeness < 1.0)
         .collect();
     known.sort_by(|(a, _), (b, _)| b.total_cmp(a));
     let hint = match known.first() {
