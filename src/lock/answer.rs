@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Archive, Error, Lock, Origin, Package};
 use crate::interpreter::Interpreter;
-use crate::plan::{Asked, Form, Item, Source, python_json, sort};
+use crate::plan::{Asked, Form, Item, Metadata, Place, Source, python_json, sort};
 use crate::requirements::{LockMarker, Name, Specifiers, hide_credentials};
 use crate::resolve::Fit;
 use crate::wheel::Filename;
@@ -164,6 +164,8 @@ impl Package {
             requires: self.dependencies.iter().map(Name::to_string).collect(),
             requires_python: self.requires_python.as_ref().map(ToString::to_string),
             required_by: Vec::new(),
+            metadata: Metadata::Preliminary,
+            place: Place::Here,
         };
         let take = |item: &mut Item, archive: &Archive| {
             item.form = if Filename::parse(&archive.name).is_ok() {

@@ -9,31 +9,28 @@ use super::settings::{Origin, Settings};
 use super::{Error, Options};
 use crate::index::{DEFAULT_INDEX, Links, Network, Sources};
 use crate::requirements::{FindLinks, Formats, Located, Requirements, Text};
-use crate::resolve::Rules;
+use crate::resolve::{Outcome, Rules};
 
 /// Settings that only pip itself knows what to do with.
 const PIP_ONLY: [&str; 3] = ["uploaded-prior-to", "use-deprecated", "use-feature"];
 
-/// Where files are looked for, how hosts are reached, and which files are taken.
+/// Where files are looked for, and how hosts are reached.
 #[derive(Debug, Clone)]
 pub struct Access {
     /// Where files are looked for.
     pub sources: Sources,
     /// How hosts are reached.
     pub network: Network,
-    /// Which files are taken.
-    pub rules: Rules,
 }
 
 impl Settings {
-    /// What the settings and the options in the requirements come to; `Err` tells why only pip can
-    /// follow them.
+    /// What the settings and the options in the requirements come to, unless only pip can follow them.
     pub fn access(
         &self,
         options: &Options,
         requirements: &Requirements,
         cwd: &Path,
-    ) -> Result<Result<Access, String>, Error> {
+    ) -> Result<Outcome<Access>, Error> {
         let case = Case {
             settings: self,
             options,
@@ -75,25 +72,20 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
-    fn access(
-        &self,
-        requirements: &Requirements,
-        cwd: &Path,
-    ) -> Result<Result<Access, String>, Error> {
+    fn access(&self, requirements: &Requirements, cwd: &Path) -> Result<Outcome<Access>, Error> {
         if let Some(name) = PIP_ONLY.iter().find(|name| self.value(name).is_some()) {
-            return Ok(Err(format!("`{name}` is set")));
+            return Ok(Outcome::open(format!("`{name}` is set")));
         }
         if !requirements.options().use_features.is_empty() {
-            return Ok(Err("`--use-feature` is set".to_owned()));
+            return Ok(Outcome::open("`--use-feature` is set"));
         }
         let sources = match self.sources(requirements, cwd)? {
-            Ok(sources) => sources,
-            Err(why) => return Ok(Err(why)),
+            Outcome::Decided(sources) => sources,
+            Outcome::Open(why) => return Ok(Outcome::Open(why)),
         };
-        Ok(Ok(Access {
+        Ok(Outcome::Decided(Access {
             sources,
             network: self.network(requirements, cwd),
-            rules: self.rules(requirements),
         }))
     }
 
@@ -110,11 +102,7 @@ impl Case<'_> {
         self.settings.is_on(name) || self.options.args.contains(&format!("--{name}"))
     }
 
-    fn sources(
-        &self,
-        requirements: &Requirements,
-        cwd: &Path,
-    ) -> Result<Result<Sources, String>, Error> {
+    fn sources(&self, requirements: &Requirements, cwd: &Path) -> Result<Outcome<Sources>, Error> {
         let options = requirements.options();
         let text = |located: &Located<Text>| located.value.expanded().to_owned();
         let mut indexes = Vec::new();
@@ -133,7 +121,9 @@ impl Case<'_> {
         if let Some((_, origin)) = self.settings.pass.get("find-links") {
             for link in self.words("find-links") {
                 if !self.settings.is_here && *origin == Origin::Builder && !is_remote(link) {
-                    return Ok(Err(format!("the links `{link}` are in the builder")));
+                    return Ok(Outcome::open(format!(
+                        "the links `{link}` are in the builder"
+                    )));
                 }
                 links.push(self.links(link, cwd)?);
             }
@@ -144,7 +134,7 @@ impl Case<'_> {
                 FindLinks::Url(url) => self.links(url.expanded(), cwd)?,
             });
         }
-        Ok(Ok(Sources {
+        Ok(Outcome::Decided(Sources {
             indexes,
             links,
             strategy: self.options.strategy,

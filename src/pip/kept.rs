@@ -1,4 +1,4 @@
-//! What was decided before, kept where nothing that happens in the world can change it.
+//! Decisions that nothing outside the cache key can change, and the cache that holds them.
 
 use std::io;
 
@@ -10,18 +10,49 @@ use crate::cache::{Bucket, Cache, Lookup, Why};
 use crate::digest::Digest;
 use crate::fs;
 use crate::interpreter::Interpreter;
-use crate::plan::Item;
+use crate::plan::{DecidedBy, Item, Metadata, Place};
 use crate::requirements::{Applies, Requirements, Text, What, hide_credentials};
 
-const KEPT: &str = "resolution.json";
+const RESOLUTION: &str = "resolution.json";
 
-/// What was decided, and who did.
-#[derive(Debug, Serialize, Deserialize)]
+/// A decision: what will be installed, and who decided.
+#[derive(Debug)]
 pub struct Kept {
-    /// What will be installed, the first to be installed first.
+    /// The distributions, the first to be installed first.
     pub items: Vec<Item>,
-    /// Whether pip was asked.
-    pub by_pip: bool,
+    /// Who decided.
+    pub by: DecidedBy,
+}
+
+/// A decision as the cache holds it.
+#[derive(Serialize, Deserialize)]
+struct Cached {
+    items: Vec<CachedItem>,
+    by: DecidedBy,
+}
+
+/// An item with what the plan's document leaves out.
+#[derive(Serialize, Deserialize)]
+struct CachedItem {
+    #[serde(flatten)]
+    item: Item,
+    metadata: Metadata,
+    place: Place,
+}
+
+impl From<CachedItem> for Item {
+    fn from(cached: CachedItem) -> Self {
+        let CachedItem {
+            item,
+            metadata,
+            place,
+        } = cached;
+        Self {
+            metadata,
+            place,
+            ..item
+        }
+    }
 }
 
 impl Kept {
@@ -31,31 +62,42 @@ impl Kept {
             Lookup::Hit(entry) => entry,
             Lookup::Miss(why) => return Err(why),
         };
-        let text = entry.path(KEPT).and_then(|path| fs::read(&path).ok());
-        let kept = text.and_then(|text| serde_json::from_slice(&text).ok());
-        kept.ok_or_else(|| {
+        let text = entry.path(RESOLUTION).and_then(|path| fs::read(&path).ok());
+        let cached = text.and_then(|text| serde_json::from_slice::<Cached>(&text).ok());
+        let Some(Cached { items, by }) = cached else {
             cache.evict(Bucket::Resolutions, key);
-            Why::Damaged("it cannot be read".to_owned())
+            return Err(Why::Damaged("it cannot be read".to_owned()));
+        };
+        Ok(Self {
+            items: items.into_iter().map(Item::from).collect(),
+            by,
         })
     }
 
-    /// Keeps it for the next time if there is a key, and no URL in it holds credentials; returns what
-    /// was decided.
-    pub fn keep(self, cache: &Cache, key: Option<&Digest>) -> Vec<Item> {
+    /// Writes it to the cache if there is a key, and no URL in it holds credentials.
+    pub fn keep(&self, cache: &Cache, key: Option<&Digest>) {
         let is_secret = |text: &String| hide_credentials(text) != *text;
         let tells_secrets =
             |item: &Item| is_secret(&item.url) || item.direct_url.as_ref().is_some_and(is_secret);
         if let Some(key) = key
             && !self.items.iter().any(tells_secrets)
         {
-            let kept = cache.insert(Bucket::Resolutions, key, |folder| -> io::Result<()> {
-                let text = serde_json::to_vec(&self)?;
-                fs::write_new(&folder.join(KEPT), &text).map_err(io::Error::other)
+            let items = self.items.iter().map(|item| CachedItem {
+                metadata: item.metadata,
+                place: item.place,
+                item: item.clone(),
             });
-            // It is decided again next time.
+            let cached = Cached {
+                items: items.collect(),
+                by: self.by,
+            };
+            let kept = cache.insert(Bucket::Resolutions, key, |folder| -> io::Result<()> {
+                let text = serde_json::to_vec(&cached)?;
+                fs::write_new(&folder.join(RESOLUTION), &text).map_err(io::Error::other)
+            });
+            // Without it, the next build decides again.
             drop(kept);
         }
-        self.items
     }
 }
 
@@ -154,7 +196,7 @@ impl Settings {
             .collect();
         let asked = (entries, constraints, options);
         let text = format!(
-            "resolution 3 {pip:?} {python:?} {asked:?} {pass:?} {is_here} {set:?} {args:?} {strategy:?}"
+            "resolution 4 {pip:?} {python:?} {asked:?} {pass:?} {is_here} {set:?} {args:?} {strategy:?}"
         );
         Ok(Some(Digest::of(text.as_bytes())))
     }

@@ -123,5 +123,7 @@ fn item(reported: Reported) -> Item {
         requires: metadata.requires_dist,
         requires_python: metadata.requires_python,
         required_by: Vec::new(),
+        metadata: plan::Metadata::Preliminary,
+        place: plan::Place::Here,
     }
 }

@@ -106,6 +106,8 @@ impl Owned {
             requires: Vec::new(),
             requires_python: None,
             required_by: Vec::new(),
+            metadata: crate::plan::Metadata::Preliminary,
+            place: crate::plan::Place::Here,
         };
         let session = Asked(self.builder, identity);
         Some(driver.built_key(&session, &read, &item)?.hex())

@@ -1,18 +1,18 @@
 //! The prefix held against its runtime, and what is done about what that finds.
 
 use super::install::{Building, Made};
+use super::open::Builder;
 use super::secrets;
 use crate::audit::{Finding, Severity, Subject, Unfit, audit};
 use crate::bundle::{self, Bundled};
 use crate::error::{Error, Result};
-use crate::runner::Session;
 
 impl Building<'_> {
     /// What the audit finds, once the libraries are there that are to be bundled. Errors end the build.
     pub(super) fn audited(
         &self,
         made: &mut Made,
-        session: Option<&mut (dyn Session + 'static)>,
+        builder: Builder<'_>,
     ) -> Result<(Vec<Finding>, Vec<Bundled>)> {
         let mut findings = self.findings(made);
         let Some(runtime) = &self.deciding.opened.runtime else {
@@ -23,7 +23,7 @@ impl Building<'_> {
             return Ok((findings, Vec::new()));
         };
         let mut bundled = Vec::new();
-        if let Some(session) = session {
+        if let Some(session) = builder {
             if self.deciding.request.bundle_libs {
                 let tree = &made.installed.tree;
                 let (edit, copied) =
@@ -45,7 +45,7 @@ impl Building<'_> {
     /// What the audit finds, and who wants what it is about.
     fn findings(&self, made: &Made) -> Vec<Finding> {
         let opened = self.deciding.opened;
-        let index = self.deciding.index.as_ref().ok().map(|(index, _)| index);
+        let index = self.deciding.index.decided();
         let mut findings = audit(&Subject {
             tree: &made.installed.tree,
             layout: self.layout,

@@ -3,6 +3,7 @@
 use super::decide::Deciding;
 use super::elsewhere::no_builder;
 use super::obtain::Obtained;
+use super::open::Builder;
 use super::watch::Watch;
 use crate::error::Result;
 use crate::event::{Cancel, Stage};
@@ -31,7 +32,7 @@ impl Building<'_> {
     pub(super) fn install(
         &self,
         obtained: Obtained,
-        session: Option<&mut (dyn Session + 'static)>,
+        builder: Builder<'_>,
         watch: &mut Watch<'_>,
     ) -> Result<Made> {
         if self.cancel.is_cancelled() {
@@ -39,11 +40,11 @@ impl Building<'_> {
         }
         match obtained {
             Obtained::Pieces(pieces) => Ok(Made {
-                installed: self.install_wheels(pieces, session)?,
+                installed: self.install_wheels(pieces, builder)?,
                 installer: Installer::Wheel,
             }),
             Obtained::ByPip => {
-                let (driver, session) = self.builder(session, "pip is to install itself")?;
+                let (driver, session) = self.builder(builder, "pip is to install itself")?;
                 Ok(Made {
                     installed: self.install_by_pip(driver, session, watch)?,
                     installer: Installer::Pip,
@@ -55,10 +56,10 @@ impl Building<'_> {
     /// The builder, which something needs.
     pub(super) fn builder<'s>(
         &self,
-        session: Option<&'s mut (dyn Session + 'static)>,
+        builder: Builder<'s>,
         why: &str,
     ) -> Result<(&Driver<'_>, &'s mut (dyn Session + 'static))> {
-        if let (Some(driver), Some(session)) = (&self.deciding.means.driver, session) {
+        if let (Some(driver), Some(session)) = (&self.deciding.means.driver, builder) {
             Ok((driver, session))
         } else {
             let target = self.deciding.opened.interpreter.target().to_string();
@@ -66,15 +67,11 @@ impl Building<'_> {
         }
     }
 
-    fn install_wheels(
-        &self,
-        pieces: Vec<Piece>,
-        session: Option<&mut (dyn Session + 'static)>,
-    ) -> Result<Installed> {
+    fn install_wheels(&self, pieces: Vec<Piece>, builder: Builder<'_>) -> Result<Installed> {
         let (interpreter, layout) = (&self.deciding.opened.interpreter, self.layout);
         let mut installed = install::install_wheels(pieces, interpreter, layout)?;
         if self.deciding.request.compile {
-            let (_, session) = self.builder(session, "bytecode is made by the interpreter")?;
+            let (_, session) = self.builder(builder, "bytecode is made by the interpreter")?;
             let store = &self.deciding.means.store;
             let edit = install::bytecode(session, store, &installed, interpreter, layout)?;
             installed.apply(edit, layout)?;

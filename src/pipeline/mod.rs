@@ -13,9 +13,10 @@ use crate::event::{Cancel, Event, Observer, Stage};
 use crate::install::Installed;
 use crate::lock::{Known, Recorded};
 use crate::pack::{self, Output, Packed, Staged};
-use crate::pip;
+use crate::pip::{self, Kept as Decision};
 use crate::plan::{Circumstances, Plan};
-use crate::runner::{Runner, Session};
+use crate::resolve::Outcome;
+use crate::runner::Runner;
 use crate::runtime::Runtime;
 
 mod auditing;
@@ -32,11 +33,11 @@ mod watch;
 
 pub use request::{LockUse, Request};
 
-use decide::{Deciding, Decision};
+use decide::Deciding;
 use fresh::Written;
 use install::{Building, Made};
 use obtain::Obtained;
-use open::Opened;
+use open::{Builder, Opened};
 use watch::Watch;
 
 /// Resolves the requirements for a lock file: the plan, and what it was made from.
@@ -77,18 +78,16 @@ fn planned(
     let (opened, mut builder) = Opened::new(request, runner, &mut watch, cancel)?;
     let means = opened.means(request, cancel)?;
     let deciding = Deciding::new(request, &opened, &means, known, observe, cancel)?;
-    let (items, decided_by) = match deciding.decide(builder.as_deref_mut(), false, &mut watch)? {
-        Decision::Items(items, by) => (items, by),
-        Decision::LeftToPip => {
-            return Err(pip::Error::CannotSay(means.pip().unwrap_or_default()).into());
-        }
+    let outcome = deciding.decide(builder.as_deref_mut(), false, &mut watch)?;
+    let Outcome::Decided(Decision { items, by }) = outcome else {
+        return Err(pip::Error::CannotSay(means.pip().unwrap_or_default()).into());
     };
     let recorded = deciding.recorded(&items)?;
     let circumstances = Circumstances {
         builder: opened.identity().cloned(),
         target: opened.interpreter.target(),
         pip: means.pip(),
-        decided_by,
+        decided_by: by,
         settings: means.settings.recorded().to_vec(),
     };
     let plan = Plan::new(circumstances, &opened.requirements, items)?;
@@ -226,7 +225,7 @@ impl Building<'_> {
     /// The line of stages. A cached wheel that was damaged since it was checked is obtained again, once.
     fn whole(
         &self,
-        mut builder: Option<&mut (dyn Session + 'static)>,
+        mut builder: Builder<'_>,
         staged: &mut Staged,
         watch: &mut Watch<'_>,
     ) -> Result<(Option<Digest>, Written)> {
@@ -249,7 +248,7 @@ impl Building<'_> {
     /// and the key by which it is found again, unless it is there already.
     fn line(
         &self,
-        mut builder: Option<&mut (dyn Session + 'static)>,
+        mut builder: Builder<'_>,
         staged: &mut Staged,
         watch: &mut Watch<'_>,
     ) -> Result<(Option<Digest>, Written)> {

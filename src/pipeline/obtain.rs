@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 
 use super::LockUse;
-use super::decide::Decision;
 use super::install::Building;
+use super::open::Builder;
 use super::watch::Watch;
 use crate::cache::Why;
 use crate::error::Result;
@@ -15,9 +15,10 @@ use crate::fs;
 use crate::index::{self, Wanted};
 use crate::install::Installer;
 use crate::piece::{Origin, Piece};
-use crate::pip::{self, Driver};
-use crate::plan::{DecidedBy, Form, Item};
+use crate::pip::{self, Driver, Kept as Decision};
+use crate::plan::{Form, Item, Metadata, Place};
 use crate::requirements::{Name, same_version};
+use crate::resolve::Outcome;
 use crate::runner::Session;
 use crate::tree::{Node, Tree};
 use crate::wheel::{Expected, Filename, Wheel};
@@ -35,7 +36,7 @@ impl Building<'_> {
     /// builds the rest.
     pub(super) fn obtain(
         &self,
-        mut session: Option<&mut (dyn Session + 'static)>,
+        mut builder: Builder<'_>,
         watch: &mut Watch<'_>,
     ) -> Result<Obtained> {
         if self.deciding.request.installer == Installer::Pip {
@@ -49,17 +50,17 @@ impl Building<'_> {
             }
             return Ok(Obtained::ByPip);
         }
-        match self.deciding.decide(session.as_deref_mut(), true, watch)? {
-            Decision::Items(items, by) => {
+        match self.deciding.decide(builder.as_deref_mut(), true, watch)? {
+            Outcome::Decided(Decision { items, .. }) => {
                 watch.stage(Stage::Install, &counted(items.len(), "wheel"));
-                let mut pieces = self.cached(items, session.as_deref());
-                self.download(&mut pieces, by)?;
-                self.have_built(&mut pieces, by, session)?;
+                let mut pieces = self.cached(items, builder.as_deref());
+                self.download(&mut pieces)?;
+                self.have_built(&mut pieces, builder)?;
                 self.admit(&pieces)?;
                 self.name_requirers(&mut pieces)?;
                 Ok(Obtained::Pieces(pieces))
             }
-            Decision::LeftToPip => {
+            Outcome::Open(_) => {
                 let version = self
                     .deciding
                     .means
@@ -109,13 +110,13 @@ impl Building<'_> {
     }
 
     /// Downloads the wheels that an index holds and the cache does not.
-    fn download(&self, pieces: &mut [Piece], by: DecidedBy) -> Result<()> {
-        let Ok((index, _)) = &self.deciding.index else {
+    fn download(&self, pieces: &mut [Piece]) -> Result<()> {
+        let Outcome::Decided(index) = &self.deciding.index else {
             return Ok(());
         };
         let is_wanted = |piece: &&mut Piece| {
             let is_wheel = piece.item.form == Form::Wheel;
-            piece.wheel.is_none() && is_wheel && self.is_reached(&piece.item)
+            piece.wheel.is_none() && is_wheel && !piece.item.is_file_of(Place::Builder)
         };
         let missing: Vec<&mut Piece> = pieces.iter_mut().filter(is_wanted).collect();
         if missing.is_empty() {
@@ -134,7 +135,8 @@ impl Building<'_> {
         let got = index.fetch(&self.deciding.means.store, &wanted, self.deciding.observe);
         let got = got.map_err(|failed| failed.error)?;
         for (piece, wheel) in missing.into_iter().zip(got) {
-            if by == DecidedBy::Requirements && wheel.facts.requires != piece.item.requires {
+            let is_binding = piece.item.metadata == Metadata::Binding;
+            if is_binding && wheel.facts.requires != piece.item.requires {
                 return Err(index::Error::Metadata {
                     url: piece.item.url.clone(),
                     what: "it requires other distributions".to_owned(),
@@ -146,24 +148,8 @@ impl Building<'_> {
         Ok(())
     }
 
-    /// Whether this machine can read the item's file: a path may be the builder's.
-    fn is_reached(&self, item: &Item) -> bool {
-        let is_here = self
-            .deciding
-            .means
-            .driver
-            .as_ref()
-            .is_none_or(Driver::is_here);
-        is_here || !item.url.starts_with("file:")
-    }
-
     /// Has pip get or build the wheels that are still missing.
-    fn have_built(
-        &self,
-        pieces: &mut [Piece],
-        by: DecidedBy,
-        session: Option<&mut (dyn Session + 'static)>,
-    ) -> Result<()> {
+    fn have_built(&self, pieces: &mut [Piece], builder: Builder<'_>) -> Result<()> {
         let missing = pieces.iter().filter(|piece| piece.wheel.is_none());
         let missing: Vec<&Item> = missing.map(|piece| &piece.item).collect();
         if missing.is_empty() {
@@ -171,8 +157,8 @@ impl Building<'_> {
         }
         let names: Vec<_> = missing.iter().map(|item| item.name.as_str()).collect();
         let why = format!("{} must be built", names.join(", "));
-        let (driver, session) = self.builder(session, &why)?;
-        let is_outside = |item: &&&Item| by == DecidedBy::Lock && !self.is_reached(item);
+        let (driver, session) = self.builder(builder, &why)?;
+        let is_outside = |item: &&&Item| item.is_file_of(Place::Here) && !driver.is_here();
         if let Some(item) = missing.iter().find(is_outside) {
             return Err(pip::Error::Outside {
                 distribution: item.name.clone(),

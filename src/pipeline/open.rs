@@ -11,13 +11,13 @@ use crate::interpreter::Interpreter;
 use crate::layout::Layout;
 use crate::pip::{self, Access, Driver, Settings};
 use crate::requirements::{Applies, Context, Entry, Input, Requirements, What};
-use crate::resolve::Rules;
+use crate::resolve::{Outcome, Rules};
 use crate::runner::{Identity, Runner, Session};
 use crate::runtime::Runtime;
 use crate::wheel::Store;
 
-/// A builder, or none for a target that no builder is.
-pub(super) type Builder = Option<Box<dyn Session>>;
+/// The open builder; none for a target that no builder is.
+pub(super) type Builder<'a> = Option<&'a mut (dyn Session + 'static)>;
 
 /// All that deciding starts from.
 pub(super) struct Opened {
@@ -41,7 +41,7 @@ impl Opened {
         runner: &dyn Runner,
         watch: &mut Watch<'_>,
         cancel: &Cancel,
-    ) -> Result<(Self, Builder)> {
+    ) -> Result<(Self, Option<Box<dyn Session>>)> {
         watch.stage(Stage::Resolve, "");
         let context = Context {
             env: &request.pip.env,
@@ -64,7 +64,7 @@ impl Opened {
 
         watch.stage(Stage::Builder, "");
         let cache = Cache::open(&request.cache, watch.observe, cancel)?;
-        let mut builder: Builder = None;
+        let mut builder: Option<Box<dyn Session>> = None;
         let mut interpreter = if let Some(named) = &request.target {
             let interpreter = Interpreter::named(named);
             watch.tell(&format!("none, for {}", interpreter.target()));
@@ -180,10 +180,12 @@ impl Opened {
         let driver = self.driver(request)?;
         let settings = settings(request, driver.as_ref());
         let access = settings.access(&request.pip, &self.requirements, &request.cwd)?;
+        let rules = settings.rules(&request.pip, &self.requirements);
         Ok(Means {
             driver,
             settings,
             access,
+            rules,
             store: Store::new(&self.cache, request.limits, request.leniency, cancel),
         })
     }
@@ -211,8 +213,10 @@ pub(super) struct Means<'a> {
     pub(super) driver: Option<Driver<'a>>,
     /// pip's settings, be there a pip or not.
     pub(super) settings: Settings,
-    /// How indexes are asked in pip's place; or why only pip can.
-    access: std::result::Result<Access, String>,
+    /// How indexes are asked, unless pip alone can ask them.
+    access: Outcome<Access>,
+    /// Which files are taken.
+    pub(super) rules: Rules,
     pub(super) store: Store<'a>,
 }
 
@@ -224,15 +228,15 @@ impl Means<'_> {
             .map(|driver| driver.version().to_owned())
     }
 
-    /// The indexes, if they can be asked in pip's place, and pip's rules.
+    /// The indexes, unless pip alone can ask them.
     pub(super) fn index<'a>(
         &'a self,
         opened: &'a Opened,
         cancel: &'a Cancel,
-    ) -> Result<std::result::Result<(Index<'a>, Rules), String>> {
+    ) -> Result<Outcome<Index<'a>>> {
         let access = match &self.access {
-            Ok(access) => access,
-            Err(why) => return Ok(Err(why.clone())),
+            Outcome::Decided(access) => access,
+            Outcome::Open(why) => return Ok(Outcome::Open(why.clone())),
         };
         let index = Index::new(&access.sources, &access.network, &opened.cache, cancel)
             .map_err(pip::Error::from)?;
@@ -241,7 +245,7 @@ impl Means<'_> {
                 index.learn(url.expanded());
             }
         }
-        Ok(Ok((index, access.rules.clone())))
+        Ok(Outcome::Decided(index))
     }
 }
 

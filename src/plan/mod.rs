@@ -52,6 +52,34 @@ pub struct Item {
     /// Who wants it. Empty until [`Plan::new`] has looked.
     #[serde(default)]
     pub required_by: Vec<RequiredBy>,
+    /// Whether the decision rests on `requires`. No document has it.
+    #[serde(skip)]
+    pub metadata: Metadata,
+    /// Where a `file:` URL leads. No document has it.
+    #[serde(skip)]
+    pub place: Place,
+}
+
+/// What the metadata of an item is worth until its wheel is there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Metadata {
+    /// The wheel's own metadata replaces it.
+    #[default]
+    Preliminary,
+    /// The decision rests on it: a wheel that requires other distributions is refused.
+    Binding,
+}
+
+/// The machine whose file a `file:` URL names.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// This machine.
+    #[default]
+    Here,
+    /// The builder, whose files this machine cannot read.
+    Builder,
 }
 
 /// Where a distribution comes from.
@@ -130,6 +158,8 @@ impl Item {
             requires,
             requires_python,
             required_by: Vec::new(),
+            metadata: Metadata::Preliminary,
+            place: Place::Here,
         }
     }
 
@@ -146,6 +176,12 @@ impl Item {
     #[must_use]
     pub fn is_direct(&self) -> bool {
         !matches!(self.source, Source::Index | Source::Unknown)
+    }
+
+    /// Whether it is a file of that machine: other machines cannot read it.
+    #[must_use]
+    pub fn is_file_of(&self, place: Place) -> bool {
+        self.place == place && self.url.starts_with("file:")
     }
 
     /// Its SHA-256, if that is known.
@@ -186,7 +222,7 @@ impl Item {
 }
 
 /// Who decided what is in a plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DecidedBy {
     /// The requirements, which leave nothing open.

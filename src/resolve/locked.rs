@@ -7,14 +7,14 @@ use crate::digest::Digest;
 use crate::event::{Event, Observer};
 use crate::index::{self, File, Found, Index, Project, Wanted};
 use crate::interpreter::Interpreter;
-use crate::plan::{Asked, Form, Item, Source, python_json, sort};
+use crate::plan::{Asked, Form, Item, Metadata, Place, Source, python_json, sort};
 use crate::requirements::{Hash, Name, Requirements, Version, file_name, hide_credentials};
 use crate::wheel::{Headers, Store};
 
 use super::choose::{Candidate, Fit, Wish, choose, why_no_wheel};
 use super::closure::{self, Unmet};
 use super::pins::{Pin, pins};
-use super::{Error, Refused, Rules};
+use super::{Error, Outcome, Refused, Rules};
 
 /// All that the answer follows from.
 #[derive(Debug)]
@@ -35,15 +35,6 @@ pub struct Locked<'a> {
     pub fetch: bool,
 }
 
-/// What the requirements say.
-#[derive(Debug)]
-pub enum Answer {
-    /// All of it, in pip's order of installation.
-    Items(Vec<Item>),
-    /// Not all, and why: pip must be asked.
-    Open(String),
-}
-
 /// A file that was chosen for a pin.
 struct Chosen<'a> {
     pin: &'a Pin<'a>,
@@ -60,12 +51,12 @@ struct Said {
 }
 
 impl<'a> Locked<'a> {
-    /// Answers from the requirements and the indexes.
-    pub fn answer(&self, observe: &Observer<'_>) -> Result<Answer, Error> {
+    /// Answers from the requirements and the indexes, in pip's order of installation.
+    pub fn answer(&self, observe: &Observer<'_>) -> Result<Outcome<Vec<Item>>, Error> {
         let environment = &self.interpreter.markers;
         let pins = match pins(self.requirements, environment, self.rules.require_hashes)? {
-            Ok(pins) => pins,
-            Err(why) => return Ok(Answer::Open(why)),
+            Outcome::Decided(pins) => pins,
+            Outcome::Open(why) => return Ok(Outcome::Open(why)),
         };
         let fit = Fit::new(self.interpreter, self.rules.ignore_requires_python);
         let files = self.files(&pins)?;
@@ -78,7 +69,7 @@ impl<'a> Locked<'a> {
             let found = files.get(&pin.name).map(Vec::as_slice).unwrap_or_default();
             let Some(one) = self.choose(pin, found, &fit, observe)? else {
                 let at = &pin.entries[0].at;
-                return Ok(Answer::Open(format!(
+                return Ok(Outcome::open(format!(
                     "{at}: `{}` has to be built",
                     pin.name
                 )));
@@ -99,7 +90,7 @@ impl<'a> Locked<'a> {
         }
         let asked = Asked::new(self.requirements, self.rules.no_deps, environment)?;
         sort(&mut items, &asked, self.pip);
-        Ok(Answer::Items(items))
+        Ok(Outcome::Decided(items))
     }
 
     /// The files that there are of each project.
@@ -378,6 +369,8 @@ fn item(pin: &Pin<'_>, file: File, source: Source, said: Said) -> Item {
         requires,
         requires_python,
         required_by: Vec::new(),
+        metadata: Metadata::Binding,
+        place: Place::Here,
     }
 }
 
@@ -417,7 +410,7 @@ fn warn(pin: &Pin<'_>, best: &Candidate<'_>, files: &[Found], observe: &Observer
 
 /// What a dependency that is not met means: with hashes, that the lock is wrong; without, that it
 /// is none.
-fn open(pins: &[Pin<'_>], unmet: &Unmet) -> Result<Answer, Error> {
+fn open(pins: &[Pin<'_>], unmet: &Unmet) -> Result<Outcome<Vec<Item>>, Error> {
     let Unmet {
         chain,
         requires,
@@ -428,13 +421,13 @@ fn open(pins: &[Pin<'_>], unmet: &Unmet) -> Result<Answer, Error> {
     let names: Vec<_> = chain.iter().map(Name::as_str).collect();
     let names = names.join(" → ");
     if *is_odd || has.is_none() && !is_hashed {
-        return Ok(Answer::Open(format!("{names} requires `{requires}`")));
+        return Ok(Outcome::open(format!("{names} requires `{requires}`")));
     }
     let first = chain
         .first()
         .and_then(|name| pins.iter().find(|pin| pin.name == *name));
     let Some(at) = first.map(|pin| pin.entries[0].at.clone()) else {
-        return Ok(Answer::Open(format!("{names} requires `{requires}`")));
+        return Ok(Outcome::open(format!("{names} requires `{requires}`")));
     };
     let (chain, requires) = (names, requires.clone());
     Err(match has.clone() {

@@ -10,12 +10,14 @@ mod choose;
 mod closure;
 mod locked;
 mod misfit;
+mod outcome;
 mod pins;
 
 pub use choose::Refused;
 pub(crate) use choose::{Fit, few};
-pub use locked::{Answer, Locked};
+pub use locked::Locked;
 pub use misfit::Misfit;
+pub use outcome::{Outcome, Reason};
 
 /// What decides which files are taken, besides the requirements: pip's options of the same names.
 #[derive(Debug, Clone, Default)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Error;
+use super::{Error, Outcome};
 use crate::requirements::{
     Applies, Entry, Hash, Name, PathKind, Requirements, Specifiers, Text, UrlKind, Version, What,
 };
@@ -20,19 +20,22 @@ pub(super) struct Pin<'a> {
     pub(super) direct: Option<String>,
 }
 
-/// The requirements by what they name; `Err` if they leave a choice.
+/// The requirements by what they name, unless they leave a choice.
 pub(super) fn pins<'a>(
     requirements: &'a Requirements,
     environment: &MarkerEnvironment,
     require_hashes: Option<bool>,
-) -> Result<Result<Vec<Pin<'a>>, String>, Error> {
+) -> Result<Outcome<Vec<Pin<'a>>>, Error> {
     let mut pins: BTreeMap<Name, Pin<'a>> = BTreeMap::new();
     for entry in requirements.entries() {
         if entry.applies(environment)? != Applies::Yes {
             continue;
         }
         if entry.editable {
-            return Ok(Err(format!("`{}` has to be built", entry.written)));
+            return Ok(Outcome::open(format!(
+                "`{}` has to be built",
+                entry.written
+            )));
         }
         let direct = match &entry.what {
             What::Named { .. } => None,
@@ -47,14 +50,17 @@ pub(super) fn pins<'a>(
                 ..
             } => match url::Url::from_file_path(path) {
                 Ok(url) => Some(url.into()),
-                Err(()) => return Ok(Err(format!("`{}` is an odd path", entry.written))),
+                Err(()) => return Ok(Outcome::open(format!("`{}` is an odd path", entry.written))),
             },
             What::Url { .. } | What::Path { .. } => {
-                return Ok(Err(format!("`{}` has to be built", entry.written)));
+                return Ok(Outcome::open(format!(
+                    "`{}` has to be built",
+                    entry.written
+                )));
             }
         };
         let Some(name) = entry.name() else {
-            return Ok(Err(format!("`{}` has no name", entry.written)));
+            return Ok(Outcome::open(format!("`{}` has no name", entry.written)));
         };
         let pin = pins.entry(name.clone()).or_insert_with(|| Pin {
             name: name.clone(),
@@ -80,14 +86,20 @@ pub(super) fn pins<'a>(
             continue;
         };
         if !matches!(entry.what, What::Named { .. }) {
-            return Ok(Err(format!("the constraint `{}` is a URL", entry.written)));
+            return Ok(Outcome::open(format!(
+                "the constraint `{}` is a URL",
+                entry.written
+            )));
         }
         narrow(&mut pin.hashes, entry);
         pin.limits.push(entry);
     }
     let pins: Vec<Pin<'a>> = pins.into_values().collect();
     if let Some(pin) = pins.iter().find(|pin| !pin.is_pinned()) {
-        return Ok(Err(format!("`{}` is not pinned", pin.entries[0].written)));
+        return Ok(Outcome::open(format!(
+            "`{}` is not pinned",
+            pin.entries[0].written
+        )));
     }
     for pin in &pins {
         pin.check()?;
@@ -95,8 +107,10 @@ pub(super) fn pins<'a>(
     let is_hashed = pins.iter().any(|pin| pin.hashes.is_some());
     let needs_hashes = require_hashes.unwrap_or(is_hashed);
     Ok(match pins.iter().find(|pin| pin.hashes.is_none()) {
-        Some(pin) if needs_hashes => Err(format!("`{}` has no hash", pin.entries[0].written)),
-        _ => Ok(pins),
+        Some(pin) if needs_hashes => {
+            Outcome::open(format!("`{}` has no hash", pin.entries[0].written))
+        }
+        _ => Outcome::Decided(pins),
     })
 }
 

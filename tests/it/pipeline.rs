@@ -1,143 +1,18 @@
 //! The pipeline's logic, with a builder that is a script: what it is asked, and what is made of it.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use prebuild::error::Kind;
-use prebuild::event::{Cancel, Stream};
+use prebuild::event::Cancel;
 use prebuild::pipeline::{self, Request};
 use prebuild::requirements::Input;
-use prebuild::runner::{Ending, Error, Exec, Identity, Runner, Session};
-use prebuild::tree::{Node, RelPath, Tree};
+use prebuild::tree::{Node, RelPath};
 
+use crate::support::fake::FakeRunner;
 use crate::support::sandbox::names;
 
-/// What happened in a builder.
-#[derive(Debug, Default)]
-struct Log {
-    ran: Vec<Exec>,
-    put: BTreeMap<String, String>,
-    closed: bool,
-}
-
-/// A builder whose pip has these options, says these lines, and leaves this prefix.
-#[derive(Clone)]
-struct FakeRunner {
-    options: &'static [&'static str],
-    lines: &'static [&'static str],
-    fails: bool,
-    prefix: Tree,
-    log: Arc<Mutex<Log>>,
-}
-
-struct FakeSession(FakeRunner, Identity);
-
-impl FakeRunner {
-    fn new() -> Self {
-        Self {
-            options: &["--no-input", "--progress-bar"],
-            lines: &[],
-            fails: false,
-            prefix: Tree::new(),
-            log: Arc::default(),
-        }
-    }
-}
-
-impl Runner for FakeRunner {
-    fn open(&self, _: &Cancel) -> Result<Box<dyn Session>, Error> {
-        let identity = Identity {
-            kind: "fake".to_owned(),
-            image: None,
-            digest: None,
-        };
-        Ok(Box::new(FakeSession(self.clone(), identity)))
-    }
-}
-
-impl Session for FakeSession {
-    fn identity(&self) -> &Identity {
-        &self.1
-    }
-
-    fn python(&self) -> &'static str {
-        "python3"
-    }
-
-    fn locate(&self, inside: &str) -> String {
-        format!("/{inside}")
-    }
-
-    fn inherits(&self) -> bool {
-        false
-    }
-
-    fn put(&mut self, inside: &str, tree: &Tree) -> Result<(), Error> {
-        let mut log = self.0.log.lock().unwrap();
-        for (path, entry) in tree.iter() {
-            if let Node::File { content, .. } = &entry.node {
-                let text = String::from_utf8_lossy(&content.read().unwrap()).into_owned();
-                log.put.insert(format!("{inside}/{path}"), text);
-            }
-        }
-        Ok(())
-    }
-
-    fn run(
-        &mut self,
-        exec: &Exec,
-        _: &[u8],
-        on_line: &mut dyn FnMut(Stream, &str),
-    ) -> Result<(), Error> {
-        self.0.log.lock().unwrap().ran.push(exec.clone());
-        if exec.args[0].ends_with("probe.py") {
-            on_line(Stream::Stdout, &answer(self.0.options));
-            return Ok(());
-        }
-        for line in self.0.lines {
-            on_line(Stream::Stdout, line);
-        }
-        if self.0.fails {
-            return Err(Error::Failed {
-                command: exec.to_string(),
-                ending: Ending::Code(1),
-                tail: Vec::new(),
-            });
-        }
-        Ok(())
-    }
-
-    fn get(&mut self, _: &str) -> Result<Tree, Error> {
-        Ok(self.0.prefix.clone())
-    }
-}
-
-impl Drop for FakeSession {
-    fn drop(&mut self) {
-        self.0.log.lock().unwrap().closed = true;
-    }
-}
-
-/// What an interpreter says of itself.
-fn answer(options: &[&str]) -> String {
-    serde_json::json!({
-        "markers": {
-            "implementation_name": "cpython", "implementation_version": "3.12.1",
-            "os_name": "posix", "platform_machine": "riscv64",
-            "platform_python_implementation": "CPython", "platform_release": "6",
-            "platform_system": "Linux", "platform_version": "1",
-            "python_full_version": "3.12.1", "python_version": "3.12", "sys_platform": "linux",
-        },
-        "executable": "/usr/local/bin/python3.12", "interpreters": ["/usr/local/bin/python3.12"],
-        "prefix": "/usr/local", "site_packages": ["/usr/local/lib/python3.12/site-packages"],
-        "soabi": null, "platform": "linux-riscv64", "libc": "",
-        "pip": {"version": "20.0", "options": options, "works": true},
-        "config": [["/etc/pip.conf", "constraint", "/image/only.txt"]], "caller_config": [],
-        "broken_config": [], "environment": {"PIP_TARGET": "/x"},
-        "prefix_map": null, "optimisation": "-O2",
-    })
-    .to_string()
-}
+// Who decides what is installed, in which circumstances.
+mod deciders;
 
 fn request(text: &str, folder: &std::path::Path) -> Request {
     let mut request = Request::new(vec![Input::Stdin(text.as_bytes().to_vec())], folder);

@@ -4,6 +4,7 @@ use std::io::Write as _;
 
 pub(crate) mod chance;
 pub(crate) mod failing;
+pub(crate) mod fake;
 pub(crate) mod hostile;
 pub(crate) mod index;
 pub(crate) mod mount;
