@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+pub use crate::diagnosis::{Diagnosis, Kind};
 use crate::requirements::Name;
 use crate::{
     audit, bundle, cache, fs, index, install, interpreter, layout, lock, pack, pip, requirements,
@@ -82,159 +83,48 @@ pub enum Error {
     Fs(#[from] fs::Error),
 }
 
-/// What kind of failure it is; the command line turns it into its exit code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// The build failed: pip, an index, a wheel, the disk.
-    Build,
-    /// The request is wrong.
-    Request,
-    /// This machine is not set up: no Python, no pip, no engine, no such image.
-    Setup,
-    /// It would not work in its runtime.
-    Unfit,
-    /// The caller stopped it.
-    Cancelled,
+impl Diagnosis for Error {
+    fn wrapped(&self) -> Option<&dyn Diagnosis> {
+        Some(match self {
+            Self::Requirements(error) => error,
+            Self::Runner(error) => error,
+            Self::Interpreter(error) => error,
+            Self::Layout(error) => error,
+            Self::Pip(error) => error,
+            Self::Resolve(error) => error,
+            Self::Lock(error) => error,
+            Self::Index(error) => error,
+            Self::Wheel(error) => error,
+            Self::Install(error) => error,
+            Self::Runtime(error) => error,
+            Self::Verify(error) => error,
+            Self::Bundle(error) => error,
+            Self::Unfit(error) => error.as_ref(),
+            Self::Pack(error) => error,
+            Self::Cache(error) => error,
+            Self::Fs(error) => error,
+            Self::OutOfDate { .. } | Self::Unhashed(_) | Self::Findings(_) => return None,
+        })
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            Self::OutOfDate { .. } => Kind::Request,
+            Self::Findings(_) => Kind::Unfit,
+            _ => self.wrapped().map_or(Kind::Build, Diagnosis::kind),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::OutOfDate { .. } => Some("`prebuild lock` updates it".to_owned()),
+            Self::Findings(_) => Some(audit::ALLOW.to_owned()),
+            _ => self.wrapped()?.hint(),
+        }
+    }
 }
 
 impl Error {
-    /// What kind of failure it is.
-    #[must_use]
-    pub fn kind(&self) -> Kind {
-        match self {
-            // Those that another stage passes on come first.
-            Self::Runner(error)
-            | Self::Interpreter(interpreter::Error::Runner(error))
-            | Self::Bundle(bundle::Error::Runner(error))
-            | Self::Verify(verify::Error::Runner(error))
-            | Self::Install(install::Error::Runner(error)) => runner_kind(error),
-            Self::Runtime(error) | Self::Verify(verify::Error::Runtime(error)) => {
-                runtime_kind(error)
-            }
-            Self::Requirements(error) if downloaded(error).is_some() => {
-                downloaded(error).map_or(Kind::Build, index_kind)
-            }
-            Self::Requirements(_)
-            | Self::Lock(_)
-            | Self::OutOfDate { .. }
-            | Self::Layout(_)
-            | Self::Verify(
-                verify::Error::Artifact { .. }
-                | verify::Error::Install(_)
-                | verify::Error::Layout(_),
-            )
-            | Self::Resolve(
-                resolve::Error::Requirements(_)
-                | resolve::Error::Conflict { .. }
-                | resolve::Error::Open { .. }
-                | resolve::Error::Unmet { .. },
-            ) => Kind::Request,
-            Self::Index(error) | Self::Pip(pip::Error::Index(error)) => index_kind(error),
-            Self::Resolve(resolve::Error::Unavailable { source, .. }) => index_kind(source),
-            Self::Unfit(_) | Self::Findings(_) | Self::Verify(verify::Error::Elsewhere { .. }) => {
-                Kind::Unfit
-            }
-            Self::Interpreter(_)
-            | Self::Verify(
-                verify::Error::FactsOnly
-                | verify::Error::NoSandbox { .. }
-                | verify::Error::NotEntered { .. },
-            ) => Kind::Setup,
-            Self::Pip(error) => match error {
-                pip::Error::Runner(error) => runner_kind(error),
-                pip::Error::NoPip { .. } | pip::Error::Broken { .. } => Kind::Setup,
-                pip::Error::Requirements(_) => Kind::Request,
-                _ => Kind::Build,
-            },
-            Self::Pack(error) if error.is_cancelled() => Kind::Cancelled,
-            Self::Pack(error) if error.is_request() => Kind::Request,
-            Self::Wheel(error) | Self::Install(install::Error::Wheel(error))
-                if error.is_cancelled() =>
-            {
-                Kind::Cancelled
-            }
-            Self::Cache(error) if error.is_cancelled() => Kind::Cancelled,
-            Self::Cache(error) if error.is_request() => Kind::Request,
-            Self::Cache(error) if error.is_unsafe() => Kind::Setup,
-            Self::Resolve(_)
-            | Self::Unhashed(_)
-            | Self::Wheel(_)
-            | Self::Install(_)
-            | Self::Bundle(_)
-            | Self::Verify(_)
-            | Self::Pack(_)
-            | Self::Cache(_)
-            | Self::Fs(_) => Kind::Build,
-        }
-    }
-
-    /// What the user can do, where we know.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Requirements(error) | Self::Pip(pip::Error::Requirements(error)) => {
-                error.hint().or_else(|| download_hint(error))
-            }
-            Self::Runner(error)
-            | Self::Interpreter(interpreter::Error::Runner(error))
-            | Self::Runtime(runtime::Error::Runner(error))
-            | Self::Install(install::Error::Runner(error))
-            | Self::Pip(pip::Error::Runner(error)) => runner_hint(error),
-            Self::Interpreter(_) => Some("prebuild needs CPython 3.8 or later".to_owned()),
-            Self::Pip(error) => error.hint(),
-            Self::Pack(error) => error.hint(),
-            Self::Cache(error) => error.hint().map(str::to_owned),
-            Self::Wheel(error) => error.hint().map(str::to_owned),
-            Self::Lock(error) => error.hint().map(str::to_owned),
-            Self::OutOfDate { .. } => Some("`prebuild lock` updates it".to_owned()),
-            Self::Resolve(error) => error.hint(),
-            Self::Index(error) => error.hint(),
-            Self::Runtime(error) => error.hint().map(str::to_owned),
-            Self::Verify(error) => match error {
-                verify::Error::Runner(error) => runner_hint(error),
-                verify::Error::Runtime(error) => error.hint().map(str::to_owned),
-                verify::Error::Elsewhere { .. } => {
-                    Some("build it for this runtime: `prebuild … --runtime`".to_owned())
-                }
-                verify::Error::FactsOnly => {
-                    Some("name the image or the root folder itself".to_owned())
-                }
-                verify::Error::NoSandbox { .. } => Some(
-                    "allow user namespaces, run as root with CAP_SYS_ADMIN, or name an image; \
-                     `--unsafe-no-sandbox` runs the artifact's code without a sandbox"
-                        .to_owned(),
-                ),
-                verify::Error::NotEntered { .. } => Some(
-                    "it must be for this machine's architecture, and every user must be able to read \
-                     it; an engine can run an image of it"
-                        .to_owned(),
-                ),
-                _ => None,
-            },
-            Self::Unfit(_) | Self::Findings(_) => Some(
-                "what you know better can be allowed: `--allow KIND`, or `--allow KIND:NAME`"
-                    .to_owned(),
-            ),
-            Self::Bundle(_)
-            | Self::Unhashed(_)
-            | Self::Layout(_)
-            | Self::Install(_)
-            | Self::Fs(_) => None,
-        }
-    }
-
-    /// The line that is wrong, with a caret, where a requirements file is the reason.
-    #[must_use]
-    pub fn excerpt(&self) -> Option<&str> {
-        match self {
-            Self::Requirements(error) | Self::Pip(pip::Error::Requirements(error)) => {
-                error.excerpt()
-            }
-            Self::Lock(error) => error.excerpt(),
-            _ => None,
-        }
-    }
-
     /// What the audit found, if that is the reason.
     #[must_use]
     pub fn findings(&self) -> &[audit::Finding] {
@@ -244,98 +134,163 @@ impl Error {
             _ => &[],
         }
     }
-
-    /// The last lines of what failed.
-    #[must_use]
-    pub fn tail(&self) -> &[String] {
-        match self {
-            Self::Pip(pip::Error::Runner(runner::Error::Failed { tail, .. }))
-            | Self::Verify(verify::Error::Runner(runner::Error::Failed { tail, .. }))
-            | Self::Runner(runner::Error::Failed { tail, .. }) => tail,
-            Self::Pip(error) => error.tail(),
-            _ => &[],
-        }
-    }
-}
-
-/// Why a requirements file was not downloaded, if that is what is wrong.
-fn downloaded(error: &requirements::Error) -> Option<&index::Error> {
-    error.download()?.downcast_ref()
-}
-
-fn download_hint(error: &requirements::Error) -> Option<String> {
-    let hint = match downloaded(error)? {
-        index::Error::Status {
-            status: 401 | 403, ..
-        } => "name a user and a password in the URL, or in ~/.netrc",
-        index::Error::Status {
-            status: 404 | 410, ..
-        } => "is the URL right? a browser shows what is there",
-        index::Error::Status { .. } => "try again later",
-        index::Error::Offline(_) => {
-            "run it without --offline, or download the file and name the copy"
-        }
-        index::Error::Unreachable {
-            proxy: None,
-            source,
-            ..
-        } if !source.to_string().contains("certificate") => {
-            "is the network there? a proxy is named by HTTPS_PROXY"
-        }
-        error => return error.hint(),
-    };
-    Some(hint.to_owned())
-}
-
-fn index_kind(error: &index::Error) -> Kind {
-    if error.is_cancelled() {
-        Kind::Cancelled
-    } else if error.is_request() {
-        Kind::Request
-    } else {
-        Kind::Build
-    }
-}
-
-fn runtime_kind(error: &runtime::Error) -> Kind {
-    match error {
-        runtime::Error::Runner(error) => runner_kind(error),
-        _ => Kind::Request,
-    }
-}
-
-fn runner_kind(error: &runner::Error) -> Kind {
-    match error {
-        runner::Error::Cancelled => Kind::Cancelled,
-        runner::Error::NotFound { .. }
-        | runner::Error::EngineDown { .. }
-        | runner::Error::NoImage { .. }
-        | runner::Error::NoPython { .. } => Kind::Setup,
-        _ => Kind::Build,
-    }
-}
-
-fn runner_hint(error: &runner::Error) -> Option<String> {
-    let hint = match error {
-        runner::Error::NotFound { program } => {
-            format!("install `{program}`, or build on this machine with `--builder local`")
-        }
-        runner::Error::EngineDown { engine, .. } => format!(
-            "start it (`{engine} version` shows whether it answers), or build on this machine with `--builder local`"
-        ),
-        runner::Error::NoImage { engine, image, .. } => {
-            format!("check the name; `{engine} pull {image}` shows whether it can be had")
-        }
-        runner::Error::NoPython { .. } => {
-            "name an interpreter with `--python X.Y` or `--python PATH`".to_owned()
-        }
-        runner::Error::Died { .. } => {
-            "it was removed, or killed for want of memory; run it again".to_owned()
-        }
-        _ => return None,
-    };
-    Some(hint)
 }
 
 /// The crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::Path;
+
+    use super::*;
+    use crate::requirements::{Context, Input, Requirements};
+    use crate::runner::{Ending, Engine};
+
+    /// Checks that an error says the same of itself behind every wrapper.
+    fn is_kept<E: Diagnosis>(make: impl Fn() -> E, wrappers: &[fn(E) -> Error]) {
+        let said = |error: &dyn Diagnosis| {
+            (
+                error.kind(),
+                error.hint(),
+                error.excerpt().map(str::to_owned),
+                error.tail().to_vec(),
+            )
+        };
+        let expected = said(&make());
+        for (number, wrap) in wrappers.iter().enumerate() {
+            assert_eq!(said(&wrap(make())), expected, "wrapper {number}");
+        }
+    }
+
+    #[test]
+    fn what_a_builder_says_is_kept() {
+        let engine = Engine::Docker;
+        let errors: [fn() -> runner::Error; 6] = [
+            || runner::Error::Cancelled,
+            || runner::Error::NotFound {
+                program: "docker".to_owned(),
+            },
+            || runner::Error::Failed {
+                command: "pip".to_owned(),
+                ending: Ending::Code(2),
+                tail: vec!["one".to_owned(), "two".to_owned()],
+            },
+            || runner::Error::NoImage {
+                engine: Engine::Podman,
+                image: "python:9".to_owned(),
+                reason: "not found".to_owned(),
+            },
+            || runner::Error::NoPython {
+                python: "3.99".to_owned(),
+                place: "this machine".to_owned(),
+            },
+            || runner::Error::Io {
+                command: "pip".to_owned(),
+                source: io::ErrorKind::PermissionDenied.into(),
+            },
+        ];
+        let wrappers: [fn(runner::Error) -> Error; 10] = [
+            |error| error.into(),
+            |error| interpreter::Error::from(error).into(),
+            |error| pip::Error::from(error).into(),
+            |error| install::Error::from(error).into(),
+            |error| runtime::Error::from(error).into(),
+            |error| bundle::Error::from(error).into(),
+            |error| bundle::Error::from(install::Error::from(error)).into(),
+            |error| verify::Error::from(error).into(),
+            |error| verify::Error::from(runtime::Error::from(error)).into(),
+            |error| verify::Error::from(install::Error::from(error)).into(),
+        ];
+        for make in errors {
+            is_kept(make, &wrappers);
+        }
+        let down = || runner::Error::EngineDown {
+            engine,
+            reason: "no answer".to_owned(),
+        };
+        is_kept(down, &wrappers);
+        let died = || runner::Error::Died { engine };
+        is_kept(died, &wrappers);
+        assert_eq!(Error::from(down()).kind(), Kind::Setup);
+        assert!(Error::from(died()).hint().is_some());
+        assert_eq!(Error::from(errors[2]()).tail(), ["one", "two"]);
+    }
+
+    #[test]
+    fn what_an_index_says_is_kept() {
+        let errors: [fn() -> index::Error; 4] = [
+            || index::Error::Cancelled,
+            || index::Error::Url("x y".to_owned()),
+            || index::Error::Insecure("http://index".to_owned()),
+            || wheel_too_large().into(),
+        ];
+        for make in errors {
+            is_kept(
+                make,
+                &[
+                    |error| error.into(),
+                    |error| pip::Error::from(error).into(),
+                    |error| {
+                        let at = invalid().location().unwrap().clone();
+                        let source = Box::new(error);
+                        let wish = "x".to_owned();
+                        resolve::Error::Unavailable { at, wish, source }.into()
+                    },
+                    |error| {
+                        let source = requirements::DownloadError::new(error);
+                        let url = "http://index".to_owned();
+                        let role = requirements::Role::Requirements;
+                        requirements::Error::Download { url, role, source }.into()
+                    },
+                ],
+            );
+        }
+    }
+
+    #[test]
+    fn what_a_wheel_says_is_kept() {
+        is_kept(
+            wheel_too_large,
+            &[
+                |error| error.into(),
+                |error| install::Error::from(error).into(),
+                |error| bundle::Error::from(install::Error::from(error)).into(),
+                |error| index::Error::from(error).into(),
+            ],
+        );
+        assert!(wheel_too_large().hint().is_some());
+        // The artifact, which the user names, is at fault.
+        let verified = Error::from(verify::Error::from(install::Error::from(wheel_too_large())));
+        assert_eq!(verified.kind(), Kind::Request);
+    }
+
+    #[test]
+    fn what_requirements_say_is_kept() {
+        let wrappers: [fn(requirements::Error) -> Error; 3] = [
+            |error| error.into(),
+            |error| pip::Error::from(error).into(),
+            |error| resolve::Error::from(error).into(),
+        ];
+        is_kept(invalid, &wrappers);
+        assert!(invalid().excerpt().is_some());
+    }
+
+    fn invalid() -> requirements::Error {
+        let env = std::collections::BTreeMap::new();
+        let context = Context {
+            env: &env,
+            cwd: Path::new("/"),
+        };
+        Requirements::read(&[Input::Stdin(b"a=1".to_vec())], &[], &context).unwrap_err()
+    }
+
+    fn wheel_too_large() -> wheel::Error {
+        wheel::Error::Archive(wheel::ArchiveError::Refused {
+            wheel: "x.whl".into(),
+            entry: None,
+            problem: wheel::Problem::TooLarge { size: 2, limit: 1 },
+        })
+    }
+}

@@ -23,6 +23,7 @@ pub(crate) use replace::{NewFile, new_file};
 pub use temp::TempDir;
 pub(crate) use temp::{hidden_dir, sweep, temp_dir};
 
+use crate::diagnosis::Diagnosis;
 use crate::event::Cancel;
 
 /// A file system call that failed.
@@ -57,6 +58,8 @@ impl Error {
         self.source.kind()
     }
 }
+
+impl Diagnosis for Error {}
 
 /// The crate's file system result.
 pub type Result<T> = std::result::Result<T, Error>;

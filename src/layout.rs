@@ -4,6 +4,7 @@
 //! Fedora's also in `lib64`, and pip's `--prefix` has meant each of them. What counts is where the
 //! interpreter that will run the code searches; where pip happened to write does not.
 
+use crate::diagnosis::{Diagnosis, Kind};
 use crate::interpreter::Interpreter;
 use crate::runtime::Python;
 use crate::tree::{RelPath, UnsafePath};
@@ -151,4 +152,10 @@ pub enum Error {
     /// A folder that no prefix can have.
     #[error(transparent)]
     Path(#[from] UnsafePath),
+}
+
+impl Diagnosis for Error {
+    fn kind(&self) -> Kind {
+        Kind::Request
+    }
 }

@@ -110,6 +110,7 @@ pub mod audit;
 pub mod bundle;
 pub mod cache;
 pub mod code;
+pub mod diagnosis;
 pub mod digest;
 pub mod error;
 pub mod event;

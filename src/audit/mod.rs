@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::diagnosis::{Diagnosis, Kind};
 use crate::event::counted;
 use crate::layout::Layout;
 use crate::piece::Piece;
@@ -134,6 +135,20 @@ pub struct Unfit {
     /// The packages that it installs.
     pub packages: BTreeSet<String>,
 }
+
+impl Diagnosis for Unfit {
+    fn kind(&self) -> Kind {
+        Kind::Unfit
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(ALLOW.to_owned())
+    }
+}
+
+/// What to do about findings that do no harm.
+pub const ALLOW: &str =
+    "what you know better can be allowed: `--allow KIND`, or `--allow KIND:NAME`";
 
 impl Unfit {
     /// Made of findings if there is an error among them.

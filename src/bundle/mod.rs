@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::{Finding, Problem, Severity};
 use crate::code::Elf;
+use crate::diagnosis::Diagnosis;
 use crate::digest::Digest;
 use crate::fs;
 use crate::install::{self, Edit, relative};
@@ -330,4 +331,15 @@ pub enum Error {
     /// The file system of this machine.
     #[error(transparent)]
     Fs(#[from] fs::Error),
+}
+
+impl Diagnosis for Error {
+    fn wrapped(&self) -> Option<&dyn Diagnosis> {
+        match self {
+            Self::Runner(error) => Some(error),
+            Self::Install(error) => Some(error),
+            Self::Fs(error) => Some(error),
+            Self::Answer(_) | Self::Relink { .. } | Self::Occupied(_) | Self::Path(_) => None,
+        }
+    }
 }

@@ -63,6 +63,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Serialize, Serializer};
 
+use crate::diagnosis::{Diagnosis, Kind};
 use crate::digest::Digest;
 use crate::event::{Cancel, Observer};
 use crate::fs;
@@ -215,45 +216,39 @@ pub enum Error {
     Cancelled,
 }
 
-impl Error {
-    /// What the user can do, where we know.
-    #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
+impl Diagnosis for Error {
+    fn wrapped(&self) -> Option<&dyn Diagnosis> {
         match self {
-            Self::NotAFolder(_) | Self::Dangling(_) => {
-                Some("remove it, or name another folder with `--cache-dir`")
-            }
-            Self::Foreign(_) => Some("name a folder that is empty or not there with `--cache-dir`"),
-            Self::Owner { .. } => Some(
-                "name a cache of your own with `--cache-dir DIR`; with sudo, `sudo -H` uses that of root",
-            ),
-            Self::Writable { .. } => Some(
-                "remove the cache and take the right away with `chmod go-w`, or name another with \
-                 `--cache-dir DIR`",
-            ),
-            Self::Odd(_) | Self::Fs(_) | Self::Cancelled => None,
+            Self::Fs(error) => Some(error),
+            _ => None,
         }
     }
 
-    /// Whether the caller stopped it.
-    #[must_use]
-    pub fn is_cancelled(&self) -> bool {
-        matches!(self, Self::Cancelled)
+    fn kind(&self) -> Kind {
+        match self {
+            Self::NotAFolder(_) | Self::Dangling(_) | Self::Foreign(_) => Kind::Request,
+            Self::Owner { .. } | Self::Writable { .. } => Kind::Setup,
+            Self::Cancelled => Kind::Cancelled,
+            Self::Odd(_) | Self::Fs(_) => Kind::Build,
+        }
     }
 
-    /// Whether it is not safe to use.
-    #[must_use]
-    pub fn is_unsafe(&self) -> bool {
-        matches!(self, Self::Owner { .. } | Self::Writable { .. })
-    }
-
-    /// Whether the request is wrong, rather than the machine.
-    #[must_use]
-    pub fn is_request(&self) -> bool {
-        matches!(
-            self,
-            Self::NotAFolder(_) | Self::Dangling(_) | Self::Foreign(_)
-        )
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NotAFolder(_) | Self::Dangling(_) => {
+                "remove it, or name another folder with `--cache-dir`"
+            }
+            Self::Foreign(_) => "name a folder that is empty or not there with `--cache-dir`",
+            Self::Owner { .. } => {
+                "name a cache of your own with `--cache-dir DIR`; with sudo, `sudo -H` uses that of root"
+            }
+            Self::Writable { .. } => {
+                "remove the cache and take the right away with `chmod go-w`, or name another with \
+                 `--cache-dir DIR`"
+            }
+            Self::Odd(_) | Self::Fs(_) | Self::Cancelled => return None,
+        };
+        Some(hint.to_owned())
     }
 }
 

@@ -6,6 +6,7 @@ use url::Url;
 
 use super::client::shown;
 use super::page::Problem;
+use crate::diagnosis::{Diagnosis, Kind};
 use crate::{cache, fs, wheel};
 
 /// Why an index gives nothing.
@@ -180,30 +181,29 @@ impl Error {
             _ => false,
         }
     }
+}
 
-    /// Whether the caller stopped it.
-    #[must_use]
-    pub fn is_cancelled(&self) -> bool {
+impl Diagnosis for Error {
+    fn wrapped(&self) -> Option<&dyn Diagnosis> {
         match self {
-            Self::Cancelled => true,
-            Self::Wheel(error) => error.is_cancelled(),
-            Self::Cache(error) => error.is_cancelled(),
-            _ => false,
+            Self::Wheel(error) => Some(error),
+            Self::Cache(error) => Some(error),
+            Self::Fs(error) => Some(error),
+            _ => None,
         }
     }
 
-    /// Whether the request is wrong, rather than the world.
-    #[must_use]
-    pub fn is_request(&self) -> bool {
-        matches!(
-            self,
-            Self::Url(_) | Self::Proxy(_) | Self::Certificates(_) | Self::Insecure(_)
-        )
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Cancelled => Kind::Cancelled,
+            Self::Url(_) | Self::Proxy(_) | Self::Certificates(_) | Self::Insecure(_) => {
+                Kind::Request
+            }
+            _ => self.wrapped().map_or(Kind::Build, Diagnosis::kind),
+        }
     }
 
-    /// What the user can do, where we know.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
+    fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Status {
                 status: 401 | 403, ..
@@ -228,9 +228,7 @@ impl Error {
             Self::Offline(_) => "run it once without --offline",
             Self::NotAPage { .. } => "the URL of an index usually ends in `/simple`",
             Self::Hash { .. } => "somebody has changed the file, or the hash is another file's",
-            Self::Wheel(error) => return error.hint().map(str::to_owned),
-            Self::Cache(error) => return error.hint().map(str::to_owned),
-            _ => return None,
+            _ => return self.wrapped()?.hint(),
         };
         Some(hint.to_owned())
     }

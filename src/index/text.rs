@@ -7,6 +7,7 @@ use http::header::CONTENT_TYPE;
 
 use super::client::{Client, shown};
 use super::{Error, Network};
+use crate::diagnosis::Diagnosis;
 use crate::event::Cancel;
 use crate::requirements::{Download, DownloadError, Downloaded};
 
@@ -74,7 +75,41 @@ impl<'a> Downloads<'a> {
 
 impl Download for Downloads<'_> {
     fn download(&self, url: &str) -> Result<Downloaded, DownloadError> {
-        Ok(self.get(url)?)
+        self.get(url)
+            .map_err(|error| DownloadError::new(NoText(error)))
+    }
+}
+
+/// Why a requirements file is not downloaded. What helps is another thing than with an index.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct NoText(Error);
+
+impl Diagnosis for NoText {
+    fn wrapped(&self) -> Option<&dyn Diagnosis> {
+        Some(&self.0)
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match &self.0 {
+            Error::Status {
+                status: 401 | 403, ..
+            } => "name a user and a password in the URL, or in ~/.netrc",
+            Error::Status {
+                status: 404 | 410, ..
+            } => "is the URL right? a browser shows what is there",
+            Error::Status { .. } => "try again later",
+            Error::Offline(_) => "run it without --offline, or download the file and name the copy",
+            Error::Unreachable {
+                proxy: None,
+                source,
+                ..
+            } if !source.to_string().contains("certificate") => {
+                "is the network there? a proxy is named by HTTPS_PROXY"
+            }
+            error => return error.hint(),
+        };
+        Some(hint.to_owned())
     }
 }
 

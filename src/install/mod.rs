@@ -3,6 +3,7 @@
 
 use std::io::Read as _;
 
+use crate::diagnosis::Diagnosis;
 use crate::digest::Digest;
 use crate::fs;
 use crate::interpreter::Interpreter;
@@ -106,6 +107,17 @@ pub enum Error {
         /// The metadata file.
         path: RelPath,
     },
+}
+
+impl Diagnosis for Error {
+    fn wrapped(&self) -> Option<&dyn Diagnosis> {
+        match self {
+            Self::Runner(error) => Some(error),
+            Self::Fs(error) => Some(error),
+            Self::Wheel(error) => Some(error),
+            _ => None,
+        }
+    }
 }
 
 /// The script with the runtime's interpreter in its first line, if it lies where scripts do and

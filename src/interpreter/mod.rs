@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::cache::{Bucket, Cache, Watched};
+use crate::diagnosis::{Diagnosis, Kind};
 use crate::digest::Digest;
 use crate::fs;
 use crate::requirements::hide_credentials;
@@ -253,4 +254,24 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+impl Diagnosis for Error {
+    fn wrapped(&self) -> Option<&dyn Diagnosis> {
+        match self {
+            Self::Runner(error) => Some(error),
+            Self::NoAnswer { .. } | Self::Unreadable { .. } => None,
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        self.wrapped().map_or(Kind::Setup, Diagnosis::kind)
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self.wrapped() {
+            Some(cause) => cause.hint(),
+            None => Some("prebuild needs CPython 3.8 or later".to_owned()),
+        }
+    }
 }

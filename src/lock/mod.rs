@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::diagnosis::{Diagnosis, Kind};
 use crate::fs;
 use crate::requirements::{self, Entry, Hash, Location, LockMarker, Name, Specifiers};
 use crate::resolve::few;
@@ -286,27 +287,28 @@ fn known(there: &[String]) -> String {
     }
 }
 
-impl Error {
-    /// What the user can do, where we know.
-    #[must_use]
-    pub fn hint(&self) -> Option<&str> {
-        match self {
-            Self::Occupied { hint, .. } => Some(hint),
-            Self::NothingToUpgrade(_) => Some("check the names that `--upgrade-package` gives"),
+impl Diagnosis for Error {
+    fn kind(&self) -> Kind {
+        Kind::Request
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Occupied { hint, .. } => hint,
+            Self::NothingToUpgrade(_) => "check the names that `--upgrade-package` gives",
             Self::Elsewhere { .. } | Self::NoFile { .. } | Self::Python { .. } => {
-                Some("lock the requirements for it, too")
+                "lock the requirements for it, too"
             }
             Self::Invalid {
                 problem: Problem::Version(_),
                 ..
-            } => Some("a newer prebuild may know it"),
-            _ => None,
-        }
+            } => "a newer prebuild may know it",
+            _ => return None,
+        };
+        Some(hint.to_owned())
     }
 
-    /// The line that is wrong, with a caret.
-    #[must_use]
-    pub fn excerpt(&self) -> Option<&str> {
+    fn excerpt(&self) -> Option<&str> {
         match self {
             Self::Invalid { excerpt, .. } => Some(excerpt),
             _ => None,

@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::cache::Cache;
+use crate::diagnosis::{Diagnosis, Kind};
 use crate::digest::Digest;
 use crate::event::{Cancel, Event, Observer};
 use crate::fs;
@@ -156,29 +157,27 @@ pub enum Error {
     Cancelled,
 }
 
-impl Error {
-    /// Whether the caller stopped it.
-    #[must_use]
-    pub fn is_cancelled(&self) -> bool {
-        matches!(self, Self::Cancelled)
+impl Diagnosis for Error {
+    fn wrapped(&self) -> Option<&dyn Diagnosis> {
+        match self {
+            Self::Fs(error) => Some(error),
+            _ => None,
+        }
     }
 
-    /// Whether the request is wrong, rather than the machine.
-    #[must_use]
-    pub fn is_request(&self) -> bool {
-        matches!(
-            self,
+    fn kind(&self) -> Kind {
+        match self {
             Self::NotEmpty(_)
-                | Self::Mounted { .. }
-                | Self::Special(_)
-                | Self::Occupied { .. }
-                | Self::Twice(_)
-        )
+            | Self::Mounted { .. }
+            | Self::Special(_)
+            | Self::Occupied { .. }
+            | Self::Twice(_) => Kind::Request,
+            Self::Cancelled => Kind::Cancelled,
+            _ => Kind::Build,
+        }
     }
 
-    /// What the user can do, where we know.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
+    fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::NotEmpty(_) => "`--force` replaces what is in it",
             Self::Mounted { .. } => "unmount it, or write elsewhere with `-o`",

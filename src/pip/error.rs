@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::ReportError;
 use super::explain::{self, Cause, Failure};
 use super::packages::System;
+use crate::diagnosis::{Diagnosis, Kind};
 use crate::requirements::{self, Dependency, Location, Name, hide_credentials};
 use crate::tree::{ReadError, RelPath, UnsafePath};
 use crate::{fs, index, runner};
@@ -98,35 +99,59 @@ pub enum Error {
     Runner(#[from] runner::Error),
 }
 
-impl Error {
-    /// What the user can do, where we know.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
+impl Diagnosis for Error {
+    fn wrapped(&self) -> Option<&dyn Diagnosis> {
         match self {
-            Self::NoPip { python } => Some(format!(
-                "`{python} -m ensurepip` installs it, or the package `python3-pip` of Debian and `py3-pip` of Alpine"
-            )),
-            Self::Broken { python, .. } => Some(format!(
-                "`{python} -m pip --version` shows why; `{python} -m ensurepip --upgrade` may mend it"
-            )),
-            Self::Outside { .. } => Some(
-                "build on this machine (`--builder local`), or name it in a requirements file, which takes it along"
-                    .to_owned(),
-            ),
-            Self::CannotSay(_) => Some("pip 23.0 and later can: upgrade the builder's".to_owned()),
-            Self::Index(error) => error.hint(),
-            Self::NoWheel { .. } => Some(
-                "the index may have changed meanwhile: try again, or with `--installer pip`"
-                    .to_owned(),
-            ),
-            Self::Failed { causes, system, .. } => {
-                let causes: Vec<&Cause> = causes.iter().map(|told| &told.cause).collect();
-                explain::hint(&causes, *system)
-            }
+            Self::Index(error) => Some(error),
+            Self::Fs(error) => Some(error),
+            Self::Requirements(error) => Some(error),
+            Self::Runner(error) => Some(error),
             _ => None,
         }
     }
 
+    fn kind(&self) -> Kind {
+        match self {
+            Self::NoPip { .. } | Self::Broken { .. } => Kind::Setup,
+            _ => self.wrapped().map_or(Kind::Build, Diagnosis::kind),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NoPip { python } => format!(
+                "`{python} -m ensurepip` installs it, or the package `python3-pip` of Debian and `py3-pip` of Alpine"
+            ),
+            Self::Broken { python, .. } => format!(
+                "`{python} -m pip --version` shows why; `{python} -m ensurepip --upgrade` may mend it"
+            ),
+            Self::Outside { .. } => {
+                "build on this machine (`--builder local`), or name it in a requirements file, which takes it along"
+                    .to_owned()
+            }
+            Self::CannotSay(_) => "pip 23.0 and later can: upgrade the builder's".to_owned(),
+            Self::NoWheel { .. } => {
+                "the index may have changed meanwhile: try again, or with `--installer pip`".to_owned()
+            }
+            Self::Failed { causes, system, .. } => {
+                let causes: Vec<&Cause> = causes.iter().map(|told| &told.cause).collect();
+                return explain::hint(&causes, *system);
+            }
+            _ => return self.wrapped()?.hint(),
+        };
+        Some(hint)
+    }
+
+    /// What shows why: what a command of pip's wrote, or the last lines that pip wrote itself.
+    fn tail(&self) -> &[String] {
+        match self {
+            Self::Failed { tail, .. } => tail,
+            _ => self.wrapped().map_or(&[], Diagnosis::tail),
+        }
+    }
+}
+
+impl Error {
     /// The distributions whose constraints are in the way of others, as far as pip tells.
     #[must_use]
     pub fn held_back(&self) -> BTreeSet<Name> {
@@ -176,15 +201,6 @@ impl Error {
             )
         };
         causes.is_empty() || !causes.iter().all(|told| hopeless(&told.cause.failure))
-    }
-
-    /// pip's last lines.
-    #[must_use]
-    pub fn tail(&self) -> &[String] {
-        match self {
-            Self::Failed { tail, .. } => tail,
-            _ => &[],
-        }
     }
 }
 

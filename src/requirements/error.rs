@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::DownloadError;
 use super::marker::Undefined;
 use super::text::Location;
+use crate::diagnosis::{Diagnosis, Kind};
 use crate::fs;
 
 /// What a file that the caller named is read for.
@@ -107,42 +108,44 @@ impl Error {
             | Self::Invalid { at, .. } => Some(at),
         }
     }
+}
 
-    /// The line as it was written, with a caret under the place; credentials are hidden.
-    #[must_use]
-    pub fn excerpt(&self) -> Option<&str> {
+impl Diagnosis for Error {
+    fn wrapped(&self) -> Option<&dyn Diagnosis> {
         match self {
-            Self::Read { .. } | Self::Input(_) | Self::Download { .. } => None,
-            Self::Include { excerpt, .. }
-            | Self::IncludeDownload { excerpt, .. }
-            | Self::Invalid { excerpt, .. } => Some(excerpt),
+            Self::Download { source, .. } | Self::IncludeDownload { source, .. } => {
+                Some(source.diagnosis())
+            }
+            _ => None,
         }
     }
 
-    /// What to do about it, if that is not plain from the message.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
+    fn kind(&self) -> Kind {
+        self.wrapped().map_or(Kind::Request, Diagnosis::kind)
+    }
+
+    fn hint(&self) -> Option<String> {
         match self {
             Self::Read { near, .. } | Self::Include { near, .. } if !near.is_empty() => {
                 let near: Vec<_> = near.iter().map(|name| format!("`{name}`")).collect();
                 Some(format!("did you mean {}?", near.join(" or ")))
             }
-            Self::Read { .. } | Self::Download { .. } | Self::IncludeDownload { .. } => None,
             Self::Include { .. } => {
                 Some("`-r` and `-c` are relative to the file in which they stand".to_owned())
             }
             Self::Input(problem) | Self::Invalid { problem, .. } => problem.hint(),
+            Self::Read { .. } | Self::Download { .. } | Self::IncludeDownload { .. } => {
+                self.wrapped()?.hint()
+            }
         }
     }
 
-    /// Why a URL could not be downloaded, if that is the reason.
-    #[must_use]
-    pub fn download(&self) -> Option<&(dyn std::error::Error + Send + Sync + 'static)> {
+    fn excerpt(&self) -> Option<&str> {
         match self {
-            Self::Download { source, .. } | Self::IncludeDownload { source, .. } => {
-                Some(source.as_ref())
-            }
-            _ => None,
+            Self::Read { .. } | Self::Input(_) | Self::Download { .. } => None,
+            Self::Include { excerpt, .. }
+            | Self::IncludeDownload { excerpt, .. }
+            | Self::Invalid { excerpt, .. } => Some(excerpt),
         }
     }
 }

@@ -108,6 +108,7 @@ pub use text::{LocalPath, Location, Text};
 pub(crate) use version::is_version;
 pub use version::{Version, same_version};
 
+use crate::diagnosis::Diagnosis;
 use crate::digest::Digest;
 use crate::event::Cancel;
 use crate::target::MarkerEnvironment;
@@ -132,7 +133,31 @@ pub trait Download: std::fmt::Debug {
 }
 
 /// Why something could not be downloaded.
-pub type DownloadError = Box<dyn std::error::Error + Send + Sync>;
+#[derive(Debug)]
+pub struct DownloadError(Box<dyn Diagnosis + Send + Sync>);
+
+impl DownloadError {
+    /// Takes the error of whoever downloads.
+    pub fn new(error: impl Diagnosis + Send + Sync + 'static) -> Self {
+        Self(Box::new(error))
+    }
+
+    fn diagnosis(&self) -> &dyn Diagnosis {
+        self.0.as_ref()
+    }
+}
+
+impl std::fmt::Display for DownloadError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for DownloadError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
 
 /// A file that was downloaded.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 //! Where the requirements say it themselves, nobody is asked but indexes for their files: [`Locked`].
 //! All else is for pip to choose.
 
+use crate::diagnosis::{Diagnosis, Kind};
 use crate::index;
 use crate::requirements::{self, Formats, Location};
 
@@ -184,12 +185,24 @@ fn local_version(wish: &str) -> Option<String> {
     })
 }
 
-impl Error {
-    /// What the user can do, where we know.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
+impl Diagnosis for Error {
+    fn wrapped(&self) -> Option<&dyn Diagnosis> {
+        match self {
+            Self::Unavailable { source, .. } => Some(source.as_ref()),
+            Self::Requirements(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Conflict { .. } | Self::Open { .. } | Self::Unmet { .. } => Kind::Request,
+            _ => self.wrapped().map_or(Kind::Build, Diagnosis::kind),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::Unavailable { source, .. } => return source.hint(),
             Self::Refused { reason, wish, .. }
                 if matches!(**reason, Refused::Unknown | Refused::Version { .. }) =>
             {
@@ -227,7 +240,7 @@ impl Error {
                 "pin every requirement (`name==version`), name one index alone, or take \
                  `--index-strategy unsafe-best-match`"
             }
-            _ => return None,
+            _ => return self.wrapped()?.hint(),
         };
         Some(hint.to_owned())
     }

@@ -13,10 +13,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::fs::TempDir;
-
+use crate::diagnosis::{Diagnosis, Kind};
 use crate::event::{Cancel, Stream};
-use crate::fs;
+use crate::fs::{self, TempDir};
 use crate::tree::{ReadError, Tree};
 
 mod container;
@@ -367,6 +366,56 @@ impl Error {
         match self {
             Self::Failed { tail, .. } if !tail.is_empty() => tail[tail.len() - 1].clone(),
             error => error.to_string(),
+        }
+    }
+}
+
+impl Diagnosis for Error {
+    fn wrapped(&self) -> Option<&dyn Diagnosis> {
+        match self {
+            Self::Fs(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Cancelled => Kind::Cancelled,
+            Self::NotFound { .. }
+            | Self::EngineDown { .. }
+            | Self::NoImage { .. }
+            | Self::NoPython { .. } => Kind::Setup,
+            _ => Kind::Build,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NotFound { program } => {
+                format!("install `{program}`, or build on this machine with `--builder local`")
+            }
+            Self::EngineDown { engine, .. } => format!(
+                "start it (`{engine} version` shows whether it answers), or build on this machine with \
+                 `--builder local`"
+            ),
+            Self::NoImage { engine, image, .. } => {
+                format!("check the name; `{engine} pull {image}` shows whether it can be had")
+            }
+            Self::NoPython { .. } => {
+                "name an interpreter with `--python X.Y` or `--python PATH`".to_owned()
+            }
+            Self::Died { .. } => {
+                "it was removed, or killed for want of memory; run it again".to_owned()
+            }
+            _ => return self.wrapped()?.hint(),
+        };
+        Some(hint)
+    }
+
+    fn tail(&self) -> &[String] {
+        match self {
+            Self::Failed { tail, .. } => tail,
+            _ => &[],
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::VERSION;
+use crate::diagnosis::{Diagnosis, Kind};
 use crate::{fs, runner};
 
 /// Why nothing can be said of a runtime.
@@ -56,22 +57,37 @@ pub enum Error {
     Fs(#[from] fs::Error),
 }
 
-impl Error {
-    /// What the user can do, where we know.
-    #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
+impl Diagnosis for Error {
+    fn wrapped(&self) -> Option<&dyn Diagnosis> {
         match self {
-            Self::NoPythons(_) => {
-                Some("`--runtime` takes the image or root folder that the artifact will be used in")
-            }
-            Self::NoPython { .. } | Self::Ambiguous { .. } => Some(
-                "name one of its interpreters with `--runtime-python X.Y` or `--runtime-python PATH`; \
-                 `prebuild runtime` shows them",
-            ),
-            Self::Json { .. } | Self::Version { .. } => {
-                Some("`prebuild runtime IMAGE|ROOT --format json` writes such a file")
-            }
+            Self::Runner(error) => Some(error),
+            Self::Fs(error) => Some(error),
             _ => None,
         }
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Runner(error) => error.kind(),
+            // The runtime is what the user names.
+            _ => Kind::Request,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NoPythons(_) => {
+                "`--runtime` takes the image or root folder that the artifact will be used in"
+            }
+            Self::NoPython { .. } | Self::Ambiguous { .. } => {
+                "name one of its interpreters with `--runtime-python X.Y` or `--runtime-python PATH`; \
+                 `prebuild runtime` shows them"
+            }
+            Self::Json { .. } | Self::Version { .. } => {
+                "`prebuild runtime IMAGE|ROOT --format json` writes such a file"
+            }
+            _ => return self.wrapped()?.hint(),
+        };
+        Some(hint.to_owned())
     }
 }

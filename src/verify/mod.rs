@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::audit::{self, Finding, Problem, Severity, Subject};
 use crate::cache::Cache;
+use crate::diagnosis::{self, Diagnosis};
 use crate::event::{Cancel, Event, Observer, Stage};
 use crate::fs;
 use crate::install;
@@ -447,4 +448,51 @@ pub enum Error {
     /// The file system of this machine.
     #[error(transparent)]
     Fs(#[from] fs::Error),
+}
+
+impl Diagnosis for Error {
+    fn wrapped(&self) -> Option<&dyn Diagnosis> {
+        match self {
+            Self::Runtime(error) => Some(error),
+            Self::Install(error) => Some(error),
+            Self::Runner(error) => Some(error),
+            Self::Layout(error) => Some(error),
+            Self::Archive(error) => Some(error),
+            Self::Fs(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    fn kind(&self) -> diagnosis::Kind {
+        match self {
+            Self::Artifact { .. } => diagnosis::Kind::Request,
+            Self::Install(install::Error::Runner(error)) => error.kind(),
+            // The artifact is what the user names.
+            Self::Install(_) => diagnosis::Kind::Request,
+            Self::Elsewhere { .. } => diagnosis::Kind::Unfit,
+            Self::FactsOnly | Self::NoSandbox { .. } | Self::NotEntered { .. } => {
+                diagnosis::Kind::Setup
+            }
+            _ => self
+                .wrapped()
+                .map_or(diagnosis::Kind::Build, Diagnosis::kind),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Elsewhere { .. } => "build it for this runtime: `prebuild … --runtime`",
+            Self::FactsOnly => "name the image or the root folder itself",
+            Self::NoSandbox { .. } => {
+                "allow user namespaces, run as root with CAP_SYS_ADMIN, or name an image; \
+                 `--unsafe-no-sandbox` runs the artifact's code without a sandbox"
+            }
+            Self::NotEntered { .. } => {
+                "it must be for this machine's architecture, and every user must be able to read it; an \
+                 engine can run an image of it"
+            }
+            _ => return self.wrapped()?.hint(),
+        };
+        Some(hint.to_owned())
+    }
 }

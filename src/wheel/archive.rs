@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::zip::{self, Header};
 use crate::code::{self, Asked, Code, Imported, Opened, Scanner};
+use crate::diagnosis::{Diagnosis, Kind};
 use crate::digest::{Digest, Hashing};
 use crate::event::Cancel;
 use crate::fs;
@@ -509,6 +510,22 @@ impl Error {
             wheel: wheel.to_path_buf(),
             entry,
             problem,
+        }
+    }
+}
+
+impl Diagnosis for Error {
+    fn wrapped(&self) -> Option<&dyn Diagnosis> {
+        match self {
+            Self::Fs(error) => Some(error),
+            Self::Refused { .. } | Self::Cancelled => None,
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Cancelled => Kind::Cancelled,
+            Self::Refused { .. } | Self::Fs(_) => Kind::Build,
         }
     }
 }

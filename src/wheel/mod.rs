@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::diagnosis::Diagnosis;
 use crate::digest::Digest;
 use crate::fs;
 use crate::tree::Distribution;
@@ -143,47 +144,41 @@ impl Error {
             error => error,
         }
     }
+}
 
-    /// Whether the caller stopped it.
-    #[must_use]
-    pub fn is_cancelled(&self) -> bool {
+impl Diagnosis for Error {
+    fn wrapped(&self) -> Option<&dyn Diagnosis> {
         match self {
-            Self::Archive(ArchiveError::Cancelled) => true,
-            Self::Cache(error) => error.is_cancelled(),
-            _ => false,
+            Self::Archive(error) => Some(error),
+            Self::Cache(error) => Some(error),
+            Self::Fs(error) => Some(error),
+            Self::Filename(_) | Self::Refused { .. } | Self::Hash { .. } | Self::Changed(_) => None,
         }
     }
 
-    /// What the user can do, where we know.
-    #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
             Self::Refused { defect, .. } => match **defect {
-                Defect::Gap(_) => Some("pip lets this pass, and so does `--allow-unlisted`"),
-                ref defect if defect.may_be_installed_by_pip() => Some(
+                Defect::Gap(_) => "pip lets this pass, and so does `--allow-unlisted`",
+                ref defect if defect.may_be_installed_by_pip() => {
                     "get the wheel again, from its author; pip does not look at this: `--installer pip` \
-                     leaves the wheel to it",
-                ),
-                _ => Some(
-                    "the wheel is damaged, and pip refuses it too: get it again, from its author",
-                ),
+                     leaves the wheel to it"
+                }
+                _ => "the wheel is damaged, and pip refuses it too: get it again, from its author",
             },
-            Self::Hash { .. } => {
-                Some("somebody has changed the file, or the hash is another file's")
-            }
+            Self::Hash { .. } => "somebody has changed the file, or the hash is another file's",
             Self::Archive(ArchiveError::Refused { problem, .. }) => match problem {
-                Problem::Bomb { .. } => Some("`--max-wheel-ratio` lets through more"),
-                Problem::TooLarge { .. } => Some("`--max-wheel-size` lets through more"),
-                problem if problem.may_be_installed_by_pip() => Some(
+                Problem::Bomb { .. } => "`--max-wheel-ratio` lets through more",
+                Problem::TooLarge { .. } => "`--max-wheel-size` lets through more",
+                problem if problem.may_be_installed_by_pip() => {
                     "the file is damaged or was made to deceive: get it again, from its author; pip looks \
-                     less closely: `--installer pip` leaves the wheel to it",
-                ),
-                _ => Some(
-                    "the file is damaged or was made to deceive: get it again, from its author",
-                ),
+                     less closely: `--installer pip` leaves the wheel to it"
+                }
+                _ => "the file is damaged or was made to deceive: get it again, from its author",
             },
-            _ => None,
-        }
+            _ => return self.wrapped()?.hint(),
+        };
+        Some(hint.to_owned())
     }
 }
 

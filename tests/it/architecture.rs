@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules in the order of the pipeline.
-const ORDER: [&str; 29] = [
+const ORDER: [&str; 30] = [
+    "diagnosis",
     "digest",
     "inflate",
     "code",

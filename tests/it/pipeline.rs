@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use prebuild::error::Kind;
+use prebuild::error::{Diagnosis as _, Kind};
 use prebuild::event::Cancel;
 use prebuild::pipeline::{self, Request};
 use prebuild::requirements::Input;

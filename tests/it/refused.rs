@@ -2,6 +2,7 @@
 //! told. Some of them pip installs. (What is wrong with an archive has tests of its own.)
 
 use prebuild::digest::Digest;
+use prebuild::error::Diagnosis as _;
 use prebuild::event::Cancel;
 use prebuild::wheel::{Archive, Defect, Error, Leniency, Limits, Wheel};
 use sha2::{Digest as _, Sha384, Sha512};
@@ -316,7 +317,7 @@ fn records_that_lack_something() {
         assert!(check(Leniency::Unlisted).unwrap().facts.gap.is_some());
         let error = check(Leniency::Strict).unwrap_err();
         assert_eq!(
-            error.hint(),
+            error.hint().as_deref(),
             Some("pip lets this pass, and so does `--allow-unlisted`")
         );
         match error {

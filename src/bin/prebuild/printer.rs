@@ -10,7 +10,7 @@ use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use prebuild::audit::Severity;
-use prebuild::error::{Error, Kind};
+use prebuild::error::{Diagnosis, Error, Kind};
 use prebuild::event::{Event, Stage, counted};
 
 use crate::args::{Color, Format, Messages};

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use prebuild::error::Diagnosis as _;
 use prebuild::requirements::{
     Applies, Context, Entry, Error, FindLinks, FormatControl, Input, LockMarker, Name,
     ReleaseControl, Requirements, Text, What,
