@@ -1,4 +1,4 @@
-//! What a build leaves.
+//! The result of a build.
 
 use serde::Serialize;
 

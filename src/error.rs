@@ -22,33 +22,33 @@ pub enum Error {
     /// The builder could not be used.
     #[error(transparent)]
     Runner(#[from] runner::Error),
-    /// The builder's interpreter could not be asked.
+    /// The builder's interpreter could not be queried.
     #[error(transparent)]
     Interpreter(#[from] interpreter::Error),
     /// The destination cannot be used.
     #[error(transparent)]
     Layout(#[from] layout::Error),
-    /// pip did not deliver.
+    /// pip failed.
     #[error(transparent)]
     Pip(#[from] pip::Error),
-    /// What was asked for cannot be installed.
+    /// The requirements cannot be resolved.
     #[error(transparent)]
     Resolve(#[from] resolve::Error),
     /// A lock file cannot be used.
     #[error(transparent)]
     Lock(#[from] lock::Error),
-    /// The lock file is out of date, and it must not be.
+    /// The lock file is out of date, and the request requires an up-to-date one.
     #[error("the lock file `{}` is out of date: {}", file.display(), why.join("; "))]
     OutOfDate {
         /// The lock file.
         file: PathBuf,
-        /// What has changed.
+        /// The changes.
         why: Vec<String>,
     },
-    /// What was decided cannot be locked.
-    #[error("`{0}` cannot be locked: nobody knows its hash")]
+    /// A distribution without a hash cannot be locked.
+    #[error("cannot lock `{0}`: it has no hash")]
     Unhashed(Name),
-    /// An index does not deliver.
+    /// A request to an index failed.
     #[error(transparent)]
     Index(#[from] index::Error),
     /// A wheel cannot be used.
@@ -57,19 +57,19 @@ pub enum Error {
     /// The prefix cannot be used.
     #[error(transparent)]
     Install(#[from] install::Error),
-    /// Nothing can be said of the runtime.
+    /// The runtime cannot be inspected.
     #[error(transparent)]
     Runtime(#[from] runtime::Error),
-    /// An artifact cannot be put into its runtime.
+    /// An artifact cannot be verified.
     #[error(transparent)]
     Verify(#[from] verify::Error),
     /// Libraries cannot be bundled.
     #[error(transparent)]
     Bundle(#[from] bundle::Error),
-    /// It would not work in its runtime.
+    /// The prefix is incompatible with its runtime.
     #[error(transparent)]
     Unfit(Box<audit::Unfit>),
-    /// It would work nowhere.
+    /// The audit found errors, and there is no runtime.
     #[error("the audit found errors")]
     Findings(Vec<audit::Finding>),
     /// The artifact could not be written.
@@ -78,7 +78,7 @@ pub enum Error {
     /// The cache cannot be used.
     #[error(transparent)]
     Cache(#[from] cache::Error),
-    /// The file system.
+    /// A file system call failed.
     #[error(transparent)]
     Fs(#[from] fs::Error),
 }
@@ -117,7 +117,7 @@ impl Diagnosis for Error {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::OutOfDate { .. } => Some("`prebuild lock` updates it".to_owned()),
+            Self::OutOfDate { .. } => Some("to update it, run `prebuild lock`".to_owned()),
             Self::Findings(_) => Some(audit::ALLOW.to_owned()),
             _ => self.wrapped()?.hint(),
         }
@@ -125,7 +125,7 @@ impl Diagnosis for Error {
 }
 
 impl Error {
-    /// What the audit found, if that is the reason.
+    /// The findings of the audit, if they are the reason.
     #[must_use]
     pub fn findings(&self) -> &[audit::Finding] {
         match self {

@@ -62,7 +62,7 @@ pub enum Event<'a> {
     Runtime(&'a str),
     /// A command in the builder wrote a line.
     Line {
-        /// Where.
+        /// The stream.
         stream: Stream,
         /// What, without its newline.
         text: &'a str,

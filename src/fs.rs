@@ -235,12 +235,12 @@ pub(crate) fn open_at(path: &Path, offset: u64) -> Result<File> {
 
 /// What is at `path`, links not followed.
 pub(crate) fn metadata(path: &Path) -> Result<Metadata> {
-    fs::symlink_metadata(path).map_err(at("look at", path))
+    fs::symlink_metadata(path).map_err(at("access", path))
 }
 
 /// What is at `path`, links followed.
 pub(crate) fn follow(path: &Path) -> Result<Metadata> {
-    fs::metadata(path).map_err(at("look at", path))
+    fs::metadata(path).map_err(at("access", path))
 }
 
 /// What is at `path`, links followed; `None` if there is nothing.
@@ -276,11 +276,11 @@ pub(crate) fn read_link(path: &Path) -> Result<PathBuf> {
 }
 
 pub(crate) fn create_dir_all(path: &Path) -> Result<()> {
-    fs::create_dir_all(path).map_err(at("create the folder", path))
+    fs::create_dir_all(path).map_err(at("create the directory", path))
 }
 
 pub(crate) fn create_dir(path: &Path) -> Result<()> {
-    fs::create_dir(path).map_err(at("create the folder", path))
+    fs::create_dir(path).map_err(at("create the directory", path))
 }
 
 /// Creates a folder, and those above it that are missing, for this user only.
@@ -289,7 +289,7 @@ pub(crate) fn create_private_dir_all(path: &Path) -> Result<()> {
         .recursive(true)
         .mode(0o700)
         .create(path)
-        .map_err(at("create the folder", path))
+        .map_err(at("create the directory", path))
 }
 
 pub(crate) fn remove_file(path: &Path) -> Result<()> {
@@ -364,7 +364,7 @@ pub(crate) fn copy_tree(from: &Path, to: &Path) -> Result<()> {
     for entry in walkdir::WalkDir::new(from).min_depth(1) {
         let entry = entry.map_err(|error| {
             let path = error.path().unwrap_or(from).to_path_buf();
-            Error::new("read the folder", path, error.into())
+            Error::new("read the directory", path, error.into())
         })?;
         let path = entry.path();
         let Ok(below) = path.strip_prefix(from) else {
@@ -407,11 +407,11 @@ pub(crate) fn rename_away(from: &Path, to: &Path) -> Result<()> {
 
 /// The names in a folder, sorted.
 pub(crate) fn list(path: &Path) -> Result<Vec<std::ffi::OsString>> {
-    let entries = fs::read_dir(path).map_err(at("read the folder", path))?;
+    let entries = fs::read_dir(path).map_err(at("read the directory", path))?;
     let mut names = entries
         .map(|entry| entry.map(|entry| entry.file_name()))
         .collect::<io::Result<Vec<_>>>()
-        .map_err(at("read the folder", path))?;
+        .map_err(at("read the directory", path))?;
     names.sort();
     Ok(names)
 }

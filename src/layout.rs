@@ -1,4 +1,4 @@
-//! Where site-packages, scripts and the rest lie under the prefix.
+//! The directories of site-packages, scripts and other files in the prefix.
 //!
 //! Data, not a rule: Debian's Python looks in `dist-packages`, python.org's in `site-packages`,
 //! Fedora's also in `lib64`, and pip's `--prefix` has meant each of them. What counts is where the
@@ -147,7 +147,9 @@ pub enum Error {
     #[error("the destination `{0}` is not an absolute path")]
     NotAbsolute(String),
     /// The first line of a script cannot name it.
-    #[error("scripts cannot name `{0}`: it must be an absolute path of at most 125 bytes")]
+    #[error(
+        "invalid interpreter `{0}` for scripts: expected an absolute path of at most 125 bytes"
+    )]
     ScriptPython(String),
     /// A folder that no prefix can have.
     #[error(transparent)]

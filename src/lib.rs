@@ -6,18 +6,17 @@
 //!      resolver           runner              packer
 //! ```
 //!
-//! [`requirements`] reads what the user asked for; a [`runner`] opens a builder, whose
-//! [`interpreter`] says what it is, or the user names a [`target`]. What will be installed is a
-//! [`plan`]: [`resolve`] makes it of requirements that leave nothing open and of what an [`index`]
-//! has, a [`lock`] says it, or [`pip`] in the builder chooses. Each [`wheel`] is proved, and what its
-//! [`code`] asks of the [`runtime`] is learnt; [`install`] puts them together as the runtime needs them,
-//! a [`tree`]; [`mod@audit`] says what would not work there, and [`mod@bundle`] copies libraries that
-//! are missing, which [`mod@relink`] has others find; [`mod@pack`] writes it, and [`mod@verify`] imports
-//! it where it will run. [`pipeline`] is the order of it all. A [`mod@cache`] keeps what can be used
-//! again.
+//! [`requirements`] reads the user's files. A [`runner`] opens a builder, and [`interpreter`] describes
+//! its Python; or the user names a [`target`]. A [`plan`] lists what a build installs: [`resolve`] makes
+//! it from pinned requirements and the files of an [`index`], a [`lock`] file contains it, or [`pip`]
+//! resolves in the builder. prebuild verifies each [`wheel`] and reads what its [`code`] needs from the
+//! [`runtime`]. [`install`] puts the wheels together as a [`tree`]. [`mod@audit`] finds incompatibilities
+//! with the runtime; [`mod@bundle`] copies missing libraries, and [`mod@relink`] changes the files that
+//! need them. [`mod@pack`] writes the artifact, and [`mod@verify`] imports it in its runtime. [`pipeline`]
+//! holds the order of the stages. A [`mod@cache`] holds what later builds can use again.
 //!
-//! The library prints nothing, reads neither environment nor clock, and handles no signal: all that
-//! comes in as values, and [`event`] tells what happens.
+//! The library prints nothing, reads neither environment nor clock, and handles no signal. The caller
+//! passes them in as values, and receives an [`event`] for each thing that happens.
 //!
 //! # Examples
 //!
@@ -38,7 +37,7 @@
 //! # Ok::<(), prebuild::requirements::Error>(())
 //! ```
 //!
-//! Build with a [`Runner`](runner::Runner) of your own, here one that tells what runs in it:
+//! Build with a [`Runner`](runner::Runner) of your own, here one that prints each command:
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -48,16 +47,16 @@
 //! use prebuild::runner::{Error, Exec, Identity, Local, Runner, Session};
 //! use prebuild::tree::Tree;
 //!
-//! struct Told(Local);
-//! struct ToldSession(Box<dyn Session>);
+//! struct Printing(Local);
+//! struct PrintingSession(Box<dyn Session>);
 //!
-//! impl Runner for Told {
+//! impl Runner for Printing {
 //!     fn open(&self, cancel: &Cancel) -> Result<Box<dyn Session>, Error> {
-//!         Ok(Box::new(ToldSession(self.0.open(cancel)?)))
+//!         Ok(Box::new(PrintingSession(self.0.open(cancel)?)))
 //!     }
 //! }
 //!
-//! impl Session for ToldSession {
+//! impl Session for PrintingSession {
 //!     fn identity(&self) -> &Identity { self.0.identity() }
 //!     fn python(&self) -> &str { self.0.python() }
 //!     fn locate(&self, inside: &str) -> String { self.0.locate(inside) }
@@ -81,7 +80,7 @@
 //! let mut request = Request::new(vec![Input::Stdin(Vec::new())], folder);
 //! request.pip.env = env.clone();
 //! request.outputs = vec![format!("{}/deps.tar.gz", folder.display()).parse()?];
-//! let runner = Told(Local::new("python3", folder, env));
+//! let runner = Printing(Local::new("python3", folder, env));
 //! let artifact = pipeline::build(&request, &runner, &|_| {}, &Cancel::new())?;
 //! assert_eq!(artifact.files, 0); // Nothing was asked for.
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -1,4 +1,4 @@
-//! The prefix as data: what will be in the artifact, before any of it is written.
+//! The prefix as data: the contents of an artifact before it is written.
 //!
 //! A node has no owner, no time and no mode beyond "executable". That is how builds come out the
 //! same: what a tree cannot say, an artifact cannot differ in.
@@ -431,7 +431,7 @@ pub(crate) struct Below {
 
 /// Something is there already.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is there twice")]
+#[error("duplicate path `{0}`")]
 pub struct Occupied(pub RelPath);
 
 #[cfg(test)]

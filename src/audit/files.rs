@@ -293,8 +293,8 @@ mod tests {
         assert_eq!(
             shown,
             [
-                "`bin/gone` leads to `/builder/tool`, which is not there",
-                "`lib/nowhere` leads to `../share/not-there`, which is not there",
+                "`bin/gone` is a link to `/builder/tool`, which is missing",
+                "`lib/nowhere` is a link to `../share/not-there`, which is missing",
             ]
         );
     }
@@ -320,10 +320,10 @@ mod tests {
         assert_eq!(
             shown,
             [
-                "`c` is brought by x 1 and y 1: one has overwritten the other",
-                "x 1: `a/foo.py` differs from `a/Foo.py` only in case: not every file system holds both",
-                "`b` differs from `B` only in case: not every file system holds both",
-                "`d` is brought by x 1 and y 1: the files are equal",
+                "`c` is in x 1 and y 1: one overwrites the other",
+                "x 1: `a/foo.py` differs from `a/Foo.py` only in case: some file systems cannot hold both",
+                "`b` differs from `B` only in case: some file systems cannot hold both",
+                "`d` is in x 1 and y 1: the files are identical",
             ]
         );
     }

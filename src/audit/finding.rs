@@ -1,4 +1,4 @@
-//! What the audit has to say.
+//! The findings of the audit.
 
 use serde::{Deserialize, Serialize};
 
@@ -99,7 +99,7 @@ pub enum Problem {
     },
     /// A library that the dynamic loader does not find (H13).
     MissingLibrary {
-        /// Its name.
+        /// The library.
         library: String,
         /// The runtime's package that has it, if that is known.
         package: Option<String>,

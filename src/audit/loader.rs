@@ -1,4 +1,4 @@
-//! The runtime's dynamic loader, as it would search once the prefix is there.
+//! The search of the runtime's dynamic loader, with the prefix in place.
 //!
 //! An RPATH counts for what is loaded further down, a RUNPATH does not, and a library that is loaded
 //! already is not searched for again.

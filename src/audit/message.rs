@@ -1,4 +1,4 @@
-//! What findings say, and what to do about them.
+//! The messages of findings, and their remedies.
 
 use std::fmt;
 
@@ -63,15 +63,15 @@ impl fmt::Display for Problem {
                 let names: Vec<_> = distributions.iter().map(ToString::to_string).collect();
                 let names = names.join(" and ");
                 let what = if *equal {
-                    "the files are equal"
+                    "the files are identical"
                 } else {
-                    "one has overwritten the other"
+                    "one overwrites the other"
                 };
-                write!(f, "is brought by {names}: {what}")
+                write!(f, "is in {names}: {what}")
             }
             Self::CaseCollision { other } => write!(
                 f,
-                "differs from `{other}` only in case: not every file system holds both"
+                "differs from `{other}` only in case: some file systems cannot hold both"
             ),
             Self::BuiltHere { distributions } => write!(
                 f,
@@ -86,7 +86,7 @@ impl fmt::Display for Problem {
                 write!(f, "is for {machine}, and the runtime is {runtime}")
             }
             Self::WrongLibc { library, runtime } => {
-                write!(f, "is made for `{library}`, and the runtime has {runtime}")
+                write!(f, "is built for `{library}`, and the runtime has {runtime}")
             }
             Self::NotSearched { folder, searched } => write!(
                 f,
@@ -108,10 +108,10 @@ impl fmt::Display for Problem {
                     [name] if name == library => write!(f, "opens `{library}`")?,
                     names => write!(f, "opens `{library}` (by {})", quoted(names))?,
                 }
-                f.write_str(", which the runtime lacks")?;
+                f.write_str(", which is missing in the runtime")?;
                 match (elsewhere, package) {
                     (Some(path), _) => {
-                        write!(f, "; there is `{path}`, where the loader does not look")
+                        write!(f, "; `{path}` exists, but the loader does not search there")
                     }
                     (None, Some(package)) => write!(f, "; its package `{package}` has it"),
                     (None, None) => Ok(()),
@@ -131,7 +131,7 @@ impl fmt::Display for Problem {
             }
             Self::NotImported { suffix, suffixes } => write!(
                 f,
-                "ends in `{suffix}`, which the runtime's Python does not import: it looks for {}",
+                "ends in `{suffix}`, which the runtime's Python does not import: it imports {}",
                 suffixes.join(", ")
             ),
             Self::OldPython { tag, runtime } => write!(
@@ -150,49 +150,54 @@ impl fmt::Display for Problem {
                 ..
             } => write!(
                 f,
-                "imports `{module}`, which the runtime's standard library lacks; its package `{package}` has it"
+                "imports `{module}`, which is missing in the runtime's standard library; its package `{package}` has it"
             ),
             Self::MissingModule {
                 module, instead, ..
             } => {
                 write!(f, "imports `{module}`, which ")?;
                 match instead {
-                    Some(name) if name == module => f.write_str("is not in the prefix"),
-                    Some(name) => write!(f, "is not there, and neither is `{name}`, which has it"),
-                    None => f.write_str("the runtime's standard library lacks"),
+                    Some(name) if name == module => f.write_str("is missing in the prefix"),
+                    Some(name) => write!(f, "is missing, as is `{name}`, which contains it"),
+                    None => f.write_str("is missing in the runtime's standard library"),
                 }
             }
             Self::MissingInterpreter { interpreter } => {
                 write!(
                     f,
-                    "is a script for `{interpreter}`, which is not in the runtime"
+                    "is a script for `{interpreter}`, which is missing in the runtime"
                 )
             }
             Self::PathFile { folder } => {
-                write!(f, "adds `{folder}` to the search path, which is not there")
+                write!(
+                    f,
+                    "adds the missing directory `{folder}` to the search path"
+                )
             }
             Self::UnmetRequirement { requires, has } => {
                 write!(f, "requires `{requires}`, ")?;
                 match has {
-                    Some(version) => write!(f, "and there is {version}"),
-                    None => f.write_str("which is not there"),
+                    Some(version) => write!(f, "but the version is {version}"),
+                    None => f.write_str("which is missing"),
                 }
             }
             Self::ShadowsStandard { module } => write!(
                 f,
-                "has the name of the standard library's `{module}`, which comes first"
+                "has the name of `{module}` in the standard library, which Python imports first"
             ),
             Self::AlreadyThere { version, folder } => write!(
                 f,
-                "is copied over version {version} in the runtime's `{folder}`: files and metadata of both \
-                 versions will be there"
+                "overwrites version {version} in the runtime's `{folder}`: files and metadata of both versions remain"
             ),
             Self::MissingProgram {
                 program,
                 package,
                 purpose,
             } => {
-                write!(f, "starts `{program}` {purpose}, and the runtime lacks it")?;
+                write!(
+                    f,
+                    "starts `{program}` {purpose}, and `{program}` is missing in the runtime"
+                )?;
                 match package {
                     Some(package) => write!(f, "; its package `{package}` has it"),
                     None => Ok(()),
@@ -206,11 +211,14 @@ impl fmt::Display for Problem {
             Self::ReplacesRuntime { file, of, .. } => {
                 write!(f, "hides `{file}` of {of}: it comes first on the PATH")
             }
-            Self::DanglingLink { target } => write!(f, "leads to `{target}`, which is not there"),
+            Self::DanglingLink { target } => write!(f, "is a link to `{target}`, which is missing"),
             Self::BuildFolder { folder } => {
-                write!(f, "names `{folder}`, a folder of the builder")
+                write!(
+                    f,
+                    "contains the path of `{folder}`, a directory of the builder"
+                )
             }
-            Self::Secret => f.write_str("holds credentials that this build used"),
+            Self::Secret => f.write_str("contains credentials of this build"),
             Self::DamagedCode { reason } => write!(f, "cannot be loaded: {reason}"),
         }
     }
@@ -231,19 +239,19 @@ impl Problem {
             | Self::ShadowsStandard { .. }
             | Self::MissingProgram { .. }
             | Self::Conflict { equal: true, .. } => return None,
-            Self::Conflict { .. } => "leave one of them out, or pin versions that do not clash".to_owned(),
+            Self::Conflict { .. } => "remove one of them, or pin versions that do not conflict".to_owned(),
             Self::WrongPython { runtime, .. } => format!(
-                "build with that Python: `--python {runtime}`, or a builder's image that has it"
+                "build with the runtime's Python: `--python {runtime}`, or a builder image that has it"
             ),
             Self::NotSearched { .. } => {
-                "leave `--dest` out: it follows from the runtime".to_owned()
+                "remove `--dest`: prebuild takes it from the runtime".to_owned()
             }
             Self::MissingLibrary {
                 elsewhere: Some(path),
                 ..
             } => match path.parent() {
                 Some(folder) if folder.as_str() == "lib" => {
-                    "run `ldconfig` in the image behind the `COPY`".to_owned()
+                    "run `ldconfig` in the image after the `COPY`".to_owned()
                 }
                 _ => return None,
             },
@@ -261,14 +269,13 @@ impl Problem {
             Self::MissingLibrary {
                 package: Some(package),
                 ..
-            } => format!("install `{package}` in the runtime, or copy it: `--bundle-libs`"),
+            } => format!("install `{package}` in the runtime, or copy the library: `--bundle-libs`"),
             Self::MissingLibrary { .. } => {
-                "install what has it in the runtime, or copy it from the builder: `--bundle-libs`"
+                "install a package that contains it in the runtime, or copy it from the builder: `--bundle-libs`"
                     .to_owned()
             }
             Self::MissingVersion { .. } => {
-                "take a newer runtime; for what is built here, a builder as old as the runtime; or pin \
-                 another version"
+                "use a newer runtime, or pin another version; if the builder compiled it, use a builder as old as the runtime"
                     .to_owned()
             }
             Self::WrongMachine { .. }
@@ -276,37 +283,37 @@ impl Problem {
             | Self::NotImported { .. }
             | Self::OldPython { .. }
             | Self::RequiresPython { .. } => {
-                "pin a version that has a file for the runtime, or take another runtime".to_owned()
+                "pin a version that has a wheel for the runtime, or use another runtime".to_owned()
             }
             Self::MissingModule {
                 package: Some(package),
                 ..
             } => format!("install `{package}` in the runtime"),
             Self::MissingModule { module, instead, .. } => match (module.as_str(), instead) {
-                ("pkg_resources", _) => "require `setuptools<82`, which brings it".to_owned(),
+                ("pkg_resources", _) => "require `setuptools<82`, which contains it".to_owned(),
                 (_, Some(name)) => format!("require `{name}`"),
                 (_, None) => {
-                    "pin a version that does without it, or take a runtime that has it".to_owned()
+                    "pin a version that does not import it, or use a runtime that has it".to_owned()
                 }
             },
             Self::MissingInterpreter { .. } => "install it in the runtime".to_owned(),
             Self::ReplacesRuntime { .. } => {
-                "leave the distribution out, or pin a version that does not bring this file".to_owned()
+                "remove the distribution, or pin a version without this file".to_owned()
             }
             Self::PathFile { .. } => {
-                "install it from a wheel: what points at a source folder is for development".to_owned()
+                "install it from a wheel: a path to a source directory is for development".to_owned()
             }
             Self::UnmetRequirement { requires, .. } => format!("require `{requires}`, or lock again"),
             Self::AlreadyThere { .. } => {
-                "remove that version in the stage of the runtime".to_owned()
+                "remove that version in the runtime stage of the Dockerfile".to_owned()
             }
-            Self::DanglingLink { .. } => "put there what it leads to".to_owned(),
+            Self::DanglingLink { .. } => "add the target of the link to the runtime".to_owned(),
             Self::BuildFolder { .. } => {
-                "have its build take no absolute paths; what it opens there is not in the runtime"
+                "build it without absolute paths: the directory does not exist in the runtime"
                     .to_owned()
             }
             Self::Secret => {
-                "keep the credentials out of what its build writes; nothing was written here".to_owned()
+                "keep the credentials out of the files of its build; prebuild wrote no artifact".to_owned()
             }
             Self::DamagedCode { .. } => "pin another version, or build it from source: `--no-binary`".to_owned(),
         })

@@ -1,4 +1,4 @@
-//! What a tree has to fear in the runtime: findings.
+//! Compares a prefix with its runtime and reports findings.
 //!
 //! An error means that something would not work there, and nothing is written; a warning may mean that,
 //! and a note is good to know. What only the runtime can tell is told if one is named.
@@ -122,13 +122,13 @@ pub fn explained(findings: &[Finding]) -> Option<String> {
     (!anchors.is_empty()).then(|| format!("docs/reference/findings.md{}", anchors.join(", ")))
 }
 
-/// Why an artifact would not work in its runtime.
+/// Why a prefix is incompatible with its runtime.
 #[derive(Debug, thiserror::Error)]
-#[error("it would not work in `{runtime}`: {}", count(findings))]
+#[error("the prefix is incompatible with `{runtime}`: {}", count(findings))]
 pub struct Unfit {
     /// The runtime.
     pub runtime: String,
-    /// What was found, errors first.
+    /// The findings, errors first.
     pub findings: Vec<Finding>,
     /// The line of a Dockerfile that would help, see [`remedy`].
     pub remedy: Option<String>,
@@ -146,9 +146,8 @@ impl Diagnosis for Unfit {
     }
 }
 
-/// What to do about findings that do no harm.
-pub const ALLOW: &str =
-    "what you know better can be allowed: `--allow KIND`, or `--allow KIND:NAME`";
+/// The hint for findings that do no harm.
+pub const ALLOW: &str = "to ignore a finding, pass `--allow KIND` or `--allow KIND:NAME`";
 
 impl Unfit {
     /// Made of findings if there is an error among them.

@@ -1,4 +1,4 @@
-//! Programs that well-known distributions start: nothing in their metadata or code says so for certain.
+//! Programs that well-known distributions start, from a table: neither metadata nor code names them for certain.
 //!
 //! The table ships with the crate, as `programs.tsv` beside this file: the distribution, the programs (separated by
 //! `|` where one of them will do), the package of Debian and Ubuntu, that of Alpine, and what it is started for; `-`

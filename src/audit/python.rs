@@ -158,7 +158,7 @@ fn already_there(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> {
             let mut finding = Finding::new(Severity::Warning, problem).of(Some(&*one.distribution));
             let line = removal(there, runtime);
             finding.remedy = Some(format!(
-                "put this line into the stage of the runtime: `{line}`"
+                "add this line to the runtime stage of the Dockerfile: `{line}`"
             ));
             findings.push(finding);
         }

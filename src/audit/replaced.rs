@@ -31,7 +31,7 @@ struct Victim {
 }
 
 /// What of a runtime may be replaced.
-struct There<'a> {
+struct RuntimeFiles<'a> {
     /// The distributions by the files that are theirs alone.
     installed: HashMap<&'a str, &'a str>,
     /// Directories that a file must not replace.
@@ -51,7 +51,7 @@ struct Folder {
 pub(super) fn audit(subject: &Subject<'_>, runtime: &Runtime) -> Vec<Finding> {
     let dest = subject.layout.dest.trim_end_matches('/');
     let directories = directories(runtime);
-    let there = There {
+    let there = RuntimeFiles {
         installed: installed(runtime),
         folders: folders(runtime, &directories),
         directories: &directories,
@@ -123,7 +123,12 @@ fn installed(runtime: &Runtime) -> HashMap<&str, &str> {
 }
 
 /// Whose file of the runtime lies at a path that the prefix brings, if it is not the same distribution's.
-fn victim(file: &str, entry: &Entry, runtime: &Runtime, there: &There<'_>) -> Option<Victim> {
+fn victim(
+    file: &str,
+    entry: &Entry,
+    runtime: &Runtime,
+    there: &RuntimeFiles<'_>,
+) -> Option<Victim> {
     let (facts, python) = (&runtime.facts, &runtime.python);
     let error = |of: String| {
         let severity = Severity::Error;

@@ -304,31 +304,31 @@ fn elf(path: &RelPath, content: &Content) -> Option<Elf> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The builder.
+    /// The builder failed.
     #[error(transparent)]
     Runner(#[from] runner::Error),
-    /// The builder's answer is none.
-    #[error("the builder cannot say what its libraries are")]
+    /// The builder's answer is invalid.
+    #[error("cannot read the builder's list of libraries")]
     Answer(#[source] serde_json::Error),
-    /// Something cannot be relinked.
-    #[error("cannot have `{path}` find the copies of libraries")]
+    /// A file cannot be relinked.
+    #[error("cannot relink `{path}` to the copied libraries")]
     Relink {
         /// The file.
         path: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: relink::Error,
     },
-    /// There is a file where a copy would lie.
-    #[error("a distribution brings `{0}`, where the copy of a library would lie")]
+    /// A distribution contains the path of a copied library.
+    #[error("a distribution contains `{0}`, the path of a copied library")]
     Occupied(RelPath),
-    /// A name that no file can have.
+    /// A name is not safe.
     #[error(transparent)]
     Path(#[from] UnsafePath),
-    /// The prefix.
+    /// The prefix cannot be edited.
     #[error(transparent)]
     Install(#[from] install::Error),
-    /// The file system of this machine.
+    /// A file system call of this machine failed.
     #[error(transparent)]
     Fs(#[from] fs::Error),
 }

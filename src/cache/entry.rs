@@ -1,4 +1,4 @@
-//! One entry: a folder of files, and the list of them by which damage is noticed.
+//! One entry: a directory of files, with a list of them that shows damage.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bucket, Error, Why};
+use super::{Bucket, Error, MissReason};
 use crate::digest::Digest;
 use crate::fs;
 
@@ -100,7 +100,7 @@ impl Entry {
 
     /// The entry in `folder`, if it has all its files, each of its size, and the small ones with
     /// their contents.
-    pub(super) fn open(folder: &Path, bucket: Bucket, key: &Digest) -> Result<Self, Why> {
+    pub(super) fn open(folder: &Path, bucket: Bucket, key: &Digest) -> Result<Self, MissReason> {
         let manifest = Manifest::read(folder)?;
         if manifest.key != *key || manifest.bucket != bucket.name() {
             return Err(damaged(MANIFEST, "is that of another entry"));
@@ -111,12 +111,12 @@ impl Entry {
                 .iter()
                 .any(|(name, listed)| is_wheel(name) && listed.digest == *key)
         {
-            return Err(Why::Damaged("it has no such wheel".to_owned()));
+            return Err(MissReason::Damaged("it has no such wheel".to_owned()));
         }
         for (name, listed) in &manifest.files {
             let path = folder.join(name);
             match fs::metadata(&path) {
-                Ok(found) if !found.is_file() => return Err(damaged(name, "is no file")),
+                Ok(found) if !found.is_file() => return Err(damaged(name, "is not a file")),
                 Ok(found) if found.len() != listed.size => {
                     let why = format!("has {} bytes instead of {}", found.len(), listed.size);
                     return Err(damaged(name, &why));
@@ -125,7 +125,7 @@ impl Entry {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     return Err(damaged(name, "is missing"));
                 }
-                Err(error) => return Err(Why::unreadable(&error)),
+                Err(error) => return Err(MissReason::unreadable(&error)),
             }
             if listed.size <= SMALL {
                 listed.compare(name, &path)?;
@@ -138,7 +138,7 @@ impl Entry {
     }
 
     /// Compares the contents of all files.
-    pub(super) fn compare(&self) -> Result<(), Why> {
+    pub(super) fn compare(&self) -> Result<(), MissReason> {
         let mut files = self.manifest.files.iter();
         files.try_for_each(|(name, listed)| listed.compare(name, &self.folder.join(name)))
     }
@@ -150,15 +150,15 @@ impl Entry {
 }
 
 impl Manifest {
-    fn read(folder: &Path) -> Result<Self, Why> {
+    fn read(folder: &Path) -> Result<Self, MissReason> {
         let bytes = match fs::read_at_most(&folder.join(MANIFEST), MAX_MANIFEST) {
             Ok(bytes) => bytes,
             Err(error) => {
                 return Err(match error.kind() {
-                    io::ErrorKind::NotFound if fs::metadata(folder).is_err() => Why::Absent,
+                    io::ErrorKind::NotFound if fs::metadata(folder).is_err() => MissReason::Absent,
                     io::ErrorKind::NotFound => damaged(MANIFEST, "is missing"),
-                    io::ErrorKind::InvalidData => damaged(MANIFEST, "is no manifest"),
-                    _ => Why::unreadable(&error),
+                    io::ErrorKind::InvalidData => damaged(MANIFEST, "is not a manifest"),
+                    _ => MissReason::unreadable(&error),
                 });
             }
         };
@@ -175,17 +175,17 @@ impl Manifest {
 }
 
 impl Listed {
-    fn compare(&self, name: &str, path: &Path) -> Result<(), Why> {
+    fn compare(&self, name: &str, path: &Path) -> Result<(), MissReason> {
         match digest(path) {
             Ok(digest) if digest == self.digest => Ok(()),
-            Ok(_) => Err(damaged(name, "has other contents than it had")),
-            Err(error) => Err(Why::unreadable(&error)),
+            Ok(_) => Err(damaged(name, "has changed")),
+            Err(error) => Err(MissReason::unreadable(&error)),
         }
     }
 }
 
-fn damaged(name: &str, what: &str) -> Why {
-    Why::Damaged(format!("`{name}` {what}"))
+fn damaged(name: &str, what: &str) -> MissReason {
+    MissReason::Damaged(format!("`{name}` {what}"))
 }
 
 fn digest(path: &Path) -> fs::Result<Digest> {

@@ -1,4 +1,4 @@
-//! The folder of a cache: how it is made, recognised, locked and filled.
+//! The directory of a cache: creates, recognises, locks and fills it.
 
 use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::fs::TempDir;
 
 use super::entry::Entry;
-use super::{Bucket, Error, Why};
+use super::{Bucket, Error, MissReason};
 use crate::digest::Digest;
 use crate::event::{Cancel, Event, Observer};
 use crate::fs;
@@ -106,7 +106,7 @@ impl Home {
         &self.root
     }
 
-    pub(super) fn lookup(&self, bucket: Bucket, key: &Digest) -> Result<Entry, Why> {
+    pub(super) fn lookup(&self, bucket: Bucket, key: &Digest) -> Result<Entry, MissReason> {
         let entry = Entry::open(&folder(&self.root, bucket, key), bucket, key)?;
         entry.touch();
         Ok(entry)
@@ -288,7 +288,7 @@ fn wait(
         }
         if tries == PATIENCE {
             let who = format!(
-                "the cache `{}`, which another prebuild uses",
+                "for the cache `{}`: another prebuild uses it",
                 root.display()
             );
             observe(&Event::Waiting(&who));

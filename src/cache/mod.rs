@@ -1,4 +1,4 @@
-//! What was made before and can be used again.
+//! The cache: results of earlier builds that later builds use again.
 //!
 //! An entry is named by a digest of everything that its bytes depend on, so it is never stale, only
 //! unused; pages of indexes alone are named by their URL, and say themselves how old they may get. It is a folder of files:
@@ -180,38 +180,38 @@ impl Place {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file, or something odder.
-    #[error("the cache `{}` is not a folder", .0.display())]
+    /// The path is not a directory.
+    #[error("the cache `{}` is not a directory", .0.display())]
     NotAFolder(PathBuf),
-    /// A link that leads nowhere.
-    #[error("the cache `{}` is a link to something that is not there", .0.display())]
+    /// The path is a dangling link.
+    #[error("the cache `{}` is a dangling link", .0.display())]
     Dangling(PathBuf),
-    /// A folder that something else uses.
-    #[error("the folder `{}` holds other things and no cache", .0.display())]
+    /// The directory is not empty and not a cache.
+    #[error("the directory `{}` is not empty, and not a cache", .0.display())]
     Foreign(PathBuf),
-    /// One that somebody else could have filled.
+    /// The cache belongs to another user.
     #[error("the cache `{}` belongs to another user (uid {owner})", path.display())]
     Owner {
         /// The folder.
         path: PathBuf,
-        /// Whose it is.
+        /// The user ID of the owner.
         owner: u32,
     },
-    /// The same.
-    #[error("other users may write to `{}`, in which the cache lies (mode {mode:04o})", path.display())]
+    /// Other users can write to the cache or a directory above it.
+    #[error("other users can write to `{}`, the cache or a directory above it (mode {mode:04o})", path.display())]
     Writable {
-        /// The folder, or one above it.
+        /// The directory, or one above it.
         path: PathBuf,
         /// Its mode.
         mode: u32,
     },
-    /// What makes an entry put something into it that is no file, or has no usable name.
+    /// A new entry contains something that is not a file, or has an unusable name.
     #[error("`{}` cannot be in a cache entry", .0.display())]
     Odd(PathBuf),
-    /// The file system.
+    /// A file system call failed.
     #[error(transparent)]
     Fs(#[from] fs::Error),
-    /// The caller threw the switch.
+    /// The caller cancelled the operation.
     #[error("interrupted")]
     Cancelled,
 }
@@ -236,15 +236,14 @@ impl Diagnosis for Error {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::NotAFolder(_) | Self::Dangling(_) => {
-                "remove it, or name another folder with `--cache-dir`"
+                "remove it, or name another directory with `--cache-dir`"
             }
-            Self::Foreign(_) => "name a folder that is empty or not there with `--cache-dir`",
+            Self::Foreign(_) => "name an empty or a new directory with `--cache-dir`",
             Self::Owner { .. } => {
-                "name a cache of your own with `--cache-dir DIR`; with sudo, `sudo -H` uses that of root"
+                "name a cache of your own with `--cache-dir DIR`; with sudo, `sudo -H` uses root's cache"
             }
             Self::Writable { .. } => {
-                "remove the cache and take the right away with `chmod go-w`, or name another with \
-                 `--cache-dir DIR`"
+                "remove the cache and run `chmod go-w` on the directory, or name another cache with `--cache-dir DIR`"
             }
             Self::Odd(_) | Self::Fs(_) | Self::Cancelled => return None,
         };
@@ -263,31 +262,31 @@ impl From<Error> for io::Error {
 #[derive(Debug)]
 #[must_use]
 pub enum Lookup {
-    /// It is there, and whole as far as a look can tell.
+    /// The entry exists, and has the right files and sizes.
     Hit(Entry),
-    /// It must be made.
-    Miss(Why),
+    /// The entry must be created.
+    Miss(MissReason),
 }
 
-/// Why an entry must be made.
+/// Why the cache has no usable entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Why {
-    /// It never was, or was pruned.
+pub enum MissReason {
+    /// The cache has no such entry.
     Absent,
-    /// It is not what it was when it was made.
+    /// The entry is damaged.
     Damaged(String),
-    /// It may not be read, or the disk fails.
+    /// The entry cannot be read.
     Unreadable(String),
 }
 
-impl Why {
+impl MissReason {
     fn unreadable(error: &fs::Error) -> Self {
         Self::Unreadable(with_cause(error))
     }
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for MissReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Absent => f.write_str("not in the cache"),
@@ -297,7 +296,7 @@ impl fmt::Display for Why {
     }
 }
 
-/// A cache in use. It cannot be pruned until this is dropped.
+/// A cache in use. Nobody can prune it until this value is dropped.
 #[derive(Debug)]
 pub struct Cache {
     kept: Option<Home>,
@@ -324,7 +323,7 @@ impl Cache {
             Some(Ok(home)) => Some(home),
             Some(Err(Error::Fs(error))) => {
                 spill.warnings.push(format!(
-                    "{}; nothing is taken from the cache or kept",
+                    "{}: prebuild runs without a cache",
                     with_cause(&error)
                 ));
                 None
@@ -340,12 +339,12 @@ impl Cache {
 
     /// Looks for an entry, and notes that it was used.
     pub fn lookup(&self, bucket: Bucket, key: &Digest) -> Lookup {
-        let mut reason = Why::Absent;
+        let mut reason = MissReason::Absent;
         let spilled = self.spill().home.clone();
         for home in self.kept.iter().chain(spilled.as_deref()) {
             match home.lookup(bucket, key) {
                 Ok(entry) => return Lookup::Hit(entry),
-                Err(Why::Absent) => {}
+                Err(MissReason::Absent) => {}
                 Err(why) => reason = why,
             }
         }
@@ -433,7 +432,7 @@ impl Cache {
         let mut spill = self.spill();
         if spill.home.is_none() && spill.warnings.is_empty() {
             spill.warnings.push(format!(
-                "the cache `{}` cannot be written: {cause}; what is made now is not kept",
+                "cannot write to the cache `{}`: {cause}. New entries are not cached",
                 kept.root().display()
             ));
         }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::entry::{Entry, MANIFEST};
 use super::home::{self, IGNORE, REPAIR, TAG, TMP, is_dir, list};
-use super::{Bucket, Error, Why};
+use super::{Bucket, Error, MissReason};
 use crate::digest::Digest;
 use crate::event::{Cancel, Observer};
 use crate::fs::{self, TempDir};
@@ -29,7 +29,7 @@ pub struct Sizes {
 /// How much a bucket holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Part {
-    /// Which.
+    /// The bucket.
     pub bucket: Bucket,
     /// How many entries.
     pub entries: usize,
@@ -73,7 +73,7 @@ pub struct Verified {
 pub struct Damaged {
     /// What it was.
     pub bucket: Bucket,
-    /// Of what.
+    /// The key.
     pub key: Digest,
     /// How it is seen.
     pub reason: String,
@@ -317,7 +317,7 @@ impl Held {
 }
 
 impl Found {
-    fn verify(&self) -> Result<(), Why> {
+    fn verify(&self) -> Result<(), MissReason> {
         Entry::open(&self.folder, self.bucket, &self.key)?.compare()
     }
 

@@ -1,4 +1,4 @@
-//! Answers that hold for as long as nothing that was looked at has changed.
+//! Answers that are valid while the files that they depend on do not change.
 
 use std::io;
 use std::path::{Path, PathBuf};

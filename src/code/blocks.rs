@@ -9,7 +9,7 @@ use super::Necessity;
 
 /// How a statement begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Begins {
+pub(super) enum StatementStart {
     /// On a line of its own, with so many columns before it.
     Line(usize),
     /// Behind a `:` on the line of its header.
@@ -109,7 +109,7 @@ impl Blocks {
     /// to be needed less, and how much.
     pub(super) fn next(
         &mut self,
-        begins: Begins,
+        begins: StatementStart,
         text: &str,
         found: usize,
     ) -> Vec<(Range<usize>, Necessity)> {
@@ -117,7 +117,7 @@ impl Blocks {
         let is_clause = matches!(word, "except" | "else" | "finally");
         let mut closed = Vec::new();
         match begins {
-            Begins::Line(indent) => {
+            StatementStart::Line(indent) => {
                 while let Some(block) = self.open.last() {
                     let is_own = is_clause && matches!(block.kind, Kind::Try { .. });
                     if block.indent < indent || block.indent == indent && is_own {
@@ -130,8 +130,8 @@ impl Blocks {
                     None => indent == 0,
                 };
             }
-            Begins::Header => self.now.is_direct = self.now.is_header,
-            Begins::Statement => {}
+            StatementStart::Header => self.now.is_direct = self.now.is_header,
+            StatementStart::Statement => {}
         }
         self.now.is_header = false;
         match word {
@@ -201,9 +201,9 @@ impl Blocks {
         })
     }
 
-    fn open(&mut self, begins: Begins, from: usize, kind: Kind) {
+    fn open(&mut self, begins: StatementStart, from: usize, kind: Kind) {
         // The header of a block on one line is no line of its own.
-        let Begins::Line(indent) = begins else {
+        let StatementStart::Line(indent) = begins else {
             return;
         };
         if self.open.len() >= MAX_DEPTH {
@@ -221,7 +221,7 @@ impl Blocks {
     }
 
     /// `except`, `else` or `finally` of the innermost `try`.
-    fn clause(&mut self, begins: Begins, text: &str, found: usize) {
+    fn clause(&mut self, begins: StatementStart, text: &str, found: usize) {
         let Some(block) = self.open.last_mut() else {
             return;
         };
@@ -234,7 +234,7 @@ impl Blocks {
         else {
             return;
         };
-        if begins != Begins::Line(block.indent) {
+        if begins != StatementStart::Line(block.indent) {
             return;
         }
         if *part == Part::Body {

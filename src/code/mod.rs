@@ -1,4 +1,4 @@
-//! What a file of code asks of the place where it will run, learnt while its bytes go by.
+//! The needs of a code file in its runtime, read while prebuild unpacks the file.
 //!
 //! The bytes of a wheel are inflated once, when it is checked. What the audit wants to know of them is
 //! learnt in that pass, by a [`Scanner`], and kept with the wheel.

@@ -1,4 +1,4 @@
-//! Which modules a Python source file imports, and whether it can do without them.
+//! The modules that a Python source file imports, and whether each is optional.
 //!
 //! A statement at the left margin is carried out whenever the module is imported; one that is indented
 //! (in a function, below `if`) may never be, and below `try` it may fail. Only as much of the language is
@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
-use super::blocks::{self, Begins, Blocks};
+use super::blocks::{self, Blocks, StatementStart};
 use super::weight;
 
 /// The modules of the standard library of any `CPython` from 3.8 to 3.13, by `sys.stdlib_module_names`.
@@ -146,7 +146,7 @@ fn is_dotted(name: &str) -> bool {
 /// A statement, or several on one line: strings and comments are left out, line ends within brackets are
 /// blanks.
 struct LogicalLine {
-    begins: Begins,
+    begins: StatementStart,
     /// Whether there is nothing but perhaps a comment.
     is_blank: bool,
     /// What it says, if that is of interest.
@@ -156,7 +156,7 @@ struct LogicalLine {
 struct LogicalLines<'a> {
     rest: &'a [u8],
     /// How what comes begins, if it stands on the line of the statement before.
-    continued: Option<Begins>,
+    continued: Option<StatementStart>,
 }
 
 impl<'a> LogicalLines<'a> {
@@ -188,7 +188,7 @@ impl Iterator for LogicalLines<'_> {
         let begins = self
             .continued
             .take()
-            .unwrap_or_else(|| Begins::Line(columns(&bytes[..at])));
+            .unwrap_or_else(|| StatementStart::Line(columns(&bytes[..at])));
         let is_blank = matches!(bytes.get(at), None | Some(b'\n' | b'\r' | b'#'));
         // Of other statements, only the end is of interest.
         let statement = &bytes[at..];
@@ -231,13 +231,13 @@ impl Iterator for LogicalLines<'_> {
                     at += 1;
                 }
                 b';' if depth == 0 => {
-                    self.continued = Some(Begins::Statement);
+                    self.continued = Some(StatementStart::Statement);
                     at += 1;
                     break;
                 }
                 // A `:` within a statement that imports nothing parts nothing that matters.
                 b':' if depth == 0 => {
-                    self.continued = Some(Begins::Header);
+                    self.continued = Some(StatementStart::Header);
                     at += 1;
                     break;
                 }

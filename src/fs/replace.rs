@@ -1,4 +1,4 @@
-//! What becomes visible when it is whole, in the place of what was there before.
+//! Files that replace others only once they are complete.
 //!
 //! A file has no name until then, where the file system allows that. What takes the place of something
 //! goes through a [`TempDir`] beside it, as `new`, by one exchange of names, after which what was there

@@ -1,4 +1,4 @@
-//! HTTP: who is asked, over what, how often, and who may know our credentials.
+//! HTTP: hosts, transport, retries, and the hosts that may receive credentials.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
@@ -19,7 +19,7 @@ use url::{Host, Url};
 
 use super::credentials::{Credentials, Netrc, Origin};
 use super::error::{Error, Slow};
-use super::resolver::Once;
+use super::resolver::CachingResolver;
 use crate::event::Cancel;
 use crate::fs;
 use crate::requirements::hide_credentials;
@@ -278,7 +278,7 @@ impl<'a> Client<'a> {
                 to: hide_credentials(&target),
                 why,
             };
-            let mut next = url.join(&target).map_err(|_| refuse("that is no URL"))?;
+            let mut next = url.join(&target).map_err(|_| refuse("that is not a URL"))?;
             if next.fragment().is_none() {
                 next.set_fragment(url.fragment());
             }
@@ -541,7 +541,11 @@ impl<'a> Client<'a> {
                 .max_idle_connections_per_host(super::WORKERS)
                 .max_idle_connections(super::WORKERS * 2)
                 .build();
-            Agent::with_parts(config, DefaultConnector::default(), Once::default())
+            Agent::with_parts(
+                config,
+                DefaultConnector::default(),
+                CachingResolver::default(),
+            )
         };
         Ok([agent(true), agent(false)])
     }

@@ -1,4 +1,4 @@
-//! Who we are to a host: from the URL of an index, else from `.netrc`, else from a keyring.
+//! The credentials for a host: from the URL of an index, else from `.netrc`, else from a keyring.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Files of an index, onto the disk: gone on with where a connection broke.
+//! Downloads files of an index to disk, and resumes after a broken connection.
 
 use std::fs::File;
 use std::io::{Read, Write};

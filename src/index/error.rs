@@ -1,4 +1,4 @@
-//! Why an index gives nothing, and what to do about it.
+//! Why a request to an index failed, and what to do about it.
 
 use std::path::PathBuf;
 
@@ -9,127 +9,127 @@ use super::page::Problem;
 use crate::diagnosis::{Diagnosis, Kind};
 use crate::{cache, fs, wheel};
 
-/// Why an index gives nothing.
+/// Why a request to an index failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// It says so.
+    /// The server answers with an error status.
     #[error("`{url}` answers with status {status}")]
     Status {
-        /// What was asked for.
+        /// The requested URL.
         url: String,
         /// The status.
         status: u16,
     },
-    /// There is no way to it, or it breaks off.
-    #[error("cannot get `{url}`{}", match proxy {
+    /// The connection fails or breaks off.
+    #[error("cannot download `{url}`{}", match proxy {
         Some(proxy) => format!(" through the proxy `{proxy}`"),
         None => String::new(),
     })]
     Unreachable {
-        /// What was asked for.
+        /// The requested URL.
         url: String,
-        /// The proxy that was asked for it.
+        /// The proxy.
         proxy: Option<String>,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
-        /// Whether another try may help.
+        /// Whether a retry may succeed.
         passing: bool,
     },
-    /// More files than anybody can want.
-    #[error("`{0}` and the pages before it list more files than are kept in memory")]
+    /// The pages list too many files.
+    #[error("too many files: `{0}` and the pages before it list more than fit in memory")]
     TooMany(String),
-    /// It leads where we do not go.
+    /// The server redirects to a URL that prebuild does not follow.
     #[error("`{url}` redirects to `{to}`: {why}")]
     Redirect {
-        /// What was asked for.
+        /// The requested URL.
         url: String,
-        /// Where it leads.
+        /// The target of the redirect.
         to: String,
-        /// Why we do not go there.
+        /// The reason.
         why: &'static str,
     },
-    /// It is asked without encryption, and anybody could answer.
-    #[error("`{0}` is not reached by https")]
+    /// The URL is not encrypted, and the host is not trusted.
+    #[error("`{0}` does not use https")]
     Insecure(String),
-    /// Nobody may be asked, and it is not in the cache.
-    #[error("not in the cache, and nothing is fetched with --offline: {}", .0.join(", "))]
+    /// The build is offline, and the files are not cached.
+    #[error("not cached, and --offline allows no download: {}", .0.join(", "))]
     Offline(Vec<String>),
-    /// It is something else.
-    #[error("`{url}` is no page of an index")]
+    /// The response is not a page of an index.
+    #[error("`{url}` is not an index page")]
     NotAPage {
         /// The page.
         url: String,
-        /// What is wrong with it.
+        /// The problem.
         #[source]
         problem: Problem,
     },
-    /// No URL.
-    #[error("`{0}` is no URL of an index")]
+    /// The URL of an index is invalid.
+    #[error("invalid index URL `{0}`")]
     Url(String),
-    /// A proxy that is none.
-    #[error("`{0}` is no URL of a proxy")]
+    /// The URL of a proxy is invalid.
+    #[error("invalid proxy URL `{0}`")]
     Proxy(String),
-    /// A file with certificates that has none.
-    #[error("`{}` holds no certificates, or not what belongs to them", .0.display())]
+    /// A file of certificates is invalid.
+    #[error("invalid certificates in `{}`", .0.display())]
     Certificates(PathBuf),
-    /// It is longer than anything that is read.
+    /// The response is too long.
     #[error("`{url}` has more than {limit} bytes")]
     TooLong {
-        /// What was asked for.
+        /// The requested URL.
         url: String,
         /// The limit, in bytes.
         limit: u64,
     },
-    /// It has another length than the index says.
-    #[error("`{url}` has {}, and should have {expected}", match found {
-        Some(found) => format!("{found} bytes"),
-        None => "more bytes".to_owned(),
+    /// The size of a file differs from the index.
+    #[error("size mismatch of `{url}`: expected {expected} bytes, got {}", match found {
+        Some(found) => found.to_string(),
+        None => "more".to_owned(),
     })]
     Size {
         /// The file.
         url: String,
-        /// What the index says.
+        /// The size on the index.
         expected: u64,
-        /// What it has; `None` for more.
+        /// The size that was received; `None` for more than expected.
         found: Option<u64>,
     },
-    /// It has other bytes than it should.
-    #[error("`{url}` has other bytes than it should: {found}, not {expected}")]
+    /// The hash of a file does not match.
+    #[error("hash mismatch of `{url}`: expected {expected}, got {found}")]
     Hash {
         /// The file.
         url: String,
-        /// Its hash.
+        /// The hash of its bytes.
         found: String,
-        /// The hashes that it may have.
+        /// The expected hashes.
         expected: String,
     },
-    /// What it says of itself is not what the index says.
-    #[error("`{url}` says something else in its metadata than the index: {what}")]
+    /// The metadata of a wheel differs from the index.
+    #[error("the metadata of `{url}` differs from the index: {what}")]
     Metadata {
         /// The file.
         url: String,
         /// What differs.
         what: String,
     },
-    /// The wheel.
+    /// A wheel is invalid.
     #[error(transparent)]
     Wheel(#[from] wheel::Error),
-    /// The cache.
+    /// The cache cannot be used.
     #[error(transparent)]
     Cache(#[from] cache::Error),
-    /// The file system of this machine.
+    /// A file system call of this machine failed.
     #[error(transparent)]
     Fs(#[from] fs::Error),
-    /// The caller threw the switch.
+    /// The caller cancelled the operation.
     #[error("interrupted")]
     Cancelled,
 }
 
-/// A server that sends too little to wait for.
+/// A server sends too few bytes.
 #[derive(Debug, thiserror::Error)]
-#[error("it sends less than {0} bytes a second")]
+#[error("the server sends less than {0} bytes a second")]
 pub(super) struct Slow(pub(super) u64);
 
 impl Error {
@@ -162,7 +162,7 @@ impl Error {
         }
     }
 
-    /// The same error of a request that went by a proxy.
+    /// The same error, with the proxy of the request.
     pub(super) fn through(mut self, by: Option<String>) -> Self {
         if let Self::Unreachable { proxy, .. } = &mut self {
             *proxy = by;
@@ -170,7 +170,7 @@ impl Error {
         self
     }
 
-    /// Whether another try may help.
+    /// Whether a retry may succeed.
     pub(super) fn may_pass(&self) -> bool {
         match self {
             Self::Unreachable { passing, .. } => *passing,
@@ -208,26 +208,25 @@ impl Diagnosis for Error {
             Self::Status {
                 status: 401 | 403, ..
             } => {
-                "the index wants to know who asks: name a user and a password in its URL, or in ~/.netrc"
+                "the index requires credentials: put a user and a password in its URL, or in ~/.netrc"
             }
-            Self::Status { status: 429, .. } => {
-                "the server wants to be asked less often: try later"
-            }
-            Self::Status { .. } | Self::Size { .. } => "try again later, or another index",
+            Self::Status { status: 429, .. } => "the server limits requests: try again later",
+            Self::Status { .. } | Self::Size { .. } => "try again later, or use another index",
             Self::Unreachable { source, .. } if source.to_string().contains("certificate") => {
                 "name the certificates to trust with PIP_CERT or SSL_CERT_FILE"
             }
             Self::Unreachable { proxy: Some(_), .. } => {
-                "is the proxy right? HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and pip's `proxy` name it, and \
-                 NO_PROXY names hosts that are reached without it"
+                "check the proxy in HTTPS_PROXY, HTTP_PROXY, ALL_PROXY or pip's `proxy`; NO_PROXY lists hosts to connect to directly"
             }
             Self::Unreachable { .. } => {
-                "is the network there? a proxy is named by HTTPS_PROXY, another index by --index-url"
+                "check the network; set HTTPS_PROXY to use a proxy, or --index-url to use another index"
             }
-            Self::Insecure(_) => "ask it by https, or trust its host with --trusted-host",
-            Self::Offline(_) => "run it once without --offline",
+            Self::Insecure(_) => "use https, or trust the host with --trusted-host",
+            Self::Offline(_) => "run prebuild once without --offline",
             Self::NotAPage { .. } => "the URL of an index usually ends in `/simple`",
-            Self::Hash { .. } => "somebody has changed the file, or the hash is another file's",
+            Self::Hash { .. } => {
+                "the file has changed, or the hash belongs to another file: check both before you lock again"
+            }
             _ => return self.wrapped()?.hint(),
         };
         Some(hint.to_owned())

@@ -1,4 +1,4 @@
-//! Wheels of an index, into the store: each is checked while the next ones are still on their way.
+//! Downloads wheels of an index into the store, and verifies each while the next ones arrive.
 
 use std::fmt::Write as _;
 use std::io::Read;
@@ -10,7 +10,7 @@ use sha2::digest::DynDigest;
 use super::client::shown;
 use super::download::download;
 use super::{Error, Failed, Index};
-use crate::cache::Why;
+use crate::cache::MissReason;
 use crate::digest::Digest;
 use crate::event::{Event, Observer};
 use crate::fs;
@@ -68,7 +68,7 @@ impl Index<'_> {
             .iter()
             .map(|wanted| match wanted.sha256() {
                 Some(digest) => store.get_named(&digest, wanted.filename),
-                None => Err(Why::Absent),
+                None => Err(MissReason::Absent),
             })
             .collect();
         let missing: Vec<_> = wanted
@@ -117,7 +117,7 @@ impl Index<'_> {
         &self,
         store: &Store<'_>,
         wanted: &Wanted<'_>,
-        why: &Why,
+        why: &MissReason,
         progress: &Progress<'_>,
     ) -> Result<(Wheel, Option<String>), Error> {
         let url = super::parse(wanted.url)?;

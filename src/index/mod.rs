@@ -1,4 +1,4 @@
-//! Indexes of distributions: what files there are of a project, and getting them.
+//! Package indexes: lists the files of a project and downloads them.
 //!
 //! An index is asked by the [Simple API](
 //! https://packaging.python.org/en/latest/specifications/simple-repository-api/), as JSON or HTML; a
@@ -110,7 +110,7 @@ pub struct Failed {
 
 /// A project that is asked for.
 pub struct Project<'a> {
-    /// Its name.
+    /// The name.
     pub name: &'a Name,
     /// Whether what is kept of its page is enough, however old it is.
     pub suffices: Suffices<'a>,

@@ -1,4 +1,4 @@
-//! What an index says of a project: its files, from JSON or from HTML.
+//! The page of a project on an index: its files, from JSON or HTML.
 //!
 //! <https://packaging.python.org/en/latest/specifications/simple-repository-api/>
 
@@ -27,7 +27,7 @@ const MAX_WEIGHT: usize = 64 << 20;
 /// A file of a project: a wheel, an sdist, or something older.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct File {
-    /// Its name.
+    /// The name.
     pub name: String,
     /// Where it is: absolute, without a fragment.
     pub url: String,
@@ -60,19 +60,19 @@ impl File {
 #[non_exhaustive]
 pub enum Problem {
     /// Another content type.
-    #[error("it is `{0}`, and neither HTML nor the Simple API's JSON")]
+    #[error("its type `{0}` is neither HTML nor the Simple API's JSON")]
     ContentType(String),
     /// No JSON, or of another form.
     #[error("its JSON is not the Simple API's: {0}")]
     Json(String),
     /// A version of the API that is not known.
-    #[error("it is of version {0} of the Simple API, and only 1 is known")]
+    #[error("it has version {0} of the Simple API: expected 1")]
     Version(String),
     /// A URL in it is none.
-    #[error("`{0}` in it is no URL")]
+    #[error("it contains the invalid URL `{0}`")]
     Url(String),
     /// A URL that no server takes.
-    #[error("`{0}…` in it is longer than {MAX_URL} bytes")]
+    #[error("it contains a URL longer than {MAX_URL} bytes: `{0}…`")]
     LongUrl(String),
     /// More than is read.
     #[error("it lists more than {MAX_FILES} files")]
@@ -491,18 +491,18 @@ mod tests {
         };
         assert_eq!(
             refused("image/png; x=1", ""),
-            "it is `image/png`, and neither HTML nor the Simple API's JSON"
+            "its type `image/png` is neither HTML nor the Simple API's JSON"
         );
         let json = "application/vnd.pypi.simple.v1+json";
         assert!(refused(json, "<html>").starts_with("its JSON is not the Simple API's"));
         assert!(refused(json, r#"{"files": {}}"#).starts_with("its JSON is not the Simple API's"));
         assert_eq!(
             refused(json, r#"{"meta": {"api-version": "2.0"}, "files": []}"#),
-            "it is of version 2.0 of the Simple API, and only 1 is known"
+            "it has version 2.0 of the Simple API: expected 1"
         );
         assert_eq!(
             refused(json, r#"{"files": [{"filename": "a", "url": "http://["}]}"#),
-            "`http://[` in it is no URL"
+            "it contains the invalid URL `http://[`"
         );
     }
 }

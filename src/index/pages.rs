@@ -1,4 +1,4 @@
-//! The pages of an index, kept for as long as HTTP says, and longer where nothing new could matter.
+//! The pages of an index, cached as HTTP allows, and longer where a newer page cannot matter.
 
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

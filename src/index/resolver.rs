@@ -1,4 +1,4 @@
-//! Host names, each looked up once.
+//! Resolves each host name once.
 //!
 //! All requests go to two or three hosts, many of them at the same time, and a name server that is asked
 //! the same thing by sixteen threads may drop some of the questions; the next try comes five seconds
@@ -16,7 +16,7 @@ use ureq::unversioned::transport::NextTimeout;
 
 /// Asks the system's resolver for a host and port, and remembers what it said.
 #[derive(Debug, Default)]
-pub(super) struct Once {
+pub(super) struct CachingResolver {
     system: DefaultResolver,
     known: Mutex<BTreeMap<String, Answer>>,
 }
@@ -24,7 +24,7 @@ pub(super) struct Once {
 /// What is known of a host. Whoever is first holds the lock until there is an answer.
 type Answer = Arc<Mutex<Option<ResolvedSocketAddrs>>>;
 
-impl Resolver for Once {
+impl Resolver for CachingResolver {
     fn resolve(
         &self,
         uri: &Uri,

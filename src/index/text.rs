@@ -76,16 +76,16 @@ impl<'a> Downloads<'a> {
 impl Download for Downloads<'_> {
     fn download(&self, url: &str) -> Result<Downloaded, DownloadError> {
         self.get(url)
-            .map_err(|error| DownloadError::new(NoText(error)))
+            .map_err(|error| DownloadError::new(TextError(error)))
     }
 }
 
 /// Why a requirements file is not downloaded. What helps is another thing than with an index.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
-struct NoText(Error);
+struct TextError(Error);
 
-impl Diagnosis for NoText {
+impl Diagnosis for TextError {
     fn wrapped(&self) -> Option<&dyn Diagnosis> {
         Some(&self.0)
     }
@@ -94,18 +94,20 @@ impl Diagnosis for NoText {
         let hint = match &self.0 {
             Error::Status {
                 status: 401 | 403, ..
-            } => "name a user and a password in the URL, or in ~/.netrc",
+            } => "put a user and a password in the URL, or in ~/.netrc",
             Error::Status {
                 status: 404 | 410, ..
-            } => "is the URL right? a browser shows what is there",
+            } => "check the URL in a browser",
             Error::Status { .. } => "try again later",
-            Error::Offline(_) => "run it without --offline, or download the file and name the copy",
+            Error::Offline(_) => {
+                "run prebuild without --offline, or download the file and name the copy"
+            }
             Error::Unreachable {
                 proxy: None,
                 source,
                 ..
             } if !source.to_string().contains("certificate") => {
-                "is the network there? a proxy is named by HTTPS_PROXY"
+                "check the network; set HTTPS_PROXY to use a proxy"
             }
             error => return error.hint(),
         };

@@ -72,12 +72,12 @@ fn check(tree: &Tree, edit: &Edit) -> Result<(), Error> {
     let node = |path: &RelPath| tree.get(path).map(|entry| &entry.node);
     for path in &edit.removed {
         if matches!(node(path), None | Some(Node::Dir)) {
-            return refuse(path, "it is no file of the prefix");
+            return refuse(path, "the prefix has no such file");
         }
     }
     for path in edit.replaced.keys() {
         if !matches!(node(path), Some(Node::File { .. })) || edit.removed.contains(path) {
-            return refuse(path, "it is no file of the prefix");
+            return refuse(path, "the prefix has no such file");
         }
     }
     for path in edit.added.keys() {

@@ -53,44 +53,44 @@ pub struct Installed {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The builder.
+    /// The builder failed.
     #[error(transparent)]
     Runner(#[from] runner::Error),
-    /// A file could not be read.
+    /// A file cannot be read.
     #[error(transparent)]
     Fs(#[from] fs::Error),
-    /// A path that no prefix can have.
+    /// A path is not safe.
     #[error(transparent)]
     Path(#[from] UnsafePath),
-    /// Two files that would lie at one path in the runtime.
-    #[error("two different files would lie at `{0}` in the runtime")]
+    /// Two different files have the same path in the runtime.
+    #[error("two different files have the path `{0}` in the runtime")]
     Merge(RelPath),
     /// A link that leads out of the prefix, or in a circle.
     #[error("the link `{path}` -> `{target}` {problem}")]
     Link {
         /// The link.
         path: String,
-        /// Where it points.
+        /// The target of the link.
         target: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: &'static str,
     },
-    /// A wheel that cannot be installed.
+    /// A wheel cannot be installed.
     #[error(transparent)]
     Wheel(#[from] wheel::Error),
-    /// Two wheels of one distribution, of which a prefix can hold one.
-    #[error("two wheels are of the distribution `{0}`")]
+    /// Two wheels are of the same distribution.
+    #[error("two wheels of the distribution `{0}`")]
     Again(String),
-    /// A file where another one needs a folder.
-    #[error("{owner} brings the file `{file}`, and {other} brings `{below}`, which lies below it")]
+    /// A distribution has a file where another one needs a directory.
+    #[error("{owner} contains the file `{file}`, and {other} contains `{below}` below it")]
     Below {
         /// The file.
         file: RelPath,
-        /// The distribution that brings it.
+        /// The distribution that contains it.
         owner: String,
-        /// What would lie below it.
+        /// The path below it.
         below: RelPath,
-        /// The distribution that brings that.
+        /// The distribution that contains that.
         other: String,
     },
     /// An edit of a file that the prefix does not hold, or an addition where there is one.
@@ -98,11 +98,11 @@ pub enum Error {
     Edit {
         /// The path that the edit names.
         path: RelPath,
-        /// What is wrong with it.
+        /// The problem.
         problem: &'static str,
     },
     /// A distribution whose metadata does not say what it is.
-    #[error("`{path}` names no distribution and version")]
+    #[error("`{path}` does not name a distribution and its version")]
     Metadata {
         /// The metadata file.
         path: RelPath,

@@ -1,4 +1,4 @@
-//! The prefix as pip left it becomes the prefix as it must be in the runtime.
+//! Turns the prefix that pip wrote into the prefix for the runtime.
 //!
 //! pip's version and the builder's distribution decide where things lie and what is in them; here
 //! they are put where the runtime's Python looks ([`Layout`]), scripts name the runtime's
@@ -281,14 +281,14 @@ fn drop_local_urls(tree: &mut Tree, infos: &[Info]) -> Result<(), Error> {
 }
 
 /// What was learnt of a file when it was read.
-struct Looked {
+struct Inspected {
     digest: Digest,
     size: u64,
     code: Code,
 }
 
 /// Reads every file once, on all cores.
-fn look(tree: &Tree) -> Result<BTreeMap<RelPath, Looked>, Error> {
+fn look(tree: &Tree) -> Result<BTreeMap<RelPath, Inspected>, Error> {
     let files: Vec<(&RelPath, &Content)> = tree
         .iter()
         .filter_map(|(path, entry)| match &entry.node {
@@ -302,7 +302,7 @@ fn look(tree: &Tree) -> Result<BTreeMap<RelPath, Looked>, Error> {
         .collect()
 }
 
-fn look_at(path: &RelPath, content: &Content) -> Result<Looked, fs::Error> {
+fn look_at(path: &RelPath, content: &Content) -> Result<Inspected, fs::Error> {
     let failed = |source| fs::Error::new("read", content.path(), source);
     let mut hashing = Hashing::new(io::sink());
     let mut scanner = Scanner::new(path.as_str(), content.size());
@@ -323,20 +323,20 @@ fn look_at(path: &RelPath, content: &Content) -> Result<Looked, fs::Error> {
     };
     let code = scanner.finish(again).map_err(failed)?;
     let (_, digest, size) = hashing.finish();
-    Ok(Looked { digest, size, code })
+    Ok(Inspected { digest, size, code })
 }
 
 /// Works out what each distribution imports, and notes with files of code what they ask for.
 fn learn(
     tree: &mut Tree,
     infos: &mut [Info],
-    mut looked: BTreeMap<RelPath, Looked>,
+    mut looked: BTreeMap<RelPath, Inspected>,
     layout: &Layout,
 ) {
     let sites = [&layout.purelib, &layout.platlib];
     let mut files: HashMap<Arc<Distribution>, Vec<(&str, &mut Code)>> = HashMap::new();
     let mut contents: HashMap<Arc<Distribution>, Vec<Option<Content>>> = HashMap::new();
-    for (path, Looked { code, .. }) in &mut looked {
+    for (path, Inspected { code, .. }) in &mut looked {
         let entry = tree.get(path);
         let owner = entry.and_then(|entry| entry.owners.first());
         let below = sites.iter().find_map(|site| path.below(site));
@@ -392,7 +392,7 @@ fn learn(
 fn write_records(
     tree: &mut Tree,
     infos: &[Info],
-    looked: &BTreeMap<RelPath, Looked>,
+    looked: &BTreeMap<RelPath, Inspected>,
 ) -> Result<(), Error> {
     let mut rows: HashMap<Arc<Distribution>, Vec<RelPath>> = HashMap::new();
     for (path, entry) in tree.iter() {

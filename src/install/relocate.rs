@@ -1,4 +1,4 @@
-//! From where pip wrote to where the runtime looks.
+//! Moves files from pip's directories to those that the runtime searches.
 
 use super::Error;
 use crate::layout::Layout;

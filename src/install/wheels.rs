@@ -1,4 +1,4 @@
-//! Wheels into a tree, by the binary distribution format.
+//! Installs wheels into a tree, by the binary distribution format.
 //!
 //! Nothing is unpacked: a node points to its bytes in the wheel. Read besides are the scripts that a
 //! wheel brings, whose first line may have to name the runtime's interpreter.
@@ -87,7 +87,7 @@ struct Destination<'a> {
 }
 
 /// What a wheel brings.
-struct Brought {
+struct WheelFiles {
     distribution: Arc<Distribution>,
     /// Its site folder, and its `RECORD` there.
     base: RelPath,
@@ -118,7 +118,7 @@ impl File {
 }
 
 impl Destination<'_> {
-    fn bring(&self, piece: &Piece, wheel: &Wheel) -> Result<Brought, Error> {
+    fn bring(&self, piece: &Piece, wheel: &Wheel) -> Result<WheelFiles, Error> {
         let facts = &wheel.facts;
         let base = if facts.root_is_purelib {
             &self.layout.purelib
@@ -160,7 +160,7 @@ impl Destination<'_> {
         {
             files.remove(&direct_url);
         }
-        Ok(Brought {
+        Ok(WheelFiles {
             distribution: Arc::clone(&piece.distribution),
             base: base.clone(),
             record: info.join("RECORD")?,
@@ -249,7 +249,7 @@ struct List {
 
 /// Puts together what several wheels bring; of what lies at one path, the last stays, and belongs to
 /// them all.
-fn merge(brought: Vec<Brought>) -> Merged {
+fn merge(brought: Vec<WheelFiles>) -> Merged {
     let mut lists = Vec::with_capacity(brought.len());
     let mut owners = Vec::with_capacity(brought.len());
     let mut all = Vec::new();

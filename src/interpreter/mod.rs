@@ -238,19 +238,19 @@ pub enum Error {
     #[error(transparent)]
     Runner(#[from] runner::Error),
     /// It ran and failed: no Python, or too old a one.
-    #[error("`{python}` does not say what it is: {reason}")]
+    #[error("cannot query `{python}`: {reason}")]
     NoAnswer {
-        /// Which.
+        /// The interpreter.
         python: String,
         /// The last line that it wrote.
         reason: String,
     },
     /// It answered something else.
-    #[error("the answer of `{python}` cannot be read")]
+    #[error("cannot read the answer of `{python}`")]
     Unreadable {
-        /// Which.
+        /// The interpreter.
         python: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },

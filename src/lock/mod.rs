@@ -202,7 +202,7 @@ pub enum Error {
         problem: Problem,
     },
     /// It is for other interpreters or platforms.
-    #[error("`{}` is not for {target}: {why}", file.display())]
+    #[error("`{}` is incompatible with {target}: {why}", file.display())]
     Elsewhere {
         /// The file.
         file: PathBuf,
@@ -237,7 +237,7 @@ pub enum Error {
         hint: String,
     },
     /// Two entries of one distribution that both apply.
-    #[error("{at}: `{name}` is there twice for {target}: also at {other}")]
+    #[error("{at}: duplicate entry of `{name}` for {target}: also at {other}")]
     Twice {
         /// Where the one is.
         at: Location,
@@ -282,8 +282,8 @@ fn quoted(names: &[Name]) -> String {
 
 fn known(there: &[String]) -> String {
     match there {
-        [] => ", nor any other".to_owned(),
-        there => format!(", only {}", there.join(", ")),
+        [] => ": it has none".to_owned(),
+        there => format!(": it has {}", there.join(", ")),
     }
 }
 
@@ -297,12 +297,12 @@ impl Diagnosis for Error {
             Self::Occupied { hint, .. } => hint,
             Self::NothingToUpgrade(_) => "check the names that `--upgrade-package` gives",
             Self::Elsewhere { .. } | Self::NoFile { .. } | Self::Python { .. } => {
-                "lock the requirements for it, too"
+                "to lock the requirements for this target, run `prebuild lock`"
             }
             Self::Invalid {
                 problem: Problem::Version(_),
                 ..
-            } => "a newer prebuild may know it",
+            } => "a newer prebuild may support it",
             _ => return None,
         };
         Some(hint.to_owned())

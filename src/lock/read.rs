@@ -22,7 +22,7 @@ pub enum Problem {
     #[error("{0}")]
     NotToml(String),
     /// A version that is not known.
-    #[error("this is a lock file of version `{0}`, and only 1.0 is known")]
+    #[error("unsupported lock file version `{0}`: expected 1.0")]
     Version(String),
     /// A key that must be there is not.
     #[error("`{0}` is missing")]
@@ -31,10 +31,10 @@ pub enum Problem {
     #[error("`{0}` must be {1}")]
     Shape(String, &'static str),
     /// A marker that is none.
-    #[error("this is no marker: {0}")]
+    #[error("invalid marker: {0}")]
     Marker(String),
     /// Versions of Python that are none.
-    #[error("this is no list of versions: {0}")]
+    #[error("invalid version specifiers: {0}")]
     Python(String),
     /// No source, or more than one.
     #[error(
@@ -48,7 +48,7 @@ pub enum Problem {
     #[error("`{0}` leads nowhere")]
     Url(String),
     /// No hash that can be checked.
-    #[error("none of the hashes is one of SHA-256, SHA-384 or SHA-512")]
+    #[error("no hash is a SHA-256, SHA-384 or SHA-512")]
     Hashes,
 }
 
@@ -87,7 +87,7 @@ impl Lock {
         let mut warnings = Vec::new();
         if numbers.next() != Some("0") {
             warnings.push(format!(
-                "{}: this is a lock file of version {version}, newer than the 1.0 that is known",
+                "{}: the lock file version {version} is newer than the supported 1.0",
                 file.location(at)
             ));
         }

@@ -198,11 +198,11 @@ impl Recorded {
             ("group", &self.groups, &now.groups),
         ] {
             for name in asked.difference(locked) {
-                changes.push(format!("it lacks the {what} `{name}`"));
+                changes.push(format!("the {what} `{name}` is missing"));
             }
             for name in locked.difference(asked) {
                 changes.push(format!(
-                    "it holds the {what} `{name}`, which `--{what}` does not name"
+                    "it has the {what} `{name}`, which `--{what}` does not name"
                 ));
             }
         }

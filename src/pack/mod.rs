@@ -81,10 +81,10 @@ pub struct Packed {
 #[non_exhaustive]
 pub enum Error {
     /// A folder that holds something already.
-    #[error("the folder `{}` is not empty", .0.display())]
+    #[error("the directory `{}` is not empty", .0.display())]
     NotEmpty(PathBuf),
     /// A folder that cannot be replaced, or not without what is mounted in it.
-    #[error("the folder `{}` cannot be replaced: something is mounted on `{}`", path.display(), mount.display())]
+    #[error("cannot replace the directory `{}`: `{}` is a mount point", path.display(), mount.display())]
     Mounted {
         /// The folder.
         path: PathBuf,
@@ -92,13 +92,13 @@ pub enum Error {
         mount: PathBuf,
     },
     /// A folder that was to be replaced, and neither got its new contents nor its old ones back.
-    #[error("the folder `{}` is incomplete; what is missing is in `{}`", path.display(), left.display())]
+    #[error("the directory `{}` is incomplete: the rest is in `{}`", path.display(), left.display())]
     Stranded {
         /// The folder.
         path: PathBuf,
         /// Where the rest of its old contents is, under `old`, and that of its new ones, under `new`.
         left: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: fs::Error,
     },
@@ -109,15 +109,15 @@ pub enum Error {
         path: PathBuf,
         /// The directory that has its old contents.
         left: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: fs::Error,
     },
     /// Something that is neither a file nor a folder.
-    #[error("`{}` is neither a file nor a folder", .0.display())]
+    #[error("`{}` is neither a file nor a directory", .0.display())]
     Special(PathBuf),
     /// A file where a folder should be, or the other way round.
-    #[error("`{}` is there and is not a {expected}", path.display())]
+    #[error("`{}` exists and is not a {expected}", path.display())]
     Occupied {
         /// What is there.
         path: PathBuf,
@@ -142,7 +142,7 @@ pub enum Error {
     Write {
         /// The output.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
@@ -179,7 +179,7 @@ impl Diagnosis for Error {
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::NotEmpty(_) => "`--force` replaces what is in it",
+            Self::NotEmpty(_) => "to replace its contents, pass `--force`",
             Self::Mounted { .. } => "unmount it, or write elsewhere with `-o`",
             Self::Special(_) | Self::Occupied { .. } => "name another output with `-o`",
             Self::IgnoresCase { .. } => "write an archive instead",
@@ -196,9 +196,9 @@ impl Diagnosis for Error {
 fn hint(kind: io::ErrorKind) -> Option<String> {
     let hint = match kind {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "free room there, or write elsewhere with `-o`"
+            "free disk space there, or write elsewhere with `-o`"
         }
-        io::ErrorKind::NotFound => "create the folder, or write elsewhere with `-o`",
+        io::ErrorKind::NotFound => "create the directory, or write elsewhere with `-o`",
         io::ErrorKind::FileTooLarge => {
             "raise the limit on the size of files: `ulimit -f unlimited`"
         }
@@ -217,7 +217,7 @@ pub fn check(outputs: &[Output], options: &Options) -> Result<(), Error> {
             (Some(found), Format::Directory) if !found.is_dir() => {
                 return Err(Error::Occupied {
                     path: path.to_path_buf(),
-                    expected: "folder",
+                    expected: "directory",
                 });
             }
             (Some(_), Format::Directory) if !options.force && !fs::list(path)?.is_empty() => {

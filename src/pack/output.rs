@@ -79,7 +79,7 @@ impl FromStr for Output {
 /// The name says no format.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` names no format: it must end in {ends}, or, for a directory, in /",
+    "`{0}` has no known format: it must end in {ends}, or in / for a directory",
     ends = endings()
 )]
 pub struct ParseOutputError(String);

@@ -1,4 +1,4 @@
-//! What pip's settings say to whoever asks an index in pip's place.
+//! pip's settings for indexes and network, for prebuild's own downloads.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

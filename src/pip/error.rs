@@ -1,4 +1,4 @@
-//! Why pip did not deliver.
+//! Why pip failed.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -11,29 +11,29 @@ use crate::requirements::{self, Dependency, Location, Name, hide_credentials};
 use crate::tree::{ReadError, RelPath, UnsafePath};
 use crate::{fs, index, runner};
 
-/// A cause, and where the requirement was written.
+/// A cause, and the place of its requirement.
 #[derive(Debug)]
-pub struct Told {
-    /// Where the requirement was written.
+pub struct LocatedCause {
+    /// The place of the requirement.
     pub at: Option<Location>,
-    /// What happened.
+    /// The cause.
     pub cause: Cause,
 }
 
-/// pip did not deliver.
+/// Why pip did not resolve, build or install.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The interpreter has no pip.
     #[error("`{python}` has no pip")]
     NoPip {
-        /// Which.
+        /// The interpreter.
         python: String,
     },
-    /// Its pip does not run.
+    /// The interpreter's pip does not run.
     #[error("pip {version} of `{python}` does not run")]
     Broken {
-        /// Which.
+        /// The interpreter.
         python: String,
         /// Its version.
         version: String,
@@ -41,60 +41,60 @@ pub enum Error {
     /// pip failed.
     #[error("{}", failure(causes, *ending))]
     Failed {
-        /// What its output shows, the most telling first; empty if nothing is known.
-        causes: Vec<Told>,
+        /// The causes in its output, the most specific first; empty if none is known.
+        causes: Vec<LocatedCause>,
         /// The builder's operating system, which decides how packages are installed.
         system: System,
         /// How it ended.
         ending: runner::Ending,
-        /// What shows why: what a command of its wrote, or the last lines that it wrote itself.
+        /// The output of the command that failed, or pip's last lines.
         tail: Vec<String>,
     },
-    /// Something of this machine that the builder cannot see.
-    #[error("{distribution} lies at `{url}` of this machine, where the builder does not look")]
+    /// A path of this machine that the builder cannot read.
+    #[error("{distribution} is at `{url}` on this machine, and the builder cannot read it")]
     Outside {
-        /// Which.
+        /// The distribution.
         distribution: Name,
-        /// Where.
+        /// The URL.
         url: String,
     },
-    /// pip is too old to say what it would install.
-    #[error("pip {0} cannot say what it would install")]
+    /// pip is too old to report its resolution.
+    #[error("pip {0} cannot report its resolution")]
     CannotSay(String),
-    /// pip chose a distribution and did not deliver its wheel.
-    #[error("pip chose {distribution} and made no wheel of it")]
+    /// pip resolved a distribution and built no wheel for it.
+    #[error("pip resolved {distribution} and built no wheel for it")]
     NoWheel {
-        /// Which.
+        /// The distribution.
         distribution: String,
     },
-    /// pip's report says nothing.
+    /// pip's report is invalid.
     #[error(transparent)]
     Report(#[from] ReportError),
     /// A local project could not be read.
-    #[error("cannot take along `{}`", path.display())]
+    #[error("cannot copy `{}` into the builder", path.display())]
     Source {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: ReadError,
     },
-    /// Two things that would lie at one path in the builder.
-    #[error("`{0}` is there twice")]
+    /// Two inputs have the same path in the builder.
+    #[error("duplicate path `{0}`")]
     Twice(RelPath),
-    /// A path that the builder cannot have.
+    /// A path is not safe.
     #[error(transparent)]
     Path(#[from] UnsafePath),
-    /// A setting that names no index.
+    /// A setting has an invalid index.
     #[error(transparent)]
     Index(#[from] index::Error),
-    /// The file system of this machine.
+    /// A file system call of this machine failed.
     #[error(transparent)]
     Fs(#[from] fs::Error),
-    /// A marker that has no answer for this interpreter.
+    /// A marker cannot be evaluated for this interpreter.
     #[error(transparent)]
     Requirements(#[from] requirements::Error),
-    /// The builder.
+    /// The builder failed.
     #[error(transparent)]
     Runner(#[from] runner::Error),
 }
@@ -120,18 +120,18 @@ impl Diagnosis for Error {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::NoPip { python } => format!(
-                "`{python} -m ensurepip` installs it, or the package `python3-pip` of Debian and `py3-pip` of Alpine"
+                "install pip with `{python} -m ensurepip`, or the package `python3-pip` on Debian and `py3-pip` on Alpine"
             ),
             Self::Broken { python, .. } => format!(
-                "`{python} -m pip --version` shows why; `{python} -m ensurepip --upgrade` may mend it"
+                "`{python} -m pip --version` shows why; `{python} -m ensurepip --upgrade` may repair it"
             ),
             Self::Outside { .. } => {
-                "build on this machine (`--builder local`), or name it in a requirements file, which takes it along"
+                "build on this machine with `--builder local`, or name the path in a requirements file"
                     .to_owned()
             }
-            Self::CannotSay(_) => "pip 23.0 and later can: upgrade the builder's".to_owned(),
+            Self::CannotSay(_) => "upgrade pip in the builder to 23.0 or later".to_owned(),
             Self::NoWheel { .. } => {
-                "the index may have changed meanwhile: try again, or with `--installer pip`".to_owned()
+                "the index may have changed: try again, or pass `--installer pip`".to_owned()
             }
             Self::Failed { causes, system, .. } => {
                 let causes: Vec<&Cause> = causes.iter().map(|told| &told.cause).collect();
@@ -165,7 +165,7 @@ impl Error {
         };
         // pip says that there is a conflict on one stream and which on the other: either may come first.
         let mut names: BTreeSet<Name> = tail.iter().filter_map(constrained).collect();
-        for Told { cause, .. } in causes {
+        for LocatedCause { cause, .. } in causes {
             match &cause.failure {
                 Failure::Conflict { reasons, .. } => {
                     names.extend(reasons.iter().filter_map(constrained));
@@ -204,7 +204,7 @@ impl Error {
     }
 }
 
-fn failure(causes: &[Told], ending: runner::Ending) -> String {
+fn failure(causes: &[LocatedCause], ending: runner::Ending) -> String {
     if causes.is_empty() {
         return format!("pip failed ({ending})");
     }
@@ -225,7 +225,7 @@ mod tests {
     /// Under load, the two streams of pip come in any order.
     #[test]
     fn constraints_in_the_way_are_found_in_any_order() {
-        let conflict = |reasons: &[&str]| Told {
+        let conflict = |reasons: &[&str]| LocatedCause {
             at: None,
             cause: Cause {
                 distribution: Some("one".to_owned()),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::settings::Settings;
 use super::{Error, Options};
-use crate::cache::{Bucket, Cache, Lookup, Why};
+use crate::cache::{Bucket, Cache, Lookup, MissReason};
 use crate::digest::Digest;
 use crate::fs;
 use crate::interpreter::Interpreter;
@@ -57,7 +57,7 @@ impl From<CachedItem> for Item {
 
 impl Kept {
     /// What was decided before, when what `key` stands for was asked.
-    pub fn get(cache: &Cache, key: &Digest) -> Result<Self, Why> {
+    pub fn get(cache: &Cache, key: &Digest) -> Result<Self, MissReason> {
         let entry = match cache.lookup(Bucket::Resolutions, key) {
             Lookup::Hit(entry) => entry,
             Lookup::Miss(why) => return Err(why),
@@ -66,7 +66,7 @@ impl Kept {
         let cached = text.and_then(|text| serde_json::from_slice::<Cached>(&text).ok());
         let Some(Cached { items, by }) = cached else {
             cache.evict(Bucket::Resolutions, key);
-            return Err(Why::Damaged("it cannot be read".to_owned()));
+            return Err(MissReason::Damaged("it cannot be read".to_owned()));
         };
         Ok(Self {
             items: items.into_iter().map(Item::from).collect(),

@@ -26,7 +26,7 @@ mod report;
 mod settings;
 
 pub use access::Access;
-pub use error::{Error, Told};
+pub use error::{Error, LocatedCause};
 pub use kept::Kept;
 pub use report::{ReportError, Resolution};
 
@@ -572,7 +572,7 @@ fn built(lines: &[String]) -> Vec<String> {
 
 /// A cause with the place of the requirement that it is about, which is named as the user wrote it where
 /// pip knows it by a path in the builder.
-fn told(lines: &[Option<Line>], mut cause: Cause) -> Told {
+fn told(lines: &[Option<Line>], mut cause: Cause) -> LocatedCause {
     let line = line_of(lines, &cause);
     if let Some(line) = line {
         let mut names = vec![&mut cause.distribution];
@@ -588,7 +588,7 @@ fn told(lines: &[Option<Line>], mut cause: Cause) -> Told {
             requirement.clone_from(&line.written);
         }
     }
-    Told {
+    LocatedCause {
         at: line.map(|line| line.at.clone()),
         cause,
     }

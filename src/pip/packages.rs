@@ -1,4 +1,4 @@
-//! Which operating system package has what a build of an sdist found missing.
+//! The operating system packages that contain the missing files and programs of a build from source.
 //!
 //! The table ships with the crate, as `packages.tsv` beside this file: what kind of thing is
 //! missing, its name, the packages in Debian and Ubuntu, and those in Alpine; `-` where there are

@@ -1,4 +1,4 @@
-//! Requirements as pip is given them: one canonical file, and what it names besides.
+//! The requirements file for pip: one canonical file, and the local files that it names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

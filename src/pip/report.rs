@@ -1,4 +1,4 @@
-//! What pip says that it would install.
+//! pip's installation report.
 //!
 //! <https://pip.pypa.io/en/stable/reference/installation-report/>
 
@@ -22,10 +22,10 @@ pub struct Resolution {
 #[non_exhaustive]
 pub enum ReportError {
     /// It is no report.
-    #[error("pip's report cannot be read")]
+    #[error("cannot read pip's report")]
     Unreadable(#[source] serde_json::Error),
     /// Of another version of the format.
-    #[error("pip's report is of version `{0}`, and not 1")]
+    #[error("unsupported version `{0}` of pip's report: expected 1")]
     Version(String),
     /// There is none.
     #[error("pip wrote no report")]

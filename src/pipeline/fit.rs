@@ -50,7 +50,7 @@ pub(super) fn fit(
         if let Some(platform) = platform(facts, &machine).filter(|_| is_wrong_place) {
             let version = &python.version;
             finding.remedy = Some(format!(
-                "take a builder like the runtime; locked requirements need none: `--python {version} --platform {platform}`"
+                "use a builder like the runtime; locked requirements need no builder: `--python {version} --platform {platform}`"
             ));
         }
         finding.allow(allowed);

@@ -44,7 +44,8 @@ impl Building<'_> {
                 installer: Installer::Wheel,
             }),
             Obtained::ByPip => {
-                let (driver, session) = self.builder(builder, "pip is to install itself")?;
+                let (driver, session) =
+                    self.builder(builder, "pip installs the requirements itself")?;
                 Ok(Made {
                     installed: self.install_by_pip(driver, session, watch)?,
                     installer: Installer::Pip,
@@ -71,7 +72,7 @@ impl Building<'_> {
         let (interpreter, layout) = (&self.deciding.opened.interpreter, self.layout);
         let mut installed = install::install_wheels(pieces, interpreter, layout)?;
         if self.deciding.request.compile {
-            let (_, session) = self.builder(builder, "bytecode is made by the interpreter")?;
+            let (_, session) = self.builder(builder, "the interpreter compiles the bytecode")?;
             let store = &self.deciding.means.store;
             let edit = install::bytecode(session, store, &installed, interpreter, layout)?;
             installed.apply(edit, layout)?;

@@ -235,7 +235,7 @@ impl Building<'_> {
                 Err(Error::Pack(pack::Error::Damaged(path))) if damaged.insert(path.clone()) => {
                     let name = path.display();
                     watch.warn(&format!(
-                        "`{name}` was damaged in the cache and is made anew"
+                        "`{name}` is damaged in the cache: prebuild replaces it"
                     ));
                     self.deciding.opened.cache.evict_holding(&path);
                 }
@@ -258,7 +258,7 @@ impl Building<'_> {
         if let Some(key) = &key
             && let Some(written) = Written::known(cache, key)
         {
-            (watch.observe)(&Event::Note("nothing has changed since it was written"));
+            (watch.observe)(&Event::Note("the artifact is up to date"));
             return Ok((None, written));
         }
         let mut made = self.install(obtained, builder.as_deref_mut(), watch)?;

@@ -8,7 +8,7 @@ use super::LockUse;
 use super::install::Building;
 use super::open::Builder;
 use super::watch::Watch;
-use crate::cache::Why;
+use crate::cache::MissReason;
 use crate::error::Result;
 use crate::event::{Event, Stage, counted};
 use crate::fs;
@@ -44,7 +44,7 @@ impl Building<'_> {
                 && fs::exists(&self.deciding.request.cwd.join(path)).is_some()
             {
                 (self.deciding.observe)(&Event::Warning(&format!(
-                    "`{}` is not used: with `--installer pip`, pip resolves the requirements itself",
+                    "`{}` is ignored: with `--installer pip`, pip resolves the requirements itself",
                     path.display()
                 )));
             }
@@ -68,7 +68,7 @@ impl Building<'_> {
                     .as_ref()
                     .map_or("", Driver::version);
                 (self.deciding.observe)(&Event::Note(&format!(
-                    "pip {version} cannot say what it would install (23.0 and later can): it installs itself"
+                    "pip {version} cannot report its resolution (23.0 and later can): pip installs the requirements itself"
                 )));
                 Ok(Obtained::ByPip)
             }
@@ -87,10 +87,10 @@ impl Building<'_> {
                 (Form::Sdist, _, Some(driver), Some(session)) => {
                     match driver.built_key(session, requirements, &item) {
                         Some(key) => store.built(&key),
-                        None => Err(Why::Absent),
+                        None => Err(MissReason::Absent),
                     }
                 }
-                _ => Err(Why::Absent),
+                _ => Err(MissReason::Absent),
             };
             let why = found.as_ref().err().map(ToString::to_string);
             // A wheel that is downloaded is reported when it has arrived.
@@ -156,7 +156,7 @@ impl Building<'_> {
             return Ok(());
         }
         let names: Vec<_> = missing.iter().map(|item| item.name.as_str()).collect();
-        let why = format!("{} must be built", names.join(", "));
+        let why = format!("{} must be built from source", names.join(", "));
         let (driver, session) = self.builder(builder, &why)?;
         let is_outside = |item: &&&Item| item.is_file_of(Place::Here) && !driver.is_here();
         if let Some(item) = missing.iter().find(is_outside) {
@@ -252,7 +252,7 @@ impl Building<'_> {
             if let Some(format) = &wheel.facts.newer_format {
                 let distribution = &wheel.facts.distribution;
                 (self.deciding.observe)(&Event::Warning(&format!(
-                    "{distribution} is a wheel of format {format}, newer than the 1.0 that is known"
+                    "{distribution} is a wheel of format {format}, newer than the supported 1.0"
                 )));
             }
         }

@@ -97,7 +97,7 @@ impl Opened {
         let ignored = settings.ignored();
         if !ignored.is_empty() {
             watch.warn(&format!(
-                "left out, since an install into a prefix of its own has no use for it: {}",
+                "ignored, because they have no effect on a prefix: {}",
                 ignored.join(", ")
             ));
         }
@@ -146,10 +146,10 @@ impl Opened {
         match entries.len() {
             _ if names.is_empty() => {}
             0 => watch.warn(&format!(
-                "there is no requirement in {names}: the artifact is empty"
+                "no requirements in {names}: the artifact is empty"
             )),
             count => watch.warn(&format!(
-                "{} in {names}, and the markers leave out all for {}: the artifact is empty",
+                "{} in {names}, but the markers exclude all of them for {}: the artifact is empty",
                 counted(count, "requirement"),
                 self.interpreter.target()
             )),
@@ -265,7 +265,7 @@ fn ask(
     let interpreter = Interpreter::ask(session, config, env, cache)?;
     watch.tell(&format!("{}, {}", session.identity(), interpreter.target()));
     for (file, why) in &interpreter.broken_config {
-        watch.warn(&format!("pip's configuration {file} cannot be read: {why}"));
+        watch.warn(&format!("cannot read pip's configuration {file}: {why}"));
     }
     Ok(interpreter)
 }

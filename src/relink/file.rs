@@ -1,4 +1,4 @@
-//! What is read of an ELF file: the tables that the loader goes by.
+//! Reads the tables of an ELF file that the loader uses.
 
 use std::ops::Range;
 

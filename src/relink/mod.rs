@@ -44,7 +44,7 @@ pub enum Error {
     #[error("the file is not an ELF file")]
     NotElf,
     /// A table that lies outside the file, or holds what cannot be; which one.
-    #[error("the {0} of the ELF file cannot be read")]
+    #[error("cannot read the {0} of the ELF file")]
     Unreadable(&'static str),
     /// The loader has nothing to do for it.
     #[error("the ELF file has no dynamic table")]
@@ -56,7 +56,7 @@ pub enum Error {
     #[error("the loader cannot be asked for {0:?}")]
     Name(String),
     /// No address, or no place in a table, is left for what would be added.
-    #[error("the ELF file has no room for what would be added")]
+    #[error("the ELF file has no room for the additions")]
     NoRoom,
     /// What was changed in one table has changed another.
     #[error("the tables of the ELF file overlap")]
@@ -68,9 +68,9 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Unreadable(_) | Self::Overlap => {
-                Some("the file is damaged or was made to deceive: get it again, from its author")
-            }
+            Self::Unreadable(_) | Self::Overlap => Some(
+                "the file is damaged or malicious: download it again, or report it to its author",
+            ),
             Self::Static => Some("it is linked statically, or holds nothing but debug information"),
             _ => None,
         }

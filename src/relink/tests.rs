@@ -418,15 +418,15 @@ fn what_cannot_be_relinked_is_refused() {
     );
     assert_eq!(
         unreadable(&elf[..20]),
-        "the header of the ELF file cannot be read"
+        "cannot read the header of the ELF file"
     );
     assert_eq!(
         unreadable(&elf[..100]),
-        "the program headers of the ELF file cannot be read"
+        "cannot read the program headers of the ELF file"
     );
     assert_eq!(
         unreadable(&elf[..elf.len() - 1]),
-        "the section headers of the ELF file cannot be read"
+        "cannot read the section headers of the ELF file"
     );
     let fixed = Library {
         other: elf::PT_DYNAMIC,
@@ -435,7 +435,7 @@ fn what_cannot_be_relinked_is_refused() {
     .build();
     assert_eq!(
         unreadable(&fixed),
-        "the dynamic table of the ELF file cannot be read"
+        "cannot read the dynamic table of the ELF file"
     );
 }
 

@@ -1,4 +1,4 @@
-//! What is added behind the end of a file, and what is changed in it to say so.
+//! The additions at the end of a file, and the changes in it that refer to them.
 
 use object::elf::{self, Verneed};
 use object::write::elf::{ProgramHeader, SectionHeader};

@@ -41,7 +41,7 @@ pub struct Entry {
 pub enum What {
     /// Some version of a distribution, from an index: `name>=1`.
     Named {
-        /// Its name.
+        /// The name.
         name: Name,
         /// The versions that will do; all if there are no clauses.
         specifier: Specifiers,

@@ -1,4 +1,4 @@
-//! What can be wrong with a requirements file or a project's file.
+//! The errors of requirements files and project files.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -88,7 +88,7 @@ pub enum Error {
     /// Something in a file is wrong.
     #[error("{at}: {problem}")]
     Invalid {
-        /// Where.
+        /// The place.
         at: Location,
         /// The line, and a caret under the place.
         excerpt: Box<str>,
@@ -161,7 +161,7 @@ pub enum Problem {
     #[error("this is text in {0} without a byte order mark")]
     Unmarked(&'static str),
     /// The file names an encoding that is not read.
-    #[error("the encoding `{0}` is not known here")]
+    #[error("unknown encoding `{0}`")]
     UnknownEncoding(String),
     /// The line is no requirement.
     #[error("not a requirement: {0}")]
@@ -271,7 +271,7 @@ pub enum Problem {
     LookAlike {
         /// The character.
         found: char,
-        /// Its name.
+        /// The name.
         name: &'static str,
         /// What was meant.
         instead: &'static str,
@@ -289,7 +289,7 @@ pub enum Problem {
     #[error("too many files include one another")]
     TooManyFiles,
     /// More lines than anyone means, or longer ones, with the values of variables.
-    #[error("the lines up to here, with the values of variables, are more than is read")]
+    #[error("too much text up to this line, with the values of variables")]
     TooMuch,
     /// The project's file is no TOML.
     #[error("not TOML: {0}")]
@@ -322,7 +322,7 @@ pub enum Problem {
     #[error("`{0}` is dynamic: only the project's build backend can tell it")]
     Dynamic(String, Option<String>),
     /// `requires-python` with something else than versions.
-    #[error("not versions of Python: {0}")]
+    #[error("invalid Python versions: {0}")]
     RequiresPython(String),
     /// An extra that is not there, and those that are.
     #[error("there is no extra `{0}`, {1}")]

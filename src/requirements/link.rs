@@ -135,7 +135,7 @@ impl<'a> Link<'a> {
     pub(super) fn to_path(&self, folder: &Path) -> Result<PathBuf, Problem> {
         if !matches!(&*self.netloc, "" | "localhost") {
             return Err(Problem::Url(
-                "`file://` is followed by the path on this machine, as in `file:///folder`"
+                "`file://` is followed by the path on this machine, as in `file:///directory`"
                     .to_owned(),
             ));
         }

@@ -228,7 +228,7 @@ pub struct Requirements {
 pub struct File {
     /// As it was named; `-` is standard input.
     pub path: PathBuf,
-    /// Of its bytes.
+    /// The digest of its bytes.
     pub digest: Digest,
     /// Whether it was read for constraints.
     pub constraint: bool,
@@ -237,10 +237,10 @@ pub struct File {
 /// Something in a file that has no effect, and was surely meant to have one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Warning {
-    /// Where.
+    /// The place.
     #[serde(flatten)]
     pub at: Location,
-    /// What.
+    /// The text.
     pub text: String,
 }
 

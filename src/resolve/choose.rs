@@ -1,4 +1,4 @@
-//! Which file of a project is taken: pip's rules, on pip's grounds.
+//! Chooses a file of a project, by pip's rules.
 //!
 //! Follows `LinkEvaluator` and `CandidateEvaluator` of pip 26.3.
 
@@ -61,7 +61,7 @@ pub(super) struct Candidate<'a> {
     order: Order,
 }
 
-/// What comes first counts most; the largest is the best.
+/// The earlier fields count more; the largest value is the best.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Order {
     has_hash: bool,
@@ -72,7 +72,7 @@ struct Order {
     build: Option<(u64, String)>,
 }
 
-/// Why no file of a project can be taken.
+/// Why a project has no usable file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refused {
@@ -81,31 +81,31 @@ pub enum Refused {
     Unknown,
     /// No file has that version.
     #[error("no index has that version; {}", match versions.as_slice() {
-        [] => "there is no version at all".to_owned(),
-        versions => format!("there is {}", versions.join(", ")),
+        [] => "it has no versions".to_owned(),
+        versions => format!("available: {}", versions.join(", ")),
     })]
     Version {
-        /// The versions that there are, the latest of them.
+        /// The latest of the available versions.
         versions: Vec<String>,
     },
-    /// The files of that version are for other platforms or Pythons.
+    /// The files of that version are incompatible with the target.
     #[error("its wheels {0}")]
     Tags(Misfit),
-    /// The project says that it is for other Pythons.
+    /// The project is incompatible with the target's Python.
     #[error("it requires Python {requires}, and this is {python}")]
     Python {
-        /// What it requires.
+        /// The required Python.
         requires: String,
-        /// What there is.
+        /// The target's Python.
         python: String,
     },
-    /// `--only-binary` or `--no-binary` leaves nothing.
-    #[error("--only-binary and --no-binary leave none of its files")]
+    /// `--only-binary` or `--no-binary` excludes all files.
+    #[error("--only-binary and --no-binary exclude all of its files")]
     Form,
     /// No file has one of the hashes.
-    #[error("none of its files has one of the hashes: {}", listed.join(", "))]
+    #[error("hash mismatch of all its files: {}", listed.join(", "))]
     Hash {
-        /// The files that would do, and what they have.
+        /// The compatible files and their hashes.
         listed: Vec<String>,
     },
     /// All were yanked, and the requirement does not name the version.
@@ -123,8 +123,8 @@ pub(crate) fn few(all: &[String]) -> String {
     text
 }
 
-/// What is asked of a project.
-pub(super) struct Wish<'a> {
+/// The criteria for a file of a project.
+pub(super) struct Criteria<'a> {
     pub(super) name: &'a Name,
     pub(super) admits: &'a dyn Fn(&str) -> bool,
     pub(super) is_pinned: bool,
@@ -138,7 +138,7 @@ pub(super) struct Wish<'a> {
 /// The file that pip takes.
 pub(super) fn choose<'a>(
     files: &'a [Found],
-    wish: &Wish<'_>,
+    wish: &Criteria<'_>,
     fit: &Fit<'_>,
 ) -> Result<Candidate<'a>, Refused> {
     let mut seen = Seen::default();
@@ -218,7 +218,7 @@ impl Seen {
     fn candidate<'a>(
         &mut self,
         found: &'a Found,
-        wish: &Wish<'_>,
+        wish: &Criteria<'_>,
         fit: &Fit<'_>,
     ) -> Option<Candidate<'a>> {
         let file = &found.file;

@@ -1,4 +1,4 @@
-//! Whether distributions need nothing besides themselves.
+//! Checks that a set of distributions contains all its dependencies.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

@@ -11,7 +11,7 @@ use crate::plan::{Asked, Form, Item, Metadata, Place, Source, python_json, sort}
 use crate::requirements::{Hash, Name, Requirements, Version, file_name, hide_credentials};
 use crate::wheel::{Headers, Store};
 
-use super::choose::{Candidate, Fit, Wish, choose, why_no_wheel};
+use super::choose::{Candidate, Criteria, Fit, choose, why_no_wheel};
 use super::closure::{self, Unmet};
 use super::pins::{Pin, pins};
 use super::{Error, Outcome, Refused, Rules};
@@ -43,7 +43,7 @@ struct Chosen<'a> {
 }
 
 /// What the metadata of a distribution says.
-struct Said {
+struct DistributionMetadata {
     version: String,
     digest: Option<Digest>,
     requires: Vec<String>,
@@ -70,7 +70,7 @@ impl<'a> Locked<'a> {
             let Some(one) = self.choose(pin, found, &fit, observe)? else {
                 let at = &pin.entries[0].at;
                 return Ok(Outcome::open(format!(
-                    "{at}: `{}` has to be built",
+                    "{at}: `{}` must be built from source",
                     pin.name
                 )));
             };
@@ -126,7 +126,7 @@ impl<'a> Locked<'a> {
         fit: &Fit<'_>,
         observe: &Observer<'_>,
     ) -> Result<Option<Chosen<'p>>, Error> {
-        let wish = Wish {
+        let wish = Criteria {
             name: &pin.name,
             admits: &|version| pin.admits(version),
             is_pinned: true,
@@ -161,8 +161,12 @@ impl<'a> Locked<'a> {
     }
 
     /// What the chosen files say of themselves.
-    fn metadata(&self, chosen: &[Chosen<'_>], observe: &Observer<'_>) -> Result<Vec<Said>, Error> {
-        let mut said: Vec<Option<Said>> = Vec::new();
+    fn metadata(
+        &self,
+        chosen: &[Chosen<'_>],
+        observe: &Observer<'_>,
+    ) -> Result<Vec<DistributionMetadata>, Error> {
+        let mut said: Vec<Option<DistributionMetadata>> = Vec::new();
         for one in chosen {
             said.push(if self.fetch || one.needs_the_wheel() {
                 None
@@ -195,7 +199,7 @@ impl<'a> Locked<'a> {
         let said = said.into_iter().map(|said| {
             said.or_else(|| {
                 let wheel = wheels.next()?;
-                Some(Said {
+                Some(DistributionMetadata {
                     version: wheel.facts.distribution.version.clone(),
                     digest: Some(wheel.digest),
                     requires: wheel.facts.requires,
@@ -207,10 +211,10 @@ impl<'a> Locked<'a> {
     }
 
     /// The metadata of a wheel that is here, or that its index serves as a file of its own.
-    fn served(&self, chosen: &Chosen<'_>) -> Result<Option<Said>, Error> {
+    fn served(&self, chosen: &Chosen<'_>) -> Result<Option<DistributionMetadata>, Error> {
         let digest = chosen.file.hashes.iter().find_map(Hash::sha256);
         if let Some(wheel) = digest.and_then(|digest| self.store.get(&digest).ok()) {
-            return Ok(Some(Said {
+            return Ok(Some(DistributionMetadata {
                 version: wheel.facts.distribution.version,
                 digest: Some(wheel.digest),
                 requires: wheel.facts.requires,
@@ -230,7 +234,7 @@ impl<'a> Locked<'a> {
             };
             return Err(unavailable(chosen.pin, error));
         }
-        Ok(Some(Said {
+        Ok(Some(DistributionMetadata {
             version: headers.first("Version").unwrap_or_default().to_owned(),
             digest: None,
             requires: headers.all("Requires-Dist").map(str::to_owned).collect(),
@@ -326,8 +330,8 @@ fn direct<'a>(pin: &'a Pin<'a>, url: &str) -> Chosen<'a> {
     }
 }
 
-fn item(pin: &Pin<'_>, file: File, source: Source, said: Said) -> Item {
-    let Said {
+fn item(pin: &Pin<'_>, file: File, source: Source, said: DistributionMetadata) -> Item {
+    let DistributionMetadata {
         version,
         digest,
         requires,
@@ -400,7 +404,7 @@ fn warn(pin: &Pin<'_>, best: &Candidate<'_>, files: &[Found], observe: &Observer
     if sources.len() > 1 {
         let all: Vec<_> = sources.into_iter().map(|url| format!("`{url}`")).collect();
         observe(&Event::Warning(&format!(
-            "{at}: {} have a project `{}`, and it is taken from `{}`: anybody may have taken the name on a public index (--index-strategy first-index, or a hash, decides it)",
+            "{at}: {} have a project `{}`; prebuild uses `{}`. Anybody can register a name on a public index: pass --index-strategy first-index, or add a hash",
             all.join(" and "),
             pin.name,
             best.found.source,

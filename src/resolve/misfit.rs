@@ -1,4 +1,4 @@
-//! What the wheels of a version are for, where none of them is for the target.
+//! The platforms and Pythons of a version's wheels, where none is compatible with the target.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;

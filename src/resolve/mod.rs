@@ -1,4 +1,4 @@
-//! What exactly will be installed.
+//! Resolves pinned requirements without pip.
 //!
 //! Where the requirements say it themselves, nobody is asked but indexes for their files: [`Locked`].
 //! All else is for pip to choose.
@@ -20,7 +20,7 @@ pub use locked::Locked;
 pub use misfit::Misfit;
 pub use outcome::{Outcome, Reason};
 
-/// What decides which files are taken, besides the requirements: pip's options of the same names.
+/// The rules for the choice of files, besides the requirements: pip's options of the same names.
 #[derive(Debug, Clone, Default)]
 pub struct Rules {
     /// `--only-binary` and `--no-binary`.
@@ -35,134 +35,132 @@ pub struct Rules {
     pub ignore_requires_python: bool,
 }
 
-/// What was asked for cannot be installed.
+/// Why requirements cannot be resolved.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No file of a distribution can be taken.
-    #[error("{at}: {wish} cannot be had for {target}: {reason}")]
+    /// A distribution has no usable file.
+    #[error("{at}: cannot install {wish} for {target}: {reason}")]
     Refused {
-        /// Where the requirement is written.
+        /// The place of the requirement.
         at: Location,
-        /// What is required.
+        /// The requirement.
         wish: String,
-        /// What the artifact is for.
+        /// The target.
         target: String,
-        /// Why.
+        /// The reason.
         reason: Box<Refused>,
     },
-    /// A distribution that would be built from source, and there is no builder for the target.
+    /// A distribution must be built from source, and the target has no builder.
     #[error("{at}: `{wish}` has no wheel for {target}: {}", match misfit {
         Some(misfit) => format!("its wheels {misfit}"),
-        None => "the index has its sources alone".to_owned(),
+        None => "the index has only its sdists".to_owned(),
     })]
     NoWheel {
-        /// Where the requirement is written.
+        /// The place of the requirement.
         at: Location,
-        /// What is required.
+        /// The requirement.
         wish: String,
-        /// What the artifact is for.
+        /// The target.
         target: String,
-        /// Why its wheels are of no use; `None` where it has none.
+        /// Why its wheels are incompatible; `None` if it has no wheels.
         misfit: Option<Box<Misfit>>,
     },
-    /// Two requirements that no version meets.
-    #[error("{at}: `{one}` and `{other}` ({other_at}) cannot both be met")]
+    /// Two requirements conflict.
+    #[error("{at}: `{one}` conflicts with `{other}` ({other_at})")]
     Conflict {
-        /// Where the one is written.
+        /// The place of the first requirement.
         at: Location,
-        /// The one.
+        /// The first requirement.
         one: String,
-        /// The other.
+        /// The second requirement.
         other: String,
-        /// Where the other is written.
+        /// The place of the second requirement.
         other_at: Location,
     },
-    /// A distribution that something needs, and that no requirement names.
+    /// A dependency is missing among the requirements.
     #[error("{at}: {chain} requires `{requires}`, which is not among the requirements")]
     Open {
-        /// Where the first of the chain is written.
+        /// The place of the first requirement of the chain.
         at: Location,
-        /// The distributions that lead there.
+        /// The distributions from that requirement to the dependency.
         chain: String,
-        /// What is required.
+        /// The requirement.
         requires: String,
     },
-    /// A distribution that something needs in another version.
-    #[error("{at}: {chain} requires `{requires}`, and the requirements have version {has}")]
+    /// A dependency has an incompatible version among the requirements.
+    #[error("{at}: {chain} requires `{requires}`, but the requirements have version {has}")]
     Unmet {
-        /// Where the first of the chain is written.
+        /// The place of the first requirement of the chain.
         at: Location,
-        /// The distributions that lead there.
+        /// The distributions from that requirement to the dependency.
         chain: String,
-        /// What is required.
+        /// The requirement.
         requires: String,
-        /// The version that is there.
+        /// The version among the requirements.
         has: String,
     },
-    /// Its metadata says that it is for other Pythons.
+    /// A distribution is incompatible with the target's Python.
     #[error("{at}: {distribution} requires Python {requires}, and this is {python}")]
     Python {
-        /// Where the requirement is written.
+        /// The place of the requirement.
         at: Location,
         /// The distribution.
         distribution: String,
-        /// What it requires.
+        /// The required Python.
         requires: String,
-        /// What there is.
+        /// The target's Python.
         python: String,
     },
-    /// It leads to something else than it says.
+    /// A URL or a path contains another distribution than the requirement names.
     #[error("{at}: `{requirement}` leads to {found}")]
     Other {
-        /// Where the requirement is written.
+        /// The place of the requirement.
         at: Location,
-        /// What is required.
+        /// The requirement.
         requirement: String,
-        /// What is there.
+        /// The distribution that was found.
         found: String,
     },
-    /// Only pip in a builder could go on, and there is no builder for the target.
-    #[error("pip would have to run on {target}, and with --platform there is no builder: {why}")]
+    /// The requirements need pip, and the target has no builder.
+    #[error("this needs pip on {target}, and --platform uses no builder: {why}")]
     NoBuilder {
-        /// What the artifact is for.
+        /// The target.
         target: String,
-        /// Why pip is needed.
+        /// The reason why pip is needed.
         why: String,
         /// The commands that resolve for the target, where there are some.
         command: Option<String>,
     },
-    /// pip would have to choose, and it knows no order of indexes.
-    #[error(
-        "pip would have to choose a version, and it does not know `--index-strategy first-index`: {why}"
-    )]
+    /// The requirements need pip, which has no order of indexes.
+    #[error("this needs pip, and pip does not support `--index-strategy first-index`: {why}")]
     FirstIndex {
-        /// Why pip is needed.
+        /// The reason why pip is needed.
         why: String,
     },
-    /// Only pip could go on, and it would ask an index.
-    #[error("pip would have to ask an index, and nothing is fetched with --offline: {why}")]
+    /// The requirements need pip and an index, and the build is offline.
+    #[error("this needs pip and an index, and --offline allows no download: {why}")]
     Offline {
-        /// Why pip is needed.
+        /// The reason why pip is needed.
         why: String,
     },
-    /// An index does not give what is needed.
-    #[error("{at}: cannot get what `{wish}` needs")]
+    /// A download for a requirement failed.
+    #[error("{at}: the download for `{wish}` failed")]
     Unavailable {
-        /// Where the requirement is written.
+        /// The place of the requirement.
         at: Location,
-        /// What is required.
+        /// The requirement.
         wish: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<index::Error>,
     },
-    /// A marker that has no answer for this interpreter.
+    /// A marker cannot be evaluated for this interpreter.
     #[error(transparent)]
     Requirements(#[from] requirements::Error),
 }
 
-/// What to do about a version such as `1.9+cu102`, which the main index never has.
+/// The hint for a version such as `1.9+cu102`, which the main index never has.
 fn local_version(wish: &str) -> Option<String> {
     let (name, version) = wish.split_once("==")?;
     let (_, label) = version.split_once('+')?;
@@ -211,34 +209,33 @@ impl Diagnosis for Error {
                 }
                 match **reason {
                     Refused::Unknown => {
-                        "is the name right, and is it on this index? the URL of an index usually ends in `/simple`"
+                        "check the name and the index: the URL of an index usually ends in `/simple`"
                     }
                     _ => return None,
                 }
             }
             Self::Refused { reason, .. } => match **reason {
                 Refused::Hash { .. } => {
-                    "the requirements were locked against other files: lock them again, or find out who changed them"
+                    "the files have changed since the requirements were locked: check the files before you lock again"
                 }
                 Refused::Tags(ref misfit) => return Some(fitting(Some(misfit), SOURCES)),
                 _ => return None,
             },
             Self::NoWheel { misfit, .. } => return Some(fitting(misfit.as_deref(), BUILDER)),
             Self::Open { .. } => {
-                "lock the requirements again; `--no-deps` installs what is named and nothing else"
+                "lock the requirements again, or pass `--no-deps` to install no dependencies"
             }
             Self::Conflict { .. } | Self::Unmet { .. } => "lock the requirements again",
-            Self::Offline { .. } => "lock the requirements before, without --offline",
+            Self::Offline { .. } => "run `prebuild lock` once without --offline",
             Self::NoBuilder {
                 command: Some(command),
                 ..
             } => return Some(format!("uv resolves for other platforms: {command}")),
             Self::NoBuilder { .. } => {
-                "run `prebuild lock` on such a machine, and build here from its pylock.toml"
+                "run `prebuild lock` on that platform, and build here from its pylock.toml"
             }
             Self::FirstIndex { .. } => {
-                "pin every requirement (`name==version`), name one index alone, or take \
-                 `--index-strategy unsafe-best-match`"
+                "pin every requirement (`name==version`), use one index only, or pass `--index-strategy unsafe-best-match`"
             }
             _ => return self.wrapped()?.hint(),
         };
@@ -246,16 +243,17 @@ impl Diagnosis for Error {
     }
 }
 
-/// What else helps where the target's wheels are missing, and there is a builder.
-const SOURCES: &str = "require a version that has a wheel for it, or one with sources to build";
-/// What else helps where there is none.
-const BUILDER: &str = "require a version that has a wheel for it, or build on a machine like it";
+/// The hint if the target's wheels are missing, and there is a builder.
+const SOURCES: &str = "require a version that has a wheel for the target, or an sdist";
+/// The hint if there is no builder.
+const BUILDER: &str =
+    "require a version that has a wheel for the target, or build on that platform";
 
-/// What to do about wheels that the target cannot use.
+/// The hint for wheels that are incompatible with the target.
 fn fitting(misfit: Option<&Misfit>, or: &str) -> String {
     match misfit.and_then(Misfit::platform) {
         Some(platform) => {
-            format!("if the runtime is new enough, pass `--platform {platform}`; else {or}")
+            format!("if the runtime is new enough, pass `--platform {platform}`; otherwise {or}")
         }
         None => or.to_owned(),
     }

@@ -1,4 +1,4 @@
-//! Requirements by what they name, where they leave no choice.
+//! Pinned requirements, by name.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ pub(super) fn pins<'a>(
         }
         if entry.editable {
             return Ok(Outcome::open(format!(
-                "`{}` has to be built",
+                "`{}` must be built from source",
                 entry.written
             )));
         }
@@ -50,11 +50,16 @@ pub(super) fn pins<'a>(
                 ..
             } => match url::Url::from_file_path(path) {
                 Ok(url) => Some(url.into()),
-                Err(()) => return Ok(Outcome::open(format!("`{}` is an odd path", entry.written))),
+                Err(()) => {
+                    return Ok(Outcome::open(format!(
+                        "`{}` is an invalid path",
+                        entry.written
+                    )));
+                }
             },
             What::Url { .. } | What::Path { .. } => {
                 return Ok(Outcome::open(format!(
-                    "`{}` has to be built",
+                    "`{}` must be built from source",
                     entry.written
                 )));
             }

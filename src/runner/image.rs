@@ -1,4 +1,4 @@
-//! An image as files: what an engine says of it, and its root file system, without running it.
+//! An image as files: its configuration and its root file system, without running it.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -43,14 +43,14 @@ struct Config {
 #[derive(Debug)]
 pub(crate) struct OpenImage {
     container: Container,
-    said: Said,
+    said: Inspected,
     cancel: Cancel,
 }
 
 /// What an engine says of an image.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Said {
+struct Inspected {
     id: String,
     #[serde(default)]
     config: Config,
@@ -89,11 +89,11 @@ impl Image {
 
 impl Container {
     /// What the engine says of the image.
-    fn inspect(&self, cancel: &Cancel) -> Result<Said, Error> {
+    fn inspect(&self, cancel: &Cancel) -> Result<Inspected, Error> {
         // Without a format, which not every Podman applies to one image, both print a list.
         let exec = self.quick().args(["image", "inspect", &self.image]);
         let text = process::capture(&exec, cancel)?;
-        let said: Result<[Said; 1], _> = serde_json::from_str(&text);
+        let said: Result<[Inspected; 1], _> = serde_json::from_str(&text);
         match said {
             Ok([said]) => Ok(said),
             Err(source) => Err(Error::Io {

@@ -245,7 +245,7 @@ pub trait Session {
     fn get(&mut self, inside: &str) -> Result<Tree, Error>;
 }
 
-/// How a command ended that did not succeed.
+/// How a failed command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     /// It exited with this code.
@@ -258,77 +258,77 @@ impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             // What a shell and the engines make of a signal inside.
-            Self::Code(137) => f.write_str("exit code 137: it was killed"),
+            Self::Code(137) => f.write_str("exit code 137: killed"),
             Self::Code(code) => write!(f, "exit code {code}"),
             Self::Signal(signal) => write!(f, "killed by signal {signal}"),
         }
     }
 }
 
-/// Why a builder could not be used, or a command in it did not succeed.
+/// Why a builder could not be used, or why a command in it failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The caller threw the switch.
+    /// The caller cancelled the operation.
     #[error("interrupted")]
     Cancelled,
-    /// There is no such program.
+    /// The program is not installed.
     #[error("cannot find `{program}`")]
     NotFound {
-        /// Which.
+        /// The program.
         program: String,
     },
     /// A command could not be started, or its streams broke.
     #[error("cannot run `{command}`")]
     Io {
-        /// As one could type it.
+        /// The command line.
         command: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
-    /// It ran and failed.
+    /// The command failed.
     #[error("`{command}` failed ({ending})")]
     Failed {
-        /// As one could type it.
+        /// The command line.
         command: String,
         /// How it ended.
         ending: Ending,
         /// The last lines that it wrote.
         tail: Vec<String>,
     },
-    /// It was ended because it took too long.
+    /// The command exceeded its time limit.
     #[error("`{command}` takes longer than {} seconds", limit.as_secs())]
     TooSlow {
-        /// As one could type it.
+        /// The command line.
         command: String,
-        /// How long it may take.
+        /// The time limit.
         limit: Duration,
     },
-    /// It was ended because it wrote too much.
+    /// The command exceeded its output limit.
     #[error("`{command}` writes more than {} MB", limit >> 20)]
     TooMuch {
-        /// As one could type it.
+        /// The command line.
         command: String,
-        /// How many bytes it may write.
+        /// The limit in bytes.
         limit: u64,
     },
     /// The container engine does not answer.
     #[error("{engine} does not answer: {reason}")]
     EngineDown {
-        /// Which.
+        /// The engine.
         engine: Engine,
-        /// What its client says.
+        /// The message of the engine's client.
         reason: String,
     },
-    /// The image is not here and cannot be had.
+    /// The image is missing and cannot be pulled.
     #[error("{engine} has no image `{image}`: {reason}")]
     NoImage {
         /// Which engine.
         engine: Engine,
         /// Which image.
         image: String,
-        /// What its client says.
+        /// The message of the engine's client.
         reason: String,
     },
     /// The container ended before the build did.
@@ -337,30 +337,30 @@ pub enum Error {
         /// Which engine.
         engine: Engine,
     },
-    /// No Python there.
-    #[error("there is no Python `{python}` in {place}")]
+    /// The builder has no such Python.
+    #[error("Python `{python}` not found in {place}")]
     NoPython {
-        /// What was looked for.
+        /// The name or path of the interpreter.
         python: String,
-        /// Where.
+        /// The place.
         place: String,
     },
-    /// A folder could not become a tree.
-    #[error("cannot take `{inside}` out of the builder")]
+    /// A directory of the builder cannot be read.
+    #[error("cannot copy `{inside}` out of the builder")]
     Read {
-        /// Which.
+        /// The directory.
         inside: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: ReadError,
     },
-    /// The file system of this machine.
+    /// A file system call of this machine failed.
     #[error(transparent)]
     Fs(#[from] fs::Error),
 }
 
 impl Error {
-    /// Why a command failed, on one line: the last that it wrote.
+    /// The reason on one line: the last line of the output of a failed command, or the message.
     #[must_use]
     pub fn reason(&self) -> String {
         match self {
@@ -399,13 +399,13 @@ impl Diagnosis for Error {
                  `--builder local`"
             ),
             Self::NoImage { engine, image, .. } => {
-                format!("check the name; `{engine} pull {image}` shows whether it can be had")
+                format!("check the name: `{engine} pull {image}` shows whether the image exists")
             }
             Self::NoPython { .. } => {
                 "name an interpreter with `--python X.Y` or `--python PATH`".to_owned()
             }
             Self::Died { .. } => {
-                "it was removed, or killed for want of memory; run it again".to_owned()
+                "it was removed, or it ran out of memory: run prebuild again".to_owned()
             }
             _ => return self.wrapped()?.hint(),
         };

@@ -1,4 +1,4 @@
-//! Folders as tar streams: what goes into a container and what comes out of it.
+//! Directories as tar streams, into and out of a container.
 //!
 //! A container is hostile until checked. Names, kinds, sizes and counts of the entries are, and
 //! contents go into one file of our own, under no name that the stream chose.

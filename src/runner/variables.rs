@@ -1,4 +1,4 @@
-//! Which of the caller's variables a process of the builder may see.
+//! The environment variables of the caller that a process of the builder may see.
 //!
 //! Whatever is built from source runs code that nobody has read, and it sees what pip sees. So no process
 //! inherits the caller's environment: each gets the variables on a list, and none that looks like a

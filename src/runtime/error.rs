@@ -1,4 +1,4 @@
-//! Why nothing can be said of a runtime.
+//! Why a runtime cannot be inspected.
 
 use std::path::PathBuf;
 
@@ -6,22 +6,22 @@ use super::VERSION;
 use crate::diagnosis::{Diagnosis, Kind};
 use crate::{fs, runner};
 
-/// Why nothing can be said of a runtime.
+/// Why a runtime cannot be inspected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No interpreter at all.
-    #[error("there is no Python in the runtime `{0}`")]
+    /// The runtime has no interpreter.
+    #[error("no Python found in the runtime `{0}`")]
     NoPythons(String),
-    /// Not the one that was asked for.
-    #[error("there is no Python `{python}` in the runtime `{runtime}`")]
+    /// The runtime does not have the requested interpreter.
+    #[error("Python `{python}` not found in the runtime `{runtime}`")]
     NoPython {
         /// The runtime.
         runtime: String,
-        /// What was asked for.
+        /// The requested interpreter.
         python: String,
     },
-    /// Several, and none on the `PATH`.
+    /// The runtime has several interpreters, and none on its `PATH`.
     #[error("the runtime `{runtime}` has several Pythons, and none on its PATH: {}", pythons.join(", "))]
     Ambiguous {
         /// The runtime.
@@ -29,30 +29,30 @@ pub enum Error {
         /// Their paths.
         pythons: Vec<String>,
     },
-    /// More than any image has.
-    #[error("the root `{}` has more libraries, programs and packages than any image", .0.display())]
+    /// The root is larger than any image.
+    #[error("the root `{}` has too many libraries, programs and packages", .0.display())]
     TooLarge(PathBuf),
-    /// No facts.
-    #[error("`{}` holds no facts about a runtime", path.display())]
+    /// The file is not a JSON file of facts.
+    #[error("`{}` is not a JSON file of `prebuild runtime`", path.display())]
     Json {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem.
         #[source]
         source: serde_json::Error,
     },
-    /// Facts of another time.
-    #[error("`{}` holds facts of version {version}, and {VERSION} is known", path.display())]
+    /// The file has an unsupported version.
+    #[error("`{}` has the unsupported version {version}: expected {VERSION}", path.display())]
     Version {
         /// The file.
         path: PathBuf,
         /// Its version.
         version: u32,
     },
-    /// The engine.
+    /// The container engine failed.
     #[error(transparent)]
     Runner(#[from] runner::Error),
-    /// The file system of this machine.
+    /// A file system call of this machine failed.
     #[error(transparent)]
     Fs(#[from] fs::Error),
 }
@@ -77,7 +77,7 @@ impl Diagnosis for Error {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::NoPythons(_) => {
-                "`--runtime` takes the image or root folder that the artifact will be used in"
+                "`--runtime` takes the runtime image, root directory or interpreter"
             }
             Self::NoPython { .. } | Self::Ambiguous { .. } => {
                 "name one of its interpreters with `--runtime-python X.Y` or `--runtime-python PATH`; \

@@ -1,4 +1,4 @@
-//! Which operating system package has a shared library that a runtime image lacks.
+//! The operating system packages of shared libraries that are missing in a runtime.
 //!
 //! The table ships with the crate, as `libraries.tsv` beside this file: a library's soname, then
 //! `KEY=PACKAGE` for each distribution that is known to have it. A key is an [os-release] `ID`, and

@@ -28,7 +28,7 @@ pub enum Family {
 /// The C library.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Libc {
-    /// Which.
+    /// The C library.
     pub family: Family,
     /// Its version: major, minor.
     pub version: (u32, u32),

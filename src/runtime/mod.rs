@@ -1,4 +1,4 @@
-//! The runtime: the image that the artifact will be used in, and what is known of it.
+//! The runtime image of an artifact, and the facts about it.
 //!
 //! Facts come from a root folder, read without running anything, so that images without a shell and of
 //! other architectures will do; from an image, whose files an engine hands over; from an interpreter of

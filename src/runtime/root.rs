@@ -1,4 +1,4 @@
-//! A root file system in a folder, looked at as those in it see it.
+//! A root file system in a directory, with paths and links as its own processes see them.
 //!
 //! Links lead to where they would in the root, never out of it; what is no folder, regular file or link
 //! is not there. Nothing is written and nothing is run.

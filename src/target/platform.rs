@@ -33,7 +33,7 @@ use super::python::number;
 /// assert_eq!(platform.to_string(), "manylinux_2_28_aarch64");
 /// assert_eq!(
 ///     "macosx_11_0_arm64".parse::<Platform>().unwrap_err().to_string(),
-///     "`macosx_11_0_arm64` cannot be a target: prefixes are made for Linux",
+///     "`macosx_11_0_arm64` cannot be a target: prebuild builds prefixes for Linux",
 /// );
 /// # Ok::<(), prebuild::target::ParsePlatformError>(())
 /// ```
@@ -262,7 +262,7 @@ pub enum ParsePlatformError {
     )]
     Form(String),
     /// It is for another operating system.
-    #[error("`{}` cannot be a target: prefixes are made for Linux", .0.escape_debug())]
+    #[error("`{}` cannot be a target: prebuild builds prefixes for Linux", .0.escape_debug())]
     NotLinux(String),
     /// No such architecture is known.
     #[error(

@@ -1,4 +1,4 @@
-//! The tags of the wheels that a named target accepts, without an interpreter to ask.
+//! The wheel tags that a named target accepts, computed without an interpreter.
 //!
 //! They are those of `packaging.tags.sys_tags()` of `packaging` 26.3, in its order. It puts
 //! `linux_*` before what names a C library; older ones put it after.

@@ -21,7 +21,7 @@ pub enum Content {
     Bytes(Arc<[u8]>),
     /// In a file of this machine.
     File {
-        /// Where.
+        /// The path.
         path: PathBuf,
         /// Where in it the bytes begin.
         offset: u64,
@@ -39,7 +39,7 @@ pub enum Content {
 /// An archive file of this machine.
 #[derive(Debug)]
 pub struct Archive {
-    /// Where.
+    /// The path.
     pub path: PathBuf,
     /// Keeps a temporary folder alive as long as the archive is needed.
     pub guard: Option<Arc<TempDir>>,

@@ -1,4 +1,4 @@
-//! Reading a folder of this machine into a tree.
+//! Reads a directory of this machine into a tree.
 
 use std::io;
 use std::path::Path;
@@ -53,7 +53,7 @@ impl Tree {
                 let path = error.path().unwrap_or(root).to_path_buf();
                 let source = error
                     .into_io_error()
-                    .unwrap_or_else(|| io::Error::other("the folder loops"));
+                    .unwrap_or_else(|| io::Error::other("the directory contains itself"));
                 fs::Error::new("read", path, source)
             })?;
             let below = found.path().strip_prefix(root).unwrap_or(found.path());
@@ -133,11 +133,11 @@ fn node(path: &Path, name: &str, guard: Option<&Arc<TempDir>>) -> Result<Node, R
     })
 }
 
-/// A folder or a stream that cannot become a tree.
+/// Why a directory or a stream cannot be read as a tree.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// It could not be read.
+    /// A file system call failed.
     #[error(transparent)]
     Io(#[from] fs::Error),
     /// A name is not text.
@@ -147,33 +147,33 @@ pub enum ReadError {
         path: String,
     },
     /// A fifo, a socket or a device.
-    #[error("`{path}` is neither a file, a folder nor a link")]
+    #[error("`{path}` is neither a file, a directory nor a link")]
     Special {
         /// The path.
         path: String,
     },
-    /// An entry of a stream that lies elsewhere than the stream should.
-    #[error("`{}` lies outside the folder that was asked for", path.escape_debug())]
+    /// An entry of a stream is outside the requested directory.
+    #[error("`{}` is outside the requested directory", path.escape_debug())]
     Outside {
         /// The path.
         path: String,
     },
-    /// More than anyone can want.
+    /// There are too many files.
     #[error("there are more than {limit} files")]
     TooMany {
-        /// How many there may be.
+        /// The limit.
         limit: u64,
     },
-    /// More bytes than it may unpack to.
+    /// The files are too large.
     #[error("its files have more than {limit} bytes")]
     TooLarge {
-        /// How many there may be.
+        /// The limit.
         limit: u64,
     },
-    /// A path that no prefix can have.
+    /// A path is not safe.
     #[error(transparent)]
     Path(#[from] UnsafePath),
     /// The same path twice, or a file where a folder is.
-    #[error("`{0}` is there twice")]
+    #[error("duplicate path `{0}`")]
     Twice(RelPath),
 }

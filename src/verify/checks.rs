@@ -1,4 +1,4 @@
-//! What is tried: modules, extension modules and entry points, as the files of a prefix have them.
+//! The checks: modules, extension modules and entry points, found from the files of a prefix.
 
 use std::collections::{BTreeMap, BTreeSet};
 

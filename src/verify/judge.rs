@@ -1,9 +1,9 @@
-//! What became of a check, and what that means.
+//! The outcome of a check, and its meaning.
 
 use serde::Deserialize;
 
 use super::checks::{Check, Kind, top};
-use super::sandbox::{Ended, Ran};
+use super::sandbox::{CommandResult, Ended};
 
 /// An exception, as the program tells of it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -53,7 +53,7 @@ pub(super) enum Meaning {
     /// It depends on whether the builder can do it.
     Compare,
     /// It shows nothing.
-    NotProved,
+    Unverified,
     /// Something optional is missing.
     Optional,
     /// It is no module at all.
@@ -61,7 +61,11 @@ pub(super) enum Meaning {
 }
 
 /// What became of each target of one process; nothing if the process ended before it told.
-pub(super) fn outcomes(ran: &Ran, token: &str, count: usize) -> Option<Vec<Option<Failure>>> {
+pub(super) fn outcomes(
+    ran: &CommandResult,
+    token: &str,
+    count: usize,
+) -> Option<Vec<Option<Failure>>> {
     let (_, told) = ran.stdout.rsplit_once(token)?;
     let told: Vec<Option<Vec<Exception>>> = serde_json::from_str(told).ok()?;
     (told.len() == count && ran.ended == Ended::Code(0)).then(|| {
@@ -104,7 +108,7 @@ impl Failure {
     /// the audit takes for optional.
     pub(super) fn meaning(&self, check: &Check, is_optional: &dyn Fn(&str) -> bool) -> Meaning {
         let chain = match self {
-            Self::Ended(Ended::Time | Ended::Memory) => return Meaning::NotProved,
+            Self::Ended(Ended::Time | Ended::Memory) => return Meaning::Unverified,
             Self::Ended(_) => return Meaning::Compare,
             Self::Raised(chain) => chain,
         };
@@ -260,7 +264,7 @@ mod tests {
         let failure = Failure::Raised(absent("other"));
         assert_eq!(failure.meaning(&extras, &is_optional), Meaning::Optional);
         let time = Failure::Ended(Ended::Time);
-        assert_eq!(time.meaning(&extras, &is_optional), Meaning::NotProved);
+        assert_eq!(time.meaning(&extras, &is_optional), Meaning::Unverified);
     }
 
     #[test]
@@ -277,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_process_that_did_not_get_to_the_end_told_nothing() {
-        let ran = |stdout: &str, code| Ran {
+        let ran = |stdout: &str, code| CommandResult {
             ended: Ended::Code(code),
             stdout: stdout.to_owned(),
             stderr: String::new(),

@@ -1,11 +1,11 @@
-//! The proof: an artifact is laid into its runtime, and what it brings is loaded there.
+//! Verifies an artifact: puts it into its runtime and loads its modules there.
 //!
 //! First comes the audit, then Python is started once, for `.pth` files. Then every top-level module, every
 //! extension module and every entry point is loaded, each in a process of its own. Code that is verified
 //! runs in a sandbox of this machine or in a container without network, never beside what verifies it.
 //!
 //! A check that fails is *broken* if something is missing, or if it fails in the runtime and not in the
-//! builder. It is *not proved* if the builder fails alike, or if it exceeds a limit. An extension module
+//! builder. It is *unverified* if the builder fails alike, or if it exceeds a limit. An extension module
 //! or a plugin that lacks another distribution is *optional*, and counts for nothing.
 
 use std::collections::BTreeSet;
@@ -109,7 +109,7 @@ pub struct Counts {
 
 /// What came of it.
 #[derive(Debug, Clone, Serialize)]
-pub struct Proof {
+pub struct Verification {
     /// The version of this document.
     pub version: u32,
     /// The runtime.
@@ -118,41 +118,41 @@ pub struct Proof {
     pub place: String,
     /// Where failures were tried again, if they were: in the builder, in walls of its own.
     pub compared_in: Option<String>,
-    /// Why nothing was compared with the builder, if something could have been.
+    /// Why failures were not compared with the builder, if a builder was needed.
     pub not_compared: Option<String>,
-    /// How much was tried.
+    /// The numbers of checks.
     pub checked: Counts,
-    /// What the audit found.
+    /// The findings of the audit.
     pub findings: Vec<Finding>,
     /// The line of a Dockerfile that installs missing packages.
     pub remedy: Option<String>,
-    /// What cannot work in the runtime.
+    /// Failures of the artifact in its runtime.
     pub broken: Vec<Failed>,
-    /// What could not be shown to work.
-    pub not_proved: Vec<Failed>,
-    /// What lacks something optional. It counts for nothing.
+    /// Failures that the builder shares, or that exceed a limit.
+    pub unverified: Vec<Failed>,
+    /// Failures that need a missing optional distribution. They do not count.
     pub optional: Vec<Failed>,
-    /// What failed, and the user allows it.
+    /// Failures that the user allows.
     pub allowed: Vec<Failed>,
 }
 
-impl Proof {
+impl Verification {
     /// Whether all is well, but for what the user allows.
     #[must_use]
     pub fn holds(&self) -> bool {
         let is_error = |finding: &Finding| finding.severity == Severity::Error;
-        self.broken.is_empty() && self.not_proved.is_empty() && !self.findings.iter().any(is_error)
+        self.broken.is_empty() && self.unverified.is_empty() && !self.findings.iter().any(is_error)
     }
 }
 
-/// Lays an artifact into its runtime and loads what it brings; what fails is tried in the builder too.
+/// Puts an artifact into its runtime and loads its modules. It tries failures in the builder too.
 pub fn verify(
     claim: &Claim,
     builder: &dyn Runner,
     cache: &Cache,
     observe: &Observer<'_>,
     cancel: &Cancel,
-) -> Result<Proof, Error> {
+) -> Result<Verification, Error> {
     let mut tree = artifact::read(&claim.artifact, &claim.scratch, cancel)?;
     let runtime = claim.runtime.look(cache, cancel)?;
     observe(&Event::Runtime(&runtime.to_string()));
@@ -164,8 +164,8 @@ pub fn verify(
     let checks = checks::find(&tree, &layout, &runtime.python.suffixes)?;
     let mut trial = Trial::new(claim, &tree, &layout, &findings);
     trial.run(place.as_mut(), checks)?;
-    let mut proof = Proof {
-        version: 2,
+    let mut proof = Verification {
+        version: 3,
         place: place.name(),
         compared_in: None,
         not_compared: None,
@@ -174,7 +174,7 @@ pub fn verify(
         remedy: audit::remedy(&findings, &runtime),
         runtime: runtime.name.clone(),
         broken: Vec::new(),
-        not_proved: Vec::new(),
+        unverified: Vec::new(),
         optional: Vec::new(),
         allowed: Vec::new(),
     };
@@ -197,7 +197,7 @@ pub fn verify(
             Group::Optional => proof.optional.push(failed),
             _ if is_allowed => proof.allowed.push(failed),
             Group::Broken => proof.broken.push(failed),
-            Group::NotProved => proof.not_proved.push(failed),
+            Group::Unverified => proof.unverified.push(failed),
         }
     }
     proof.findings = findings;
@@ -384,56 +384,56 @@ fn compared(
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// It is no artifact.
-    #[error("`{}` is no artifact that can be read", path.display())]
+    /// The artifact cannot be read.
+    #[error("cannot read the artifact `{}`", path.display())]
     Artifact {
-        /// Where it is.
+        /// The path of the artifact.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         #[source]
         source: Box<ReadError>,
     },
-    /// Nothing can be said of the runtime.
+    /// The runtime cannot be inspected.
     #[error(transparent)]
     Runtime(#[from] runtime::Error),
-    /// Facts do not run.
-    #[error("facts about a runtime are not the runtime: nothing can be run in them")]
+    /// The runtime is a JSON file of facts, in which nothing can run.
+    #[error("a JSON file of facts is not a runtime: nothing can run in it")]
     FactsOnly,
-    /// The builder's Python is another one.
+    /// The builder has another Python than the runtime.
     #[error("the builder has Python {builder}, and the runtime has {runtime}")]
     OtherPython {
-        /// The builder's.
+        /// The builder's Python.
         builder: String,
-        /// The runtime's.
+        /// The runtime's Python.
         runtime: String,
     },
-    /// The builder has no walls.
+    /// The builder is neither a container nor this machine.
     #[error("the builder is neither a container nor this machine")]
     NoWalls,
-    /// Its distributions lie where the runtime's Python does not look.
-    #[error("its distributions lie in `{there}`, and the runtime's Python looks in `{site}`")]
+    /// The runtime's Python does not search the artifact's distributions.
+    #[error("its distributions are in `{there}`, and the runtime's Python searches `{site}`")]
     Elsewhere {
-        /// Where they lie in the artifact.
+        /// Their directory in the artifact.
         there: String,
-        /// Where it looks.
+        /// The directory that the runtime's Python searches.
         site: String,
     },
     /// The kernel allows no sandbox.
-    #[error("cannot make a sandbox: {reason}")]
+    #[error("cannot create a sandbox: {reason}")]
     NoSandbox {
-        /// What it does not allow.
+        /// The reason.
         reason: String,
     },
     /// The runtime's Python does not start.
     #[error("cannot run the runtime's Python: {reason}")]
     NotEntered {
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// The answer of a check is none.
+    /// The answer of a check is invalid.
     #[error("a check does not answer")]
     Answer(#[source] serde_json::Error),
-    /// The metadata of its distributions.
+    /// The metadata of its distributions is invalid.
     #[error(transparent)]
     Install(#[from] install::Error),
     /// The runtime or the builder cannot be used.
@@ -445,7 +445,7 @@ pub enum Error {
     /// A zip archive that is damaged.
     #[error(transparent)]
     Archive(#[from] wheel::ArchiveError),
-    /// The file system of this machine.
+    /// A file system call of this machine failed.
     #[error(transparent)]
     Fs(#[from] fs::Error),
 }
@@ -465,10 +465,9 @@ impl Diagnosis for Error {
 
     fn kind(&self) -> diagnosis::Kind {
         match self {
-            Self::Artifact { .. } => diagnosis::Kind::Request,
             Self::Install(install::Error::Runner(error)) => error.kind(),
             // The artifact is what the user names.
-            Self::Install(_) => diagnosis::Kind::Request,
+            Self::Artifact { .. } | Self::Install(_) => diagnosis::Kind::Request,
             Self::Elsewhere { .. } => diagnosis::Kind::Unfit,
             Self::FactsOnly | Self::NoSandbox { .. } | Self::NotEntered { .. } => {
                 diagnosis::Kind::Setup
@@ -481,15 +480,14 @@ impl Diagnosis for Error {
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::Elsewhere { .. } => "build it for this runtime: `prebuild … --runtime`",
-            Self::FactsOnly => "name the image or the root folder itself",
+            Self::Elsewhere { .. } => "build the artifact for this runtime with `--runtime`",
+            Self::FactsOnly => "name the image or the root directory",
             Self::NoSandbox { .. } => {
                 "allow user namespaces, run as root with CAP_SYS_ADMIN, or name an image; \
                  `--unsafe-no-sandbox` runs the artifact's code without a sandbox"
             }
             Self::NotEntered { .. } => {
-                "it must be for this machine's architecture, and every user must be able to read it; an \
-                 engine can run an image of it"
+                "every user must be able to read it, and it must have this machine's architecture; or name an image, for an engine"
             }
             _ => return self.wrapped()?.hint(),
         };

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::sandbox::{self, ARGUMENT, Ended, Layers, Limits, Ran, Reply, Spec, View};
+use super::sandbox::{self, ARGUMENT, CommandResult, Ended, Layers, Limits, Reply, Spec, View};
 use super::{Claim, Error};
 use crate::event::{Cancel, Stream};
 use crate::interpreter::unset_python_variables;
@@ -34,7 +34,7 @@ pub(super) trait Place {
     fn sites(&self) -> &[String];
 
     /// Has the interpreter load what each question names.
-    fn ask(&mut self, questions: &[String]) -> Result<Vec<Ran>, Error>;
+    fn ask(&mut self, questions: &[String]) -> Result<Vec<CommandResult>, Error>;
 }
 
 /// A sandbox on this machine, or the same without walls.
@@ -90,7 +90,7 @@ impl Walled {
         })
     }
 
-    fn run(&self, question: &str) -> Result<Ran, Error> {
+    fn run(&self, question: &str) -> Result<CommandResult, Error> {
         let spec = Spec {
             walls: self.walls,
             view: self.layers.view().clone(),
@@ -113,7 +113,7 @@ impl Walled {
             }
         })?;
         match serde_json::from_str(&reply).map_err(Error::Answer)? {
-            Reply::Ran(ran) => Ok(ran),
+            Reply::CommandResult(ran) => Ok(ran),
             Reply::Refused(reason) => Err(if self.walls {
                 Error::NoSandbox { reason }
             } else {
@@ -138,7 +138,7 @@ impl Place for Walled {
         &self.sites
     }
 
-    fn ask(&mut self, questions: &[String]) -> Result<Vec<Ran>, Error> {
+    fn ask(&mut self, questions: &[String]) -> Result<Vec<CommandResult>, Error> {
         let next = AtomicUsize::new(0);
         let answers = Mutex::new(vec![None; questions.len()]);
         let failed = Mutex::new(None);
@@ -171,7 +171,7 @@ impl Place for Walled {
         });
         let failed = failed.into_inner().ok().flatten();
         let answers = answers.into_inner().unwrap_or_default();
-        let answers: Option<Vec<Ran>> = answers.into_iter().collect();
+        let answers: Option<Vec<CommandResult>> = answers.into_iter().collect();
         match (failed, answers) {
             (None, Some(answers)) => Ok(answers),
             (Some(error), _) => Err(error),
@@ -193,10 +193,10 @@ const INSIDE: &str = "prebuild-verify";
 
 /// What a guard tells of a program.
 #[derive(Deserialize)]
-struct Told {
+struct GuardReport {
     index: usize,
     #[serde(flatten)]
-    ran: Ran,
+    ran: CommandResult,
 }
 
 impl Contained {
@@ -229,7 +229,7 @@ impl Place for Contained {
         &self.sites
     }
 
-    fn ask(&mut self, questions: &[String]) -> Result<Vec<Ran>, Error> {
+    fn ask(&mut self, questions: &[String]) -> Result<Vec<CommandResult>, Error> {
         let input = serde_json::json!({
             "program": PROGRAM,
             "questions": questions,
@@ -252,13 +252,13 @@ impl Place for Contained {
             .session
             .run(&exec, input.to_string().as_bytes(), &mut |stream, line| {
                 if stream == Stream::Stdout
-                    && let Ok(told) = serde_json::from_str::<Told>(line)
+                    && let Ok(told) = serde_json::from_str::<GuardReport>(line)
                     && let Some(answer) = answers.get_mut(told.index)
                 {
                     *answer = Some(told.ran);
                 }
             });
-        let answers: Option<Vec<Ran>> = answers.into_iter().collect();
+        let answers: Option<Vec<CommandResult>> = answers.into_iter().collect();
         match (answers, ran) {
             (Some(answers), _) if !answers.iter().any(is_unstarted) => Ok(answers),
             (Some(answers), _) => {
@@ -293,7 +293,7 @@ fn filters() -> Result<Vec<Vec<Instruction>>, Error> {
 }
 
 /// Whether the guard could not start the interpreter.
-fn is_unstarted(ran: &Ran) -> bool {
+fn is_unstarted(ran: &CommandResult) -> bool {
     ran.ended == Ended::Code(126) && ran.stderr.starts_with("guard: ")
 }
 

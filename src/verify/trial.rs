@@ -6,7 +6,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use super::checks::{Check, Kind};
 use super::judge::{Failure, Meaning, outcomes};
 use super::place::Place;
-use super::sandbox::{Ended, Limits, Ran};
+use super::sandbox::{CommandResult, Ended, Limits};
 use super::{Claim, Counts, Error, Failed};
 use crate::audit::{Finding, Problem, Severity};
 use crate::layout::Layout;
@@ -16,7 +16,7 @@ use crate::tree::{RelPath, Tree};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Group {
     Broken,
-    NotProved,
+    Unverified,
     Optional,
 }
 
@@ -201,7 +201,7 @@ impl<'a> Trial<'a> {
         let asked: Vec<&[Check]> = checks.iter().map(std::slice::from_ref).collect();
         let mut answers = ask(place, &asked)?;
         // A check that took all processors from the others must not be their undoing.
-        let is_late = |answer: &&mut (Ran, Outcomes)| answer.0.ended == Ended::Time;
+        let is_late = |answer: &&mut (CommandResult, Outcomes)| answer.0.ended == Ended::Time;
         let mut late = answers
             .iter_mut()
             .zip(&asked)
@@ -284,8 +284,8 @@ impl<'a> Trial<'a> {
         self.failures.into_iter().map(|fault| {
             let group = match fault.meaning {
                 Meaning::Optional => Group::Optional,
-                Meaning::NotProved => Group::NotProved,
-                Meaning::Compare if fault.is_shared => Group::NotProved,
+                Meaning::Unverified => Group::Unverified,
+                Meaning::Compare if fault.is_shared => Group::Unverified,
                 Meaning::Broken | Meaning::Compare | Meaning::Nothing => Group::Broken,
             };
             let failed = Failed {
@@ -340,7 +340,7 @@ fn messages(stderr: &str) -> Vec<(String, String)> {
 type Outcomes = Option<Vec<Option<Failure>>>;
 
 /// Loads each list of targets in a process of its own.
-fn ask(place: &mut dyn Place, asked: &[&[Check]]) -> Result<Vec<(Ran, Outcomes)>, Error> {
+fn ask(place: &mut dyn Place, asked: &[&[Check]]) -> Result<Vec<(CommandResult, Outcomes)>, Error> {
     if asked.is_empty() {
         return Ok(Vec::new());
     }

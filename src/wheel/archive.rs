@@ -1,4 +1,4 @@
-//! The archive that a wheel is, checked to its last byte.
+//! The archive of a wheel, verified to its last byte.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -113,7 +113,7 @@ impl Archive {
         let refuse = |problem| Error::refused(path, None, problem);
         let size = file
             .metadata()
-            .map_err(|source| fs::Error::new("look at", path, source))?
+            .map_err(|source| fs::Error::new("access", path, source))?
             .len();
         let headers = zip::headers(&file, size, limits.entries).map_err(|error| match error {
             zip::Error::Io(source) => Error::Fs(fs::Error::new("read", path, source)),
@@ -473,25 +473,25 @@ impl Read for Span<'_> {
     }
 }
 
-/// Why a wheel's archive is not used.
+/// Why a wheel's archive cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// It is damaged, or made to deceive.
+    /// The archive is damaged or malicious.
     #[error("{}", refused(wheel, entry.as_deref()))]
     Refused {
         /// The wheel.
         wheel: PathBuf,
-        /// The entry, if it is about one.
+        /// The entry; `None` for the whole archive.
         entry: Option<String>,
-        /// What is wrong.
+        /// The problem.
         #[source]
         problem: Problem,
     },
-    /// The file system of this machine.
+    /// A file system call of this machine failed.
     #[error(transparent)]
     Fs(#[from] fs::Error),
-    /// The caller threw the switch.
+    /// The caller cancelled the operation.
     #[error("interrupted")]
     Cancelled,
 }
@@ -533,11 +533,11 @@ impl Diagnosis for Error {
 fn refused(wheel: &Path, entry: Option<&str>) -> String {
     match entry {
         Some(entry) => format!(
-            "`{}` is refused for `{}`",
+            "cannot use `{}` because of `{}`",
             wheel.display(),
             entry.escape_debug()
         ),
-        None => format!("`{}` is refused", wheel.display()),
+        None => format!("cannot use `{}`", wheel.display()),
     }
 }
 
@@ -562,32 +562,32 @@ impl Problem {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {
-    /// No archive at all, or one cut off.
+    /// The file is not a zip archive, or truncated.
     #[error("it is not a zip archive, or is cut off")]
     NotZip,
     /// The end of the archive contradicts itself or the file.
     #[error("{0}")]
     Structure(&'static str),
-    /// More entries than are let through.
-    #[error("it has {count} entries, more than the {limit} that are let through")]
+    /// The archive has too many entries.
+    #[error("it has {count} entries; at most {limit} are allowed")]
     TooMany {
-        /// How many.
+        /// The number.
         count: u64,
-        /// How many may be.
+        /// The limit.
         limit: u64,
     },
     /// More folders than are let through: a few long paths hold many.
-    #[error("its files lie in more than {limit} folders, which are all that are let through")]
+    #[error("its files are in more than {limit} directories")]
     TooManyFolders {
-        /// How many may be.
+        /// The limit.
         limit: u64,
     },
     /// More bytes than are let through.
-    #[error("it would unpack to {size} bytes, more than the {limit} that are let through")]
+    #[error("it would unpack to {size} bytes; at most {limit} are allowed")]
     TooLarge {
-        /// How many.
+        /// The number.
         size: u64,
-        /// How many may be.
+        /// The limit.
         limit: u64,
     },
     /// It unpacks to far more than it is.
@@ -605,7 +605,7 @@ pub enum Problem {
     /// A few bytes of code can name very much.
     #[error("its files import or link to more than {} MB of names", MAX_LEARNT >> 20)]
     Code,
-    /// A path that no prefix can have.
+    /// A path is not safe.
     #[error(transparent)]
     Path(#[from] UnsafePath),
     /// A name that is not UTF-8, or does not say that it is.
@@ -621,13 +621,13 @@ pub enum Problem {
     #[error("it is compressed by method {0}, and wheels use 0 (stored) or 8 (deflate)")]
     Method(u16),
     /// A folder that holds bytes.
-    #[error("it is a folder and holds bytes")]
+    #[error("it is a directory with contents")]
     FolderWithBytes,
     /// The same path twice.
-    #[error("the archive has it twice")]
+    #[error("the archive contains it twice")]
     Duplicate,
     /// A file below another file.
-    #[error("it lies below `{0}`, which is a file")]
+    #[error("it is below `{0}`, which is a file")]
     BelowFile(RelPath),
     /// The two headers of an entry do not agree.
     #[error("its local header and the central directory differ: {0}")]
@@ -639,6 +639,6 @@ pub enum Problem {
     #[error(transparent)]
     Stream(#[from] inflate::Error),
     /// The bytes are not those that were packed.
-    #[error("its CRC-32 is wrong")]
+    #[error("CRC-32 mismatch")]
     Checksum,
 }

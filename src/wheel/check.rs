@@ -1,4 +1,4 @@
-//! What a wheel says of itself, held against its name and its files.
+//! Compares the metadata of a wheel with its name and its files.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -27,7 +27,7 @@ pub enum Defect {
     #[error("it is missing")]
     Missing,
     /// A text of that size describes nothing.
-    #[error("it has {0} bytes, more than the {MAX_TEXT} that are read")]
+    #[error("it has {0} bytes; at most {MAX_TEXT} are allowed")]
     TooLarge(u64),
     /// A text whose lines take far more memory than it has bytes.
     #[error("it has more than {MAX_HEADERS} headers")]
@@ -36,42 +36,40 @@ pub enum Defect {
     #[error("it is not UTF-8")]
     NotUtf8,
     /// Two distributions in one wheel.
-    #[error("there is `{}` too, and a wheel is one distribution", .0.escape_debug())]
+    #[error("the wheel also contains `{}`: a wheel is one distribution", .0.escape_debug())]
     Second(String),
     /// A folder of another distribution.
-    #[error("it is not named after the wheel")]
+    #[error("its name does not match the wheel's")]
     Misnamed,
     /// A header that must be there.
     #[error("it has no `{0}`")]
     NoField(&'static str),
     /// Another name.
-    #[error("it says that this is `{}`, and the wheel's name does not", .0.escape_debug())]
+    #[error("it names the distribution `{}`, and the wheel's file name does not", .0.escape_debug())]
     Name(String),
     /// Another version.
-    #[error("it says that this is version `{}`, and the wheel's name does not", .0.escape_debug())]
+    #[error("it names the version `{}`, and the wheel's file name does not", .0.escape_debug())]
     Version(String),
     /// A format from the future, or none.
-    #[error("its Wheel-Version is `{}`, and only 1 is known", .0.escape_debug())]
+    #[error("its Wheel-Version `{}` is not supported: expected 1", .0.escape_debug())]
     Format(String),
     /// An entry point that no script can be made of.
     #[error(transparent)]
     EntryPoint(#[from] InvalidEntryPoint),
     /// A file in the `.data` folder that belongs nowhere.
-    #[error(
-        "it lies in no folder that says where it goes: purelib, platlib, scripts, headers, data"
-    )]
+    #[error("its directory is none of purelib, platlib, scripts, headers and data")]
     Scheme,
     /// A `.dist-info` folder that comes in by another door.
     #[error("it would describe a distribution, which the wheel's own `.dist-info` does")]
     Describes,
     /// Two files for one place.
-    #[error("it would be installed in the place of `{0}`")]
+    #[error("it would overwrite `{0}`")]
     SamePlace(RelPath),
     /// A path that no wheel can have.
     #[error("RECORD lists {0}")]
     Path(UnsafePath),
     /// Another size.
-    #[error("RECORD says that it has `{}` bytes, and it has {found}", said.escape_debug())]
+    #[error("size mismatch: RECORD lists `{}` bytes, got {found}", said.escape_debug())]
     Size {
         /// What `RECORD` says.
         said: String,
@@ -79,10 +77,10 @@ pub enum Defect {
         found: u64,
     },
     /// Other bytes.
-    #[error("its {0} is not the one in RECORD")]
+    #[error("hash mismatch: its {0} differs from RECORD")]
     Hash(&'static str),
     /// A hash that proves nothing.
-    #[error("its hash in RECORD is of the kind `{}`, and only SHA-256, 384 and 512 count", .0.escape_debug())]
+    #[error("its hash in RECORD is of the kind `{}`: expected SHA-256, SHA-384 or SHA-512", .0.escape_debug())]
     Algorithm(String),
     /// What a `RECORD` lacks, or has too much.
     #[error(transparent)]

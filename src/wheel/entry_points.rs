@@ -69,7 +69,10 @@ impl Scripts {
                 let group = &mut groups[group];
                 group.insert(Script::read(line)?);
                 if group.scripts.len() > MAX_SCRIPTS {
-                    return Err(InvalidEntryPoint::new(line, "is one of more than 10000"));
+                    return Err(InvalidEntryPoint::new(
+                        line,
+                        "is one of more than 10000 entry points entry points",
+                    ));
                 }
             }
         }
@@ -117,7 +120,9 @@ impl Script {
         }
         // pip lets a name lead to a folder among the scripts.
         if name.contains('/') || name == "." || name == ".." {
-            return Err(refuse("has a name that leads out of the folder of scripts"));
+            return Err(refuse(
+                "has a name that leads out of the directory of scripts",
+            ));
         }
         let (object, rest) = value.split_at(object_length(value));
         if rest.contains(['[', ']']) && !is_extras(rest) {
@@ -125,7 +130,7 @@ impl Script {
         }
         let (module, function) = object
             .split_once(':')
-            .ok_or_else(|| refuse("names no function to call"))?;
+            .ok_or_else(|| refuse("does not name a function"))?;
         if function.contains(':') {
             return Err(refuse("does not name a function as `module:function`"));
         }

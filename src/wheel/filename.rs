@@ -25,7 +25,7 @@ pub struct Filename {
 
 /// A name that no wheel can have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is no name of a wheel: {reason}", name.escape_debug())]
+#[error("invalid wheel name `{}`: {reason}", name.escape_debug())]
 pub struct ParseFilenameError {
     name: String,
     reason: &'static str,
@@ -51,7 +51,7 @@ impl Filename {
             return Err(refuse("it is longer than 255 bytes"));
         }
         if filename.contains(|c: char| matches!(c, '/' | '\\') || c.is_control()) {
-            return Err(refuse("it is no name of a file"));
+            return Err(refuse("it is not a file name"));
         }
         let parts: Vec<&str> = stem.split('-').collect();
         let (name, version, build, tags) = match *parts.as_slice() {
@@ -65,10 +65,10 @@ impl Filename {
         };
         let plain = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
         if name.is_empty() || name.contains("__") || !name.chars().all(plain) {
-            return Err(refuse("its first part is no name"));
+            return Err(refuse("its first part is not a valid name"));
         }
         if !is_version(version) {
-            return Err(refuse("its second part is no version"));
+            return Err(refuse("its second part is not a valid version"));
         }
         if build.is_some_and(|build| !build.starts_with(|c: char| c.is_ascii_digit())) {
             return Err(refuse("its build tag does not begin with a digit"));

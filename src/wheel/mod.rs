@@ -1,4 +1,4 @@
-//! Wheels, opened once and proved whole: a [`Wheel`] exists only if everything in it is as it says.
+//! Wheels, opened and verified once: a [`Wheel`] exists only if its metadata and `RECORD` are true.
 //!
 //! The archive is looked at to its last byte ([`Archive`]); then the texts that describe it must
 //! agree with its name, with each other and with the files.
@@ -80,46 +80,46 @@ pub struct Facts {
     pub marked: Option<Marked>,
 }
 
-/// Why a wheel is not used.
+/// Why a wheel cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Its name is none.
+    /// The name of the wheel is invalid.
     #[error(transparent)]
     Filename(#[from] ParseFilenameError),
-    /// Its archive is damaged, or made to deceive.
+    /// The archive is damaged or malicious.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    /// What it says of itself is wrong.
-    #[error("`{}` is refused for `{}`", wheel.display(), entry.escape_debug())]
+    /// The metadata or `RECORD` is invalid.
+    #[error("cannot use `{}` because of `{}`", wheel.display(), entry.escape_debug())]
     Refused {
         /// The wheel.
         wheel: PathBuf,
-        /// The entry that this is about.
+        /// The entry.
         entry: String,
-        /// What is wrong.
+        /// The problem.
         #[source]
         defect: Box<Defect>,
     },
-    /// It is not the file that was asked for.
-    #[error("`{}` has other bytes than it should: {algorithm}:{found}, not {expected}", wheel.display())]
+    /// The hash of the file does not match.
+    #[error("hash mismatch of `{}`: expected {expected}, got {algorithm}:{found}", wheel.display())]
     Hash {
         /// The wheel.
         wheel: PathBuf,
-        /// How it was hashed.
+        /// The hash algorithm.
         algorithm: &'static str,
-        /// Its hash.
+        /// The hash of its bytes.
         found: String,
-        /// The hashes that it may have.
+        /// The expected hashes.
         expected: String,
     },
-    /// It was written to while it was read.
-    #[error("`{}` has changed while it was read", .0.display())]
+    /// The file changed while prebuild read it.
+    #[error("`{}` changed while prebuild read it", .0.display())]
     Changed(PathBuf),
-    /// The cache.
+    /// The cache cannot be used.
     #[error(transparent)]
     Cache(#[from] crate::cache::Error),
-    /// The file system of this machine.
+    /// A file system call of this machine failed.
     #[error(transparent)]
     Fs(#[from] fs::Error),
 }
@@ -159,22 +159,26 @@ impl Diagnosis for Error {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Refused { defect, .. } => match **defect {
-                Defect::Gap(_) => "pip lets this pass, and so does `--allow-unlisted`",
+                Defect::Gap(_) => "to accept the wheel as pip does, pass `--allow-unlisted`",
                 ref defect if defect.may_be_installed_by_pip() => {
-                    "get the wheel again, from its author; pip does not look at this: `--installer pip` \
-                     leaves the wheel to it"
+                    "download the wheel again, or report it to its author; pip does not check this, so `--installer pip` may install it"
                 }
-                _ => "the wheel is damaged, and pip refuses it too: get it again, from its author",
+                _ => {
+                    "the wheel is damaged, and pip rejects it too: download it again, or report it to its author"
+                }
             },
-            Self::Hash { .. } => "somebody has changed the file, or the hash is another file's",
+            Self::Hash { .. } => {
+                "the file has changed, or the hash belongs to another file: check both before you lock again"
+            }
             Self::Archive(ArchiveError::Refused { problem, .. }) => match problem {
-                Problem::Bomb { .. } => "`--max-wheel-ratio` lets through more",
-                Problem::TooLarge { .. } => "`--max-wheel-size` lets through more",
+                Problem::Bomb { .. } => "to accept it, raise the limit with `--max-wheel-ratio`",
+                Problem::TooLarge { .. } => "to accept it, raise the limit with `--max-wheel-size`",
                 problem if problem.may_be_installed_by_pip() => {
-                    "the file is damaged or was made to deceive: get it again, from its author; pip looks \
-                     less closely: `--installer pip` leaves the wheel to it"
+                    "the file is damaged or malicious: download it again, or report it to its author; pip checks less, so `--installer pip` may install it"
                 }
-                _ => "the file is damaged or was made to deceive: get it again, from its author",
+                _ => {
+                    "the file is damaged or malicious: download it again, or report it to its author"
+                }
             },
             _ => return self.wrapped()?.hint(),
         };

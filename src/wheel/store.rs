@@ -1,4 +1,4 @@
-//! Wheels that were checked, kept in the cache.
+//! Verified wheels in the cache.
 //!
 //! A wheel is copied there and looked at once, to its last byte; what was found is kept beside it. From
 //! then on its bytes come from the cache and never from where it was, and nothing of it is read but
@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{Archive, Contents, Error, Facts, Filename, Leniency, Limits, Wheel};
-use crate::cache::{Bucket, Cache, Lookup, Why};
+use crate::cache::{Bucket, Cache, Lookup, MissReason};
 use crate::digest::Digest;
 use crate::event::Cancel;
 use crate::fs;
@@ -63,7 +63,7 @@ impl<'a> Store<'a> {
     ///
     /// Its bytes have this SHA-256 now: the file is as it was when it was hashed, by its inode and the time
     /// of its last change, or it is hashed again.
-    pub fn get(&self, digest: &Digest) -> Result<Wheel, Why> {
+    pub fn get(&self, digest: &Digest) -> Result<Wheel, MissReason> {
         let entry = match self.cache.lookup(Bucket::Wheels, digest) {
             Lookup::Hit(entry) => entry,
             Lookup::Miss(why) => return Err(why),
@@ -75,7 +75,7 @@ impl<'a> Store<'a> {
         let index = entry.path(INDEX).and_then(|path| read_index(&path));
         let damaged = |why: &str| {
             self.cache.evict(Bucket::Wheels, digest);
-            Err(Why::Damaged(why.to_owned()))
+            Err(MissReason::Damaged(why.to_owned()))
         };
         let (Some(path), Some(index)) = (wheel, index) else {
             return damaged("its index cannot be read");
@@ -102,18 +102,23 @@ impl<'a> Store<'a> {
     }
 
     /// The same, if the wheel can have this name, too.
-    pub fn get_named(&self, digest: &Digest, name: &str) -> Result<Wheel, Why> {
+    pub fn get_named(&self, digest: &Digest, name: &str) -> Result<Wheel, MissReason> {
         let wheel = self.get(digest)?;
         match Filename::parse(name) {
             Ok(filename) if filename == wheel.facts.filename => Ok(wheel),
             // Other bytes would have to be there, and are not.
-            _ => Wheel::check(name, *digest, wheel.archive, self.leniency).map_err(|_| Why::Absent),
+            _ => Wheel::check(name, *digest, wheel.archive, self.leniency)
+                .map_err(|_| MissReason::Absent),
         }
     }
 
     /// The wheel at `path`, which may be anyone's: from the cache if it was there in this state
     /// before, else copied there and checked. Also tells why it had to be.
-    pub fn at(&self, path: &Path, expected: &Expected) -> Result<(Wheel, Option<Why>), Error> {
+    pub fn at(
+        &self,
+        path: &Path,
+        expected: &Expected,
+    ) -> Result<(Wheel, Option<MissReason>), Error> {
         let name = path.file_name().map(|name| name.to_string_lossy());
         let name = name.unwrap_or_default();
         Filename::parse(&name)?;
@@ -150,7 +155,7 @@ impl<'a> Store<'a> {
         name: &str,
         content: &Content,
         expected: &Expected,
-    ) -> Result<(Wheel, Option<Why>), Error> {
+    ) -> Result<(Wheel, Option<MissReason>), Error> {
         let failed = |source| fs::Error::new("read", content.path(), source);
         let (digest, _) = Digest::read(content.open()?).map_err(failed)?;
         let copy = |to: &Path| {
@@ -190,7 +195,7 @@ impl<'a> Store<'a> {
         digest: &Digest,
         expected: &Expected,
         copy: &dyn Fn(&Path) -> Result<(), Error>,
-    ) -> Result<(Wheel, Option<Why>), Error> {
+    ) -> Result<(Wheel, Option<MissReason>), Error> {
         if !expected.sha256.is_empty() && !expected.sha256.contains(digest) {
             let expected: Vec<_> = expected.sha256.iter().map(Digest::hex).collect();
             return Err(Error::Hash {
@@ -213,11 +218,11 @@ impl<'a> Store<'a> {
     }
 
     /// The wheel that was built from what `key` stands for, if one is kept.
-    pub fn built(&self, key: &Digest) -> Result<Wheel, Why> {
+    pub fn built(&self, key: &Digest) -> Result<Wheel, MissReason> {
         match self.cache.lookup(Bucket::Built, key) {
             Lookup::Hit(entry) => match entry.path(DIGEST).and_then(|path| read_digest(&path)) {
                 Some(digest) => self.get(&digest),
-                None => Err(Why::Damaged("it names no wheel".to_owned())),
+                None => Err(MissReason::Damaged("it names no wheel".to_owned())),
             },
             Lookup::Miss(why) => Err(why),
         }
@@ -235,7 +240,7 @@ impl<'a> Store<'a> {
     }
 
     /// The bytecode that `key` stands for, if it is kept.
-    pub(crate) fn bytecode(&self, key: &Digest) -> Result<Archive, Why> {
+    pub(crate) fn bytecode(&self, key: &Digest) -> Result<Archive, MissReason> {
         let entry = match self.cache.lookup(Bucket::Bytecode, key) {
             Lookup::Hit(entry) => entry,
             Lookup::Miss(why) => return Err(why),
@@ -244,7 +249,7 @@ impl<'a> Store<'a> {
         let contents = entry.path(INDEX).and_then(|path| read_index(&path));
         let (Some(path), Some(contents)) = (path, contents) else {
             self.cache.evict(Bucket::Bytecode, key);
-            return Err(Why::Damaged("its index cannot be read".to_owned()));
+            return Err(MissReason::Damaged("its index cannot be read".to_owned()));
         };
         Ok(Archive::known(path, None, contents))
     }

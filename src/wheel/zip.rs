@@ -1,4 +1,4 @@
-//! The headers of a zip archive, read by a reader that lets nothing be said twice.
+//! The headers of a zip archive. The reader accepts no contradictions.
 //!
 //! A zip tells of each entry in two places, and readers differ in which they believe; bytes can lie
 //! where none of them look. Here both places must agree, and the entries must fill the archive from
@@ -113,13 +113,15 @@ pub(super) fn headers(file: &File, size: u64, limit: u64) -> Result<Vec<Header>,
         rest = after;
     }
     if !rest.is_empty() {
-        return Err(Problem::Structure("its central directory has more in it than it says").into());
+        return Err(
+            Problem::Structure("its central directory has more entries than it says").into(),
+        );
     }
     drop(bytes);
     centrals.sort_by_key(|central| central.local);
     let mut headers = Vec::with_capacity(centrals.len());
     let mut expected = 0;
-    let mut locals = Ahead::new(file, directory.start);
+    let mut locals = ReadAhead::new(file, directory.start);
     for (index, central) in centrals.iter().enumerate() {
         let next = centrals
             .get(index + 1)
@@ -304,7 +306,7 @@ impl Central {
 
     /// Reads the local header too, and holds the two against each other. What follows must begin at
     /// `next`.
-    fn join(&self, locals: &mut Ahead<'_>, next: u64) -> Result<Header, Error> {
+    fn join(&self, locals: &mut ReadAhead<'_>, next: u64) -> Result<Header, Error> {
         let method = match self.method {
             0 => Method::Stored,
             8 => Method::Deflated,
@@ -446,14 +448,14 @@ impl<'a> Large<'a> {
 }
 
 /// Reads parts of a file that lie one behind the other, without a call for each.
-struct Ahead<'a> {
+struct ReadAhead<'a> {
     file: &'a File,
     end: u64,
     start: u64,
     bytes: Vec<u8>,
 }
 
-impl<'a> Ahead<'a> {
+impl<'a> ReadAhead<'a> {
     fn new(file: &'a File, end: u64) -> Self {
         Self {
             file,

@@ -271,9 +271,14 @@ fn a_file_url_with_a_hash() {
         "requirements.txt",
         format!("{url}{}\n", right.replace('a', "b")),
     );
-    let ran = sandbox
-        .offline(&["requirements.txt"])
-        .fails(1, &["requirements.txt:1:1: "]);
+    let ran = sandbox.offline(&["requirements.txt"]);
+    insta::assert_snapshot!(ran.fails_with(1), @r"
+     builder  [BUILDER]
+    download  1 wheel
+    error: requirements.txt:1:1: the download for `demo @ file://[WORK]/demo-1.0-py3-none-any.whl#sha256=16758d88bf91599013e2c808b651b9619596605bf40c707e8fb5856470202719` failed
+      caused by: hash mismatch of `file://[WORK]/demo-1.0-py3-none-any.whl`: expected sha256:16758d88bf91599013e2c808b651b9619596605bf40c707e8fb5856470202719, got sha256:16758d88af91599013e2c808a651b9619596605af40c707e8fa5856470202719
+    hint: the file has changed, or the hash belongs to another file: check both before you lock again
+    ");
     assert!(ran.stderr.contains(&right), "{}", ran.stderr);
 }
 
@@ -331,7 +336,7 @@ fn h39_conflicts_are_found() {
     sandbox.write("requirements.txt", "one\ntwo\n");
     let ran = sandbox.offline(&["requirements.txt"]).ok();
     assert!(
-        ran.stderr.contains("is brought by one 1.0 and two 1.0"),
+        ran.stderr.contains("is in one 1.0 and two 1.0"),
         "{}",
         ran.stderr
     );

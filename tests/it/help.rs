@@ -82,7 +82,7 @@ fn options_may_stand_before_the_subcommand() {
     // What follows an option is its value, and a file of that name is a file.
     sandbox
         .run(&["-o", "plan", "requirements.txt"])
-        .fails(2, &["`plan` names no format"]);
+        .fails(2, &["`plan` has no known format"]);
     sandbox.write("plan", "# nothing\n");
     sandbox.offline(&["-q", "plan"]).ok();
     sandbox

@@ -209,7 +209,7 @@ fn engine_image_with_its_runtime_mounted() {
     let (tag, output) = desk.try_build(&stages("", verify));
     let said = said(&output);
     assert!(output.status.success(), "{said}");
-    assert!(said.contains("cannot make a sandbox: "), "{said}");
+    assert!(said.contains("cannot create a sandbox: "), "{said}");
     assert_eq!(python_in(&tag, CHECK).trim(), SITE);
 }
 
@@ -257,7 +257,7 @@ fn engine_image_that_lacks_a_library() {
     };
     let said = desk.refused(&stages("", ""));
     assert!(
-        said.contains("needs `libpq.so.5`, which the runtime lacks"),
+        said.contains("needs `libpq.so.5`, which is missing in the runtime"),
         "{said}"
     );
     assert!(said.contains("for requirements.txt:1"), "{said}");

@@ -98,11 +98,13 @@ impl Desk {
         self.sandbox.run(&plan)
     }
 
-    fn fails(&self, said: &[&str]) {
-        self.build().fails(1, said);
+    /// It fails, and leaves nothing; all that it says.
+    fn fails(&self) -> String {
+        let said = self.build().fails_with(1);
         assert!(!names(&self.sandbox.work()).contains(&"out.tar".to_owned()));
         assert_eq!(names(&self.sandbox.work().join("cache/tmp")), [""; 0]);
         assert_eq!(self.sandbox.left(), [""; 0]);
+        said
     }
 
     fn forget(&self) {
@@ -156,18 +158,20 @@ fn metadata_is_asked_for_and_not_believed() {
     assert_eq!(desk.server.targets(), [route.as_str(), PAGE]);
     desk.change("core-metadata", json!({ "sha256": "0".repeat(64) }));
     desk.forget();
-    desk.plan().fails(
-        1,
-        &["requirements.txt:1:1: ", "has other bytes than it should"],
-    );
+    insta::assert_snapshot!(desk.plan().fails_with(1), @r"
+     builder  [BUILDER]
+    error: requirements.txt:1:1: the download for `demo==1.0` failed
+      caused by: hash mismatch of `http://[HOST]/files/demo-1.0-py3-none-any.whl.metadata`: expected sha256:0000000000000000000000000000000000000000000000000000000000000000, got sha256:34aa27a6064f958b41b781a217f290fd0ab5f9651e2b6e4acdab341b7b93c305
+    hint: the file has changed, or the hash belongs to another file: check both before you lock again
+    ");
     desk.change("core-metadata", json!(true));
-    for (text, said) in [
-        (metadata.replace("demo", "other"), "its name is `other`"),
-        (metadata.replace("1.0\n", "2.0\n"), "leads to demo 2.0"),
+    for text in [
+        metadata.replace("demo", "other"),
+        metadata.replace("1.0\n", "2.0\n"),
     ] {
         desk.server.route(&route, [Answer::ok("text/plain", text)]);
         desk.forget();
-        desk.plan().fails(1, &[said]);
+        insta::assert_snapshot!(desk.plan().fails_with(1));
     }
     // With hashes the plan is kept, and the wheel that comes later is held against it.
     let locked = format!("demo==1.0 --hash=sha256:{}", desk.hash());
@@ -180,7 +184,12 @@ fn metadata_is_asked_for_and_not_believed() {
     desk.server.route(&route, [Answer::ok("text/plain", more)]);
     desk.forget();
     desk.plan().ok();
-    desk.build().fails(1, &["it requires other distributions"]);
+    insta::assert_snapshot!(desk.build().fails_with(1), @r"
+     builder  [BUILDER]
+     install  1 wheel
+    download  1 wheel
+    error: the metadata of `http://[HOST]/files/demo-1.0-py3-none-any.whl` differs from the index: it requires other distributions
+    ");
 }
 
 #[test]
@@ -223,33 +232,78 @@ fn files_that_are_not_what_the_index_says_are_refused() {
         FILE,
         [Answer::ok("application/zip", &desk.bytes()[..length - 9])],
     );
-    let (short, whole) = ((length - 9).to_string(), length.to_string());
-    desk.fails(&["requirements.txt:1:1: ", NAME, &short, &whole]);
+    insta::assert_snapshot!(desk.fails(), @r"
+     builder  [BUILDER]
+    download  1 wheel
+    error: requirements.txt:1:1: the download for `demo==1.0` failed
+      caused by: size mismatch of `http://[HOST]/files/demo-1.0-py3-none-any.whl`: expected 918 bytes, got 909
+    hint: try again later, or use another index
+    ");
     let long = [desk.bytes(), b"more".to_vec()].concat();
     desk.server
         .route(FILE, [Answer::ok("application/zip", long.clone())]);
-    desk.fails(&["has more bytes, and should have", &whole]);
+    insta::assert_snapshot!(desk.fails(), @r"
+     builder  [BUILDER]
+    download  1 wheel
+    error: requirements.txt:1:1: the download for `demo==1.0` failed
+      caused by: size mismatch of `http://[HOST]/files/demo-1.0-py3-none-any.whl`: expected 918 bytes, got more
+    hint: try again later, or use another index
+    ");
     // Of the right length, or of one that is not told.
     let other = [&desk.bytes()[..length - 4], b"more"].concat();
     desk.server
         .route(FILE, [Answer::ok("application/zip", other)]);
-    desk.fails(&["has other bytes than it should: sha256:", &desk.hash()]);
+    insta::assert_snapshot!(desk.fails(), @r"
+     builder  [BUILDER]
+    download  1 wheel
+    error: requirements.txt:1:1: the download for `demo==1.0` failed
+      caused by: hash mismatch of `http://[HOST]/files/demo-1.0-py3-none-any.whl`: expected sha256:1483417533ed90b7966ae6e447d3f419fef4ef09cd1e5b51e34ef5ef5b12b54f, got sha256:e9b67f3d149bd921a9f81e6a6efcb409a9b2fa7a51061004dbe23690f83594d6
+    hint: the file has changed, or the hash belongs to another file: check both before you lock again
+    ");
     desk.change("size", Value::Null);
     desk.server
         .route(FILE, [Answer::ok("application/zip", long)]);
-    desk.fails(&["has other bytes than it should"]);
+    insta::assert_snapshot!(desk.fails(), @r"
+     builder  [BUILDER]
+    download  1 wheel
+    error: requirements.txt:1:1: the download for `demo==1.0` failed
+      caused by: hash mismatch of `http://[HOST]/files/demo-1.0-py3-none-any.whl`: expected sha256:1483417533ed90b7966ae6e447d3f419fef4ef09cd1e5b51e34ef5ef5b12b54f, got sha256:8384f05bc36d0ce848969a385fdb886bfc2d4eb962e37b78c8b15bb82f82e506
+    hint: the file has changed, or the hash belongs to another file: check both before you lock again
+    ");
     desk.server.route(FILE, [Answer::status(404)]);
-    desk.fails(&["answers with status 404"]);
+    insta::assert_snapshot!(desk.fails(), @r"
+     builder  [BUILDER]
+    download  1 wheel
+    error: requirements.txt:1:1: the download for `demo==1.0` failed
+      caused by: `http://[HOST]/files/demo-1.0-py3-none-any.whl` answers with status 404
+    hint: try again later, or use another index
+    ");
     // The user's own hash.
     let zeros = "0".repeat(64);
     desk.require(&format!("demo==1.0 --hash=sha256:{zeros}"));
-    desk.fails(&["none of its files has one of the hashes", &desk.hash()]);
+    insta::assert_snapshot!(desk.fails(), @r"
+     builder  [BUILDER]
+    error: requirements.txt:1:1: cannot install demo==1.0 for CPython 3.11.[X] on linux-x86_64, glibc 2.36: hash mismatch of all its files: demo-1.0-py3-none-any.whl has sha256:1483417533ed90b7966ae6e447d3f419fef4ef09cd1e5b51e34ef5ef5b12b54f
+    hint: the files have changed since the requirements were locked: check the files before you lock again
+    ");
     desk.change("hashes", json!({}));
     desk.server.route(FILE, [desk.answer()]);
-    desk.fails(&["has other bytes than it should", &zeros]);
+    insta::assert_snapshot!(desk.fails(), @r"
+     builder  [BUILDER]
+    download  1 wheel
+    error: requirements.txt:1:1: the download for `demo==1.0` failed
+      caused by: hash mismatch of `http://[HOST]/files/demo-1.0-py3-none-any.whl`: expected sha256:0000000000000000000000000000000000000000000000000000000000000000, got sha256:1483417533ed90b7966ae6e447d3f419fef4ef09cd1e5b51e34ef5ef5b12b54f
+    hint: the file has changed, or the hash belongs to another file: check both before you lock again
+    ");
     let sha512 = "0".repeat(128);
     desk.require(&format!("demo==1.0 --hash=sha512:{sha512}"));
-    desk.fails(&["has other bytes than it should: sha512:"]);
+    insta::assert_snapshot!(desk.fails(), @r"
+     builder  [BUILDER]
+    download  1 wheel
+    error: requirements.txt:1:1: the download for `demo==1.0` failed
+      caused by: hash mismatch of `http://[HOST]/files/demo-1.0-py3-none-any.whl`: expected sha512:00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000, got sha512:b9b9a3cbb6b1a99f4c5eda28a4ff0eeb80d2e77d54ee9bce9e5d3a39a29d430068a44907f7819cba3d5062d5de0e3fdc8b162c8f77a3508872ff71dc8cf45870
+    hint: the file has changed, or the hash belongs to another file: check both before you lock again
+    ");
 }
 
 /// The name of a file becomes one here: it cannot lead out of the cache.
@@ -264,7 +318,7 @@ fn names_of_files_lead_nowhere() {
     ] {
         desk.change("filename", json!(name));
         desk.forget();
-        desk.fails(&["requirements.txt:1:1: "]);
+        insta::assert_snapshot!(desk.fails());
         assert_eq!(desk.server.targets(), [PAGE]);
     }
 }
@@ -307,18 +361,25 @@ fn what_may_pass_is_asked_again() {
     // What lasts fails, with the place; what asks for too long a wait, at once.
     desk.server.route(PAGE, [Answer::status(503)]);
     desk.forget();
-    desk.fails(&[
-        "requirements.txt:1:1: cannot get what `demo==1.0` needs",
-        "status 503",
-    ]);
+    insta::assert_snapshot!(desk.fails(), @r"
+     builder  [BUILDER]
+    error: requirements.txt:1:1: the download for `demo==1.0` failed
+      caused by: `http://[HOST]/simple/demo/` answers with status 503
+    hint: try again later, or use another index
+    ");
     assert_eq!(desk.server.asked().len(), 3);
     desk.server
         .route(PAGE, [Answer::status(429).header("Retry-After", "4000")]);
-    desk.fails(&["status 429", "wants to be asked less often"]);
+    insta::assert_snapshot!(desk.fails(), @r"
+     builder  [BUILDER]
+    error: requirements.txt:1:1: the download for `demo==1.0` failed
+      caused by: `http://[HOST]/simple/demo/` answers with status 429
+    hint: the server limits requests: try again later
+    ");
     assert_eq!(desk.server.asked().len(), 1);
     for status in [401, 403] {
         desk.server.route(PAGE, [Answer::status(status)]);
-        desk.fails(&["in ~/.netrc"]);
+        insta::assert_snapshot!(desk.fails());
         assert_eq!(desk.server.asked().len(), 1);
     }
 }
@@ -434,19 +495,16 @@ fn redirects_are_followed_as_far_as_they_may() {
         desk.build().ok();
         fs::remove_file(desk.sandbox.work().join("out.tar")).unwrap();
     }
-    for (to, why) in [
-        (FILE, "the redirects have no end"),
-        ("ftp://host/x", "that is another scheme"),
-        ("file:///etc/passwd", "that is another scheme"),
-        ("http://[", "that is no URL"),
-        (
-            "http://a:b@localhost:1/x",
-            "that names credentials for another host",
-        ),
+    for to in [
+        FILE,
+        "ftp://host/x",
+        "file:///etc/passwd",
+        "http://[",
+        "http://a:b@localhost:1/x",
     ] {
         desk.server.route(FILE, [Answer::redirect(to)]);
         desk.forget();
-        desk.fails(&["redirects to", why]);
+        insta::assert_snapshot!(desk.fails());
     }
     for number in 0..30 {
         let next = format!("/{}", number + 1);
@@ -455,7 +513,12 @@ fn redirects_are_followed_as_far_as_they_may() {
     }
     desk.server.route(FILE, [Answer::redirect("/0")]);
     desk.forget();
-    desk.fails(&["the redirects have no end"]);
+    insta::assert_snapshot!(desk.fails(), @r"
+     builder  [BUILDER]
+    download  1 wheel
+    error: requirements.txt:1:1: the download for `demo==1.0` failed
+      caused by: `http://[HOST]/19` redirects to `/20`: the redirects have no end
+    ");
     assert!(desk.server.asked().len() < 25);
 }
 
@@ -502,14 +565,12 @@ fn pages_are_kept_as_http_says() {
 #[test]
 fn offline_nobody_is_asked() {
     let desk = Desk::new();
-    desk.with(&["--offline"]).fails(
-        1,
-        &[
-            "requirements.txt:1:1: ",
-            "nothing is fetched with --offline: ",
-            PAGE,
-        ],
-    );
+    insta::assert_snapshot!(desk.with(&["--offline"]).fails_with(1), @r"
+     builder  [BUILDER]
+    error: requirements.txt:1:1: the download for `demo==1.0` failed
+      caused by: not cached, and --offline allows no download: http://[HOST]/simple/demo/
+    hint: run prebuild once without --offline
+    ");
     desk.build().ok();
     desk.server.asked();
     desk.require("demo==1.0\n# again");
@@ -517,7 +578,13 @@ fn offline_nobody_is_asked() {
     assert_eq!(desk.server.asked().len(), 0);
     fs::remove_dir_all(desk.sandbox.work().join("cache/wheels-v5")).unwrap();
     fs::remove_file(desk.sandbox.work().join("out.tar")).unwrap();
-    desk.with(&["--offline"]).fails(1, &[NAME]);
+    insta::assert_snapshot!(desk.with(&["--offline"]).fails_with(1), @r"
+     builder  [BUILDER]
+    download  1 wheel
+    error: requirements.txt:1:1: the download for `demo==1.0` failed
+      caused by: not cached, and --offline allows no download: http://[HOST]/files/demo-1.0-py3-none-any.whl
+    hint: run prebuild once without --offline
+    ");
     assert_eq!(desk.server.asked().len(), 0);
 }
 
@@ -525,32 +592,29 @@ fn offline_nobody_is_asked() {
 fn what_is_no_page_is_told() {
     let desk = Desk::new();
     let json = "application/vnd.pypi.simple.v1+json";
-    for (answer, said) in [
-        (Answer::ok("image/png", "x"), "it is `image/png`"),
-        (
-            Answer::ok(json, "<html>"),
-            "its JSON is not the Simple API's",
+    for answer in [
+        Answer::ok("image/png", "x"),
+        Answer::ok(json, "<html>"),
+        Answer::ok(
+            json,
+            "{\"meta\": {\"api-version\": \"2.0\"}, \"files\": []}",
         ),
-        (
-            Answer::ok(
-                json,
-                "{\"meta\": {\"api-version\": \"2.0\"}, \"files\": []}",
-            ),
-            "it is of version 2.0",
-        ),
-        (
-            Answer::ok("text/html", "<h1>Welcome</h1>"),
-            "no index has it",
-        ),
-        (Answer::status(404), "no index has it"),
+        Answer::ok("text/html", "<h1>Welcome</h1>"),
+        Answer::status(404),
     ] {
         desk.server.route(PAGE, [answer]);
-        desk.fails(&["requirements.txt:1:1: ", said]);
+        insta::assert_snapshot!(desk.fails());
     }
-    desk.with(&["-i", "http://example.invalid/simple"])
-        .fails(2, &["is not reached by https", "--trusted-host"]);
-    desk.with(&["-i", "gopher://host/"])
-        .fails(2, &["is no URL of an index"]);
+    insta::assert_snapshot!(desk.with(&["-i", "http://example.invalid/simple"]).fails_with(2), @r"
+     builder  [BUILDER]
+    error: requirements.txt:1:1: the download for `demo==1.0` failed
+      caused by: `http://example.invalid/simple/demo/` does not use https
+    hint: use https, or trust the host with --trusted-host
+    ");
+    insta::assert_snapshot!(desk.with(&["-i", "gopher://host/"]).fails_with(2), @r"
+     builder  [BUILDER]
+    error: invalid index URL `gopher://host/`
+    ");
 }
 
 #[test]
@@ -612,30 +676,25 @@ fn pins_that_cannot_be_met_are_told_with_the_reason() {
     fs::remove_file(desk.sandbox.work().join("out.tar")).unwrap();
     desk.change("requires-python", json!(">=4"));
     desk.forget();
-    desk.fails(&["it requires Python >=4, and this is 3.11"]);
+    insta::assert_snapshot!(desk.fails(), @r"
+     builder  [BUILDER]
+    error: requirements.txt:1:1: cannot install demo==1.0 for CPython 3.11.[X] on linux-x86_64, glibc 2.36: it requires Python >=4, and this is 3.11.[X]
+    ");
     desk.change("filename", json!("demo-1.0-cp311-cp311-win_amd64.whl"));
-    desk.fails(&["its wheels are for win_amd64"]);
+    insta::assert_snapshot!(desk.fails(), @r"
+     builder  [BUILDER]
+    error: requirements.txt:1:1: cannot install demo==1.0 for CPython 3.11.[X] on linux-x86_64, glibc 2.36: its wheels are for win_amd64
+    hint: require a version that has a wheel for the target, or an sdist
+    ");
     desk.page(&desk.file());
-    for (text, code, said) in [
-        (
-            "demo==2.0",
-            1,
-            &["no index has that version; there is 1.0"][..],
-        ),
-        (
-            "none==1.0",
-            1,
-            &["requirements.txt:1:1: ", "no index has it"],
-        ),
-        (
-            "demo==1.0\ndemo==2.0",
-            2,
-            &["requirements.txt:1:1: `demo==1.0` and `demo==2.0` (requirements.txt:2:1)"],
-        ),
+    for (text, code) in [
+        ("demo==2.0", 1),
+        ("none==1.0", 1),
+        ("demo==1.0\ndemo==2.0", 2),
     ] {
         desk.require(text);
         desk.forget();
-        desk.build().fails(code, said);
+        insta::assert_snapshot!(desk.build().fails_with(code));
     }
 }
 
@@ -667,7 +726,13 @@ fn a_proxy_is_used_unless_it_is_not_to_be() {
     run(&[("HTTP_PROXY", &proxy.url)]).ok();
     assert_eq!(proxy.asked().len(), 2);
     desk.forget();
-    run(&[("http_proxy", &proxy.url), ("NO_PROXY", "other,.test")]).fails(1, &["cannot get"]);
+    insta::assert_snapshot!(run(&[("http_proxy", &proxy.url), ("NO_PROXY", "other,.test")]).fails_with(1), @r"
+     builder  [BUILDER]
+    error: requirements.txt:1:1: the download for `demo==1.0` failed
+      caused by: cannot download `http://index.test/simple/demo/`
+      caused by: failed to lookup address information: Name or service not known
+    hint: check the network; set HTTPS_PROXY to use a proxy, or --index-url to use another index
+    ");
     assert_eq!(proxy.asked().len(), 0);
 }
 
@@ -729,7 +794,11 @@ fn a_full_disk_is_told() {
         return;
     };
     let ran = desk.build().ok();
-    assert!(ran.stderr.contains("cannot be written"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("cannot write to the cache"),
+        "{}",
+        ran.stderr
+    );
 }
 
 /// A server that breaks off a byte later each second time goes nowhere: the retries that were asked for are
@@ -746,10 +815,7 @@ fn progress_is_against_the_best_so_far() {
         let turns = (0..50).flat_map(|_| ends).map(broken);
         desk.server.route(FILE, turns.collect::<Vec<_>>());
         desk.forget();
-        desk.fails(&[
-            "requirements.txt:1:1: ",
-            &format!("cannot get `{}{FILE}`", desk.server.url),
-        ]);
+        insta::assert_snapshot!(desk.fails());
         let targets = desk.server.targets();
         assert_eq!(targets, [FILE, FILE, FILE, PAGE], "{ends:?}");
     }
@@ -759,15 +825,27 @@ fn progress_is_against_the_best_so_far() {
 #[test]
 fn a_server_that_sends_next_to_nothing_is_left() {
     let pace = Duration::from_millis(20);
-    let slow = "it sends less than 1024 bytes a second";
     let desk = Desk::new();
     desk.server.route(FILE, [desk.answer().paced(pace)]);
-    desk.fails(&[&format!("cannot get `{}{FILE}`", desk.server.url), slow]);
+    insta::assert_snapshot!(desk.fails(), @r"
+     builder  [BUILDER]
+    download  1 wheel
+    error: requirements.txt:1:1: the download for `demo==1.0` failed
+      caused by: cannot download `http://[HOST]/files/demo-1.0-py3-none-any.whl`
+      caused by: the server sends less than 1024 bytes a second
+    hint: check the network; set HTTPS_PROXY to use a proxy, or --index-url to use another index
+    ");
     assert_eq!(desk.server.targets(), [FILE, PAGE]);
     let long = json!({ "meta": { "api-version": "1.1" }, "files": [], "x": "x".repeat(10_000) });
     desk.server.route(PAGE, [Answer::json(&long).paced(pace)]);
     desk.forget();
-    desk.fails(&[&format!("cannot get `{}{PAGE}`", desk.server.url), slow]);
+    insta::assert_snapshot!(desk.fails(), @r"
+     builder  [BUILDER]
+    error: requirements.txt:1:1: the download for `demo==1.0` failed
+      caused by: cannot download `http://[HOST]/simple/demo/`
+      caused by: the server sends less than 1024 bytes a second
+    hint: check the network; set HTTPS_PROXY to use a proxy, or --index-url to use another index
+    ");
     assert_eq!(desk.server.targets(), [PAGE]);
 }
 
@@ -807,16 +885,24 @@ fn links_stay_with_what_a_page_came_over() {
     ] {
         html(&text);
         desk.forget();
-        let ran = desk.build().fails(1, &["requirements.txt:1:1: "]);
+        let ran = desk.build();
+        insta::assert_snapshot!(ran.fails_with(1));
         assert!(ran.stderr.contains(&warning), "{warning}{}", ran.stderr);
         // And as often as it is asked.
-        let ran = desk.with(&["-q"]).fails(1, &["requirements.txt:1:1: "]);
+        let ran = desk.with(&["-q"]);
+        insta::assert_snapshot!(ran.fails_with(1));
         assert!(ran.stderr.contains(&warning), "{warning}{}", ran.stderr);
     }
     // As JSON too; and what else is there is taken.
     desk.change("url", json!(own));
     desk.forget();
-    let ran = desk.build().fails(1, &["requirements.txt:1:1: "]);
+    let ran = desk.build();
+    insta::assert_snapshot!(ran.fails_with(1), @r"
+     builder  [BUILDER]
+    warning: http://[HOST]/simple/demo/: ignored 1 `file:` link: only a page of this machine links to its files
+    error: requirements.txt:1:1: cannot install demo==1.0 for CPython 3.11.[X] on linux-x86_64, glibc 2.36: no index has it
+    hint: check the name and the index: the URL of an index usually ends in `/simple`
+    ");
     assert!(
         ran.stderr.contains(&ignored("1 `file:` link", here)),
         "{}",
@@ -845,5 +931,10 @@ fn links_stay_with_what_a_page_came_over() {
     desk.page(&desk.file());
     desk.server.route(FILE, [Answer::redirect(&own)]);
     desk.forget();
-    desk.fails(&["redirects to", "that is another scheme"]);
+    insta::assert_snapshot!(desk.fails(), @r"
+     builder  [BUILDER]
+    download  1 wheel
+    error: requirements.txt:1:1: the download for `demo==1.0` failed
+      caused by: `http://[HOST]/files/demo-1.0-py3-none-any.whl` redirects to `file://[LINKS]/demo-1.0-py3-none-any.whl`: that is another scheme
+    ");
 }

@@ -31,13 +31,13 @@ fn an_image_needs_an_engine() {
     sandbox.write("requirements.txt", "six==1.16.0\n");
     let args = ["requirements.txt", "--image", "python:3.11", "-q"];
     insta::assert_snapshot!(said(&sandbox, &args, 3), @r"
-    error: --image python:3.11 needs a container engine, and none answers: cannot find `docker`; cannot find `podman`
-    hint: `docker version` and `podman version` show whether they answer; without an image, `prebuild` needs none
+    error: --image python:3.11 needs a container engine, and no engine answers: cannot find `docker`; cannot find `podman`
+    hint: check `docker version` or `podman version`; without an image, prebuild needs no engine
     ");
     let args = ["requirements.txt", "--runtime", "python:3.11-slim", "-q"];
     insta::assert_snapshot!(said(&sandbox, &args, 3), @r"
-    error: the runtime image python:3.11-slim needs a container engine, and none answers: cannot find `docker`; cannot find `podman`
-    hint: `docker version` and `podman version` show whether they answer; without an image, `prebuild` needs none
+    error: the runtime image python:3.11-slim needs a container engine, and no engine answers: cannot find `docker`; cannot find `podman`
+    hint: check `docker version` or `podman version`; without an image, prebuild needs no engine
     ");
 }
 
@@ -137,12 +137,12 @@ fn nothing_to_install_is_told() {
         let ran = sandbox.offline(&[args, &["-q"]].concat()).ok();
         ran.stderr
     };
-    insta::assert_snapshot!(warned(&["empty.txt"]), @"warning: there is no requirement in `empty.txt`: the artifact is empty");
+    insta::assert_snapshot!(warned(&["empty.txt"]), @"warning: no requirements in `empty.txt`: the artifact is empty");
     insta::assert_snapshot!(
         warned(&["windows.txt", "--python", "3.11", "--platform", "linux/amd64"]),
-        @"warning: 2 requirements in `windows.txt`, and the markers leave out all for CPython 3.11.0 on linux-x86_64, glibc 2.28: the artifact is empty"
+        @"warning: 2 requirements in `windows.txt`, but the markers exclude all of them for CPython 3.11.0 on linux-x86_64, glibc 2.28: the artifact is empty"
     );
-    insta::assert_snapshot!(warned(&["pyproject.toml"]), @"warning: there is no requirement in `pyproject.toml`: the artifact is empty");
+    insta::assert_snapshot!(warned(&["pyproject.toml"]), @"warning: no requirements in `pyproject.toml`: the artifact is empty");
 }
 
 #[test]
@@ -362,9 +362,9 @@ fn a_token_that_is_not_set_is_named() {
         .fails(1, &[]);
     insta::assert_snapshot!(ran.stderr.replace(host, "[HOST]"), @r"
     warning: requirements.txt:1:23: the environment variable `TOKEN` is not set: `${TOKEN}` stays as it is
-    error: requirements.txt:2:1: cannot get what `six==1.16.0` needs
+    error: requirements.txt:2:1: the download for `six==1.16.0` failed
       caused by: `http://****@[HOST]/simple/six/` answers with status 401
-    hint: the index wants to know who asks: name a user and a password in its URL, or in ~/.netrc
+    hint: the index requires credentials: put a user and a password in its URL, or in ~/.netrc
     ");
 }
 
@@ -413,12 +413,12 @@ fn a_dead_proxy_is_named() {
     let text = said(&sandbox, &args, 1);
     assert!(
         text.contains(&format!(
-            "  caused by: cannot get `http://index.example/simple/six/` through the proxy `{host}`\n"
+            "  caused by: cannot download `http://index.example/simple/six/` through the proxy `{host}`\n"
         )),
         "{text}"
     );
     assert!(
-        text.contains("\nhint: is the proxy right? HTTPS_PROXY, HTTP_PROXY,"),
+        text.contains("\nhint: check the proxy in HTTPS_PROXY, HTTP_PROXY,"),
         "{text}"
     );
     assert!(!text.contains("s3cret"), "{text}");
@@ -456,13 +456,13 @@ fn the_hint_for_another_platform_leads_somewhere() {
     };
     let build = run(&["-c", "limits.txt"], "linux/arm64");
     insta::assert_snapshot!(build, @r"
-    error: pip would have to run on CPython 3.11.0 on linux-aarch64, glibc 2.28, and with --platform there is no builder: `six` is not pinned
+    error: this needs pip on CPython 3.11.0 on linux-aarch64, glibc 2.28, and --platform uses no builder: `six` is not pinned
     hint: uv resolves for other platforms: `uv pip compile requirements.txt -c limits.txt --python-version 3.11 --python-platform aarch64-manylinux_2_28 --only-binary :all: --generate-hashes -o locked.txt`, then `prebuild locked.txt --python 3.11 --platform manylinux_2_28_aarch64`
     ");
     assert_eq!(run(&["lock", "-c", "limits.txt"], "linux/arm64"), build);
     insta::assert_snapshot!(run(&[], "linux/s390x"), @r"
-    error: pip would have to run on CPython 3.11.0 on linux-s390x, glibc 2.28, and with --platform there is no builder: `six` is not pinned
-    hint: run `prebuild lock` on such a machine, and build here from its pylock.toml
+    error: this needs pip on CPython 3.11.0 on linux-s390x, glibc 2.28, and --platform uses no builder: `six` is not pinned
+    hint: run `prebuild lock` on that platform, and build here from its pylock.toml
     ");
 }
 
@@ -480,8 +480,8 @@ fn pip_does_not_choose_where_the_order_of_indexes_matters() {
         "http://127.0.0.1:9/simple",
     ];
     insta::assert_snapshot!(said(&sandbox, &args, 1), @r"
-    error: pip would have to choose a version, and it does not know `--index-strategy first-index`: `six` is not pinned
-    hint: pin every requirement (`name==version`), name one index alone, or take `--index-strategy unsafe-best-match`
+    error: this needs pip, and pip does not support `--index-strategy first-index`: `six` is not pinned
+    hint: pin every requirement (`name==version`), use one index only, or pass `--index-strategy unsafe-best-match`
     ");
 }
 

@@ -323,14 +323,14 @@ fn texts_of_a_wheel_that_are_all_lines() {
     let cases = [
         (
             demo().info("METADATA", format!("{head}{}", "a:\n".repeat(5_000_000))),
-            format!("is refused for `{info}/METADATA`: it has more than 50000 headers"),
+            format!("because of `{info}/METADATA`: it has more than 50000 headers"),
         ),
         (
             demo().info(
                 "METADATA",
                 format!("{head}{}", "Requires-Dist: x\n".repeat(500_000)),
             ),
-            format!("is refused for `{info}/METADATA`: it has more than 50000 headers"),
+            format!("because of `{info}/METADATA`: it has more than 50000 headers"),
         ),
         (
             demo().entry_points(&{
@@ -339,8 +339,8 @@ fn texts_of_a_wheel_that_are_all_lines() {
                 text
             }),
             format!(
-                "is refused for `{info}/entry_points.txt`: \
-                 the entry point `s10000=a:b` is one of more than 10000"
+                "because of `{info}/entry_points.txt`: \
+                 the entry point `s10000=a:b` is one of more than 10000 entry points entry points"
             ),
         ),
     ];
@@ -377,7 +377,7 @@ fn pages_that_stand_for_more() {
         (0..links).for_each(|at| write!(page, "<a href=demo-{at}.zip>").unwrap());
         page.into_bytes()
     };
-    index(html, based(60_000, 200_000)).fails(1, &["` in it is longer than 8192 bytes"]);
+    index(html, based(60_000, 200_000)).fails(1, &["it contains a URL longer than 8192 bytes"]);
     index(html, based(8_000, 100_000)).fails(1, &["its links take more than 64 MB"]);
     index(html, based(10, 300_000)).fails(1, &["it lists more than 200000 files"]);
     // One tag with more attributes than fit in memory.
@@ -436,8 +436,8 @@ fn root(fill: impl FnOnce(&Path)) -> Ran {
     run(&sandbox, &["runtime", "root"])
 }
 
-const NONE: &str = "there is no Python in the runtime `[WORK]/root`";
-const LARGE: &str = "/root` has more libraries, programs and packages than any image";
+const NONE: &str = "no Python found in the runtime `[WORK]/root`";
+const LARGE: &str = "/root` has too many libraries, programs and packages";
 
 /// An `ld.so.cache` whose entries point into one text.
 fn loader_cache(entries: usize, text: &[u8], at: impl Fn(usize) -> u32) -> Vec<u8> {
@@ -733,7 +733,7 @@ fn requirements_come_from_pipes() {
 fn interpreters_that_never_end() {
     let sandbox = Sandbox::new();
     let python = sandbox.work().join("python");
-    let said = "does not say what it is: ";
+    let said = "cannot query `";
     for (script, why) in [
         ("exec yes", "writes more than 16 MB"),
         ("exec tr '\\0' x </dev/zero", "writes more than 16 MB"),

@@ -46,13 +46,13 @@ fn a_lock_that_holds_gives_the_same_bytes_without_pip() {
         (digest(&sandbox.work().join("deps.tar.gz")), ran.stderr)
     };
     let (unlocked, said) = built();
-    assert!(said.contains("pip is asked"), "{said}");
+    assert!(said.contains("pip resolves"), "{said}");
     let ran = sandbox.offline(&["lock", "requirements.txt"]).ok();
     assert_eq!(ran.stdout, "pylock.toml\n");
     fs::remove_file(sandbox.work().join("deps.tar.gz")).unwrap();
     let (locked, said) = built();
     assert_eq!(locked, unlocked);
-    assert!(!said.contains("pip is asked"), "{said}");
+    assert!(!said.contains("pip resolves"), "{said}");
 
     // What is newer now changes nothing, until the requirements do.
     two(&sandbox, "3.0");
@@ -66,7 +66,7 @@ fn a_lock_that_holds_gives_the_same_bytes_without_pip() {
     let lock = fs::read(sandbox.work().join("pylock.toml")).unwrap();
     let said = sandbox.offline(&["lock", "requirements.txt"]).ok().stderr;
     assert!(
-        said.ends_with("locked  2 distributions, as it was\n"),
+        said.ends_with("locked  2 distributions, unchanged\n"),
         "{said}"
     );
     assert_eq!(fs::read(sandbox.work().join("pylock.toml")).unwrap(), lock);
@@ -91,7 +91,7 @@ fn old_versions_are_preferred() {
     WheelBuilder::new("more", "1.0").build(&sandbox.links());
     let out_of_date = |what: &str| {
         format!(
-            "warning: `pylock.toml` is out of date: {what}. Its versions are kept where the requirements admit them; `prebuild lock` updates it\n"
+            "warning: `pylock.toml` is out of date: {what}. prebuild keeps its versions where the requirements allow them. To update it, run `prebuild lock`\n"
         )
     };
     let said = |args: &[&str]| sandbox.offline(&[args, &["-q"]].concat()).ok().stderr;
@@ -130,13 +130,18 @@ fn old_versions_are_preferred() {
     // pip by itself knows no lock file, which is said.
     assert_eq!(
         said(&["requirements.txt", "--installer", "pip"]),
-        "warning: `pylock.toml` is not used: with `--installer pip`, pip resolves the requirements itself\n"
+        "warning: `pylock.toml` is ignored: with `--installer pip`, pip resolves the requirements itself\n"
     );
     // A requirement that nothing could meet is no reason to try other versions.
     sandbox.write("requirements.txt", "kept\nnosuch\n");
-    sandbox
-        .offline(&["requirements.txt"])
-        .fails(1, &["requirements.txt:2", "nosuch"]);
+    insta::assert_snapshot!(sandbox.offline(&["requirements.txt"]).fails_with(1), @r"
+     builder  [BUILDER]
+    warning: `pylock.toml` is out of date: `nosuch` was added (requirements.txt:2:1). prebuild keeps its versions where the requirements allow them. To update it, run `prebuild lock`
+     resolve  pip [VERSION]: `kept` is not pinned
+      | [OUTPUT]
+    error: requirements.txt:2:1: nothing was found for `nosuch`
+    hint: check the name, the index, and whether there is a wheel for the target
+    ");
 }
 
 /// A pip that cannot say what it chooses keeps the versions as well.
@@ -153,7 +158,10 @@ fn old_versions_are_preferred_by_an_old_pip() {
     let python = python.display().to_string();
     let ran = sandbox.offline(&["requirements.txt", "-q", "--python", &python]);
     let said = ran.ok().stderr;
-    assert!(said.ends_with("updates it\nAdded more 1.0\n"), "{said}");
+    assert!(
+        said.ends_with("run `prebuild lock`\nAdded more 1.0\n"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -181,7 +189,7 @@ fn standard_input_is_no_change() {
     };
     assert_eq!(lock("more\n"), "locked  3 distributions, written");
     let first = fs::read_to_string(sandbox.work().join("pylock.a.toml")).unwrap();
-    assert_eq!(lock("more # again\n"), "locked  3 distributions, as it was");
+    assert_eq!(lock("more # again\n"), "locked  3 distributions, unchanged");
     assert_eq!(lock("more>=1\n"), "locked  3 distributions, written");
     assert!(
         first.contains("requirements = [\"more\", \"one\"]"),
@@ -222,7 +230,7 @@ fn settings_do_not_outdate_a_lock() {
     .fold(sandbox, |sandbox, name| sandbox.env(name, ""));
     let said = sandbox.run(&["requirements.txt", "--locked"]).ok().stderr;
     assert!(
-        said.contains("`pylock.toml` decides, and these settings change nothing: `pre = 1` was set when it was locked"),
+        said.contains("`pylock.toml` is up to date, so these settings have no effect: `pre = 1` was set when it was locked"),
         "{said}"
     );
     let sandbox = sandbox.env("PIP_INDEX_URL", "https://u:s3cret@index.invalid/simple");
@@ -261,7 +269,7 @@ fn settings_that_forbid_are_held_against_a_lock() {
         assert_eq!(
             said,
             format!(
-                "error: the lock file `pylock.app.toml` is out of date: {why}\nhint: `prebuild lock` updates it\n"
+                "error: the lock file `pylock.app.toml` is out of date: {why}\nhint: to update it, run `prebuild lock`\n"
             )
         );
     }
@@ -300,7 +308,7 @@ fn the_differences_are_named() {
          the constraint `two<9` is now `two<8` (limits.txt:1:1); \
          the option `--extra-index-url https://****@index.invalid/simple/` was added (app.txt:2:1); \
          the option `--extra-index-url https://${TOKEN}@index.invalid/simple/` was added (app.txt:3:1); \
-         the option `--pre` was added (app.txt:1:1)\nhint: `prebuild lock` updates it\n"
+         the option `--pre` was added (app.txt:1:1)\nhint: to update it, run `prebuild lock`\n"
     );
     sandbox.offline(&["lock", "app.txt"]).ok();
     let text = fs::read_to_string(sandbox.work().join("pylock.app.toml")).unwrap();
@@ -355,9 +363,11 @@ fn a_lock_for_another_target_is_not_overwritten() {
         sandbox.write("pylock.toml", text);
         sandbox.offline(&["lock", "requirements.txt", "-U"]).ok();
     }
-    sandbox
-        .offline(&["lock", "requirements.txt", "-o", "requirements.txt"])
-        .fails(2, &["requirements.txt:1:"]);
+    insta::assert_snapshot!(sandbox.offline(&["lock", "requirements.txt", "-o", "requirements.txt"]).fails_with(2), @r"
+    error: requirements.txt:1:5: extra `=`, expected nothing
+    one==1.0
+        ^
+    ");
 }
 
 #[test]
@@ -402,10 +412,11 @@ fn a_lock_of_an_earlier_version_is_read() {
     sandbox.write("pylock.toml", old);
     two(&sandbox, "3.0");
     assert_eq!(planned(&sandbox, &["pylock.toml"]), ["two 2.0", "one 1.0"]);
-    sandbox.offline(&["requirements.txt", "--locked"]).fails(
-        2,
-        &["`pylock.toml` is out of date: another version of prebuild wrote it"],
-    );
+    insta::assert_snapshot!(sandbox.offline(&["requirements.txt", "--locked"]).fails_with(2), @r"
+     builder  [BUILDER]
+    error: the lock file `pylock.toml` is out of date: another version of prebuild wrote it
+    hint: to update it, run `prebuild lock`
+    ");
     let said = sandbox
         .offline(&["lock", "requirements.txt", "-q"])
         .ok()
@@ -422,25 +433,27 @@ fn what_changes_makes_a_lock_stale() {
     let sandbox = Sandbox::new();
     wheels(&sandbox);
     sandbox.write("app.txt", "one\n");
-    sandbox.offline(&["app.txt", "--locked"]).fails(
-        2,
-        &["the lock file `pylock.app.toml` is out of date: it does not exist"],
-    );
+    insta::assert_snapshot!(sandbox.offline(&["app.txt", "--locked"]).fails_with(2), @r"
+     builder  [BUILDER]
+    error: the lock file `pylock.app.toml` is out of date: it does not exist
+    hint: to update it, run `prebuild lock`
+    ");
     sandbox.offline(&["lock", "app.txt"]).ok();
     assert_eq!(names(&sandbox.work()), ["app.txt", "pylock.app.toml"]);
     sandbox.offline(&["app.txt", "--locked"]).ok();
     let elsewhere = ["app.txt", "--locked", "--python", "3.13"];
-    sandbox
-        .offline(&[&elsewhere[..], &["--platform", "musllinux_1_2_aarch64"]].concat())
-        .fails(2, &["it is for cpython 3.11 on linux-x86_64 with glibc, not for cpython 3.13 on linux-aarch64 with musl"]);
+    insta::assert_snapshot!(sandbox.offline(&[&elsewhere[..], &["--platform", "musllinux_1_2_aarch64"]].concat()).fails_with(2), @r"
+     builder  [BUILDER]
+    error: the lock file `pylock.app.toml` is out of date: it is for cpython 3.11 on linux-x86_64 with glibc, not for cpython 3.13 on linux-aarch64 with musl
+    hint: to update it, run `prebuild lock`
+    ");
     // A lock of another tool's is told of, and its versions are preferred.
     two(&sandbox, "3.0");
     sandbox.write("pylock.app.toml", FOREIGN);
     let ran = sandbox.offline(&["app.txt", "-q"]).ok();
     assert_eq!(
         ran.stderr,
-        "warning: `pylock.app.toml` is out of date: me wrote it, which does not note what it was made from. \
-         Its versions are kept where the requirements admit them; `prebuild lock` updates it\n\
+        "warning: `pylock.app.toml` is out of date: me wrote it and did not record the requirements. prebuild keeps its versions where the requirements allow them. To update it, run `prebuild lock`\n\
          Added one 1.0\nAdded two 3.0\n"
     );
 }
@@ -461,7 +474,7 @@ fn a_lock_as_requirements_is_closed() {
     assert!(text.contains("# via in.txt:1\n"), "{text}");
     sandbox.write("requirements.txt", &text);
     let ran = sandbox.offline(&["requirements.txt", "-v"]).ok();
-    assert!(!ran.stderr.contains("pip is asked"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("pip resolves"), "{}", ran.stderr);
     let args = ["plan", "in.txt", "--format", "pylock"];
     sandbox.write("pylock.toml", sandbox.offline(&args).ok().stdout);
     assert_eq!(
@@ -562,15 +575,12 @@ fn extras_and_groups_of_a_lock() {
         );
     }
     sandbox.offline(&["pylock.toml", "--extra", "cli"]).ok();
-    sandbox
-        .offline(&["pylock.toml", "--extra", "gui"])
-        .fails(2, &["`pylock.toml` has no extra `gui`, only `cli`"]);
-    sandbox
-        .offline(&["pylock.toml", "other.txt"])
-        .fails(2, &["name nothing besides"]);
-    sandbox
-        .offline(&["pylock.toml", "--installer", "pip"])
-        .fails(2, &["it has no use for a lock file"]);
+    insta::assert_snapshot!(sandbox.offline(&["pylock.toml", "--extra", "gui"]).fails_with(2), @r"
+     builder  [BUILDER]
+    error: `pylock.toml` has no extra `gui`: it has `cli`
+    ");
+    insta::assert_snapshot!(sandbox.offline(&["pylock.toml", "other.txt"]).fails_with(2), @"error: the lock file pylock.toml must be the only input");
+    insta::assert_snapshot!(sandbox.offline(&["pylock.toml", "--installer", "pip"]).fails_with(2), @"error: --installer pip does not support lock files: name the requirements");
     // A hash that is another file's.
     let wrong = text.replacen("sha256 = \"", "sha256 = \"0000", 1);
     let wrong = wrong.replacen("0000", "", 1).replacen(
@@ -579,9 +589,13 @@ fn extras_and_groups_of_a_lock() {
         1,
     );
     sandbox.write("pylock.toml", wrong);
-    sandbox
-        .offline(&["pylock.toml"])
-        .fails(1, &["has other bytes than it should"]);
+    insta::assert_snapshot!(sandbox.offline(&["pylock.toml"]).fails_with(1), @r"
+     builder  [BUILDER]
+     install  2 wheels
+    download  1 wheel
+    error: hash mismatch of `file://[WORK]/links/always-1.0-py3-none-any.whl`: expected sha256:0000821fe36fe9df3be16aa81a0902122b7dd3abd441a2823286b5eafb6562f4, got sha256:936b821fe36fe9df3be16aa81a0902122b7dd3abd441a2823286b5eafb6562f4
+    hint: the file has changed, or the hash belongs to another file: check both before you lock again
+    ");
 }
 
 /// Each text is wrong in one place, which is told with the line and a caret.
@@ -658,14 +672,13 @@ fn a_project_is_an_input() {
         .ok();
     let locked = ["pyproject.toml", "--locked", "--extra", "more"];
     sandbox.offline(&locked).ok();
-    sandbox.offline(&["pyproject.toml", "--locked"]).fails(
-        2,
-        &["it holds the extra `more`, which `--extra` does not name"],
-    );
+    insta::assert_snapshot!(sandbox.offline(&["pyproject.toml", "--locked"]).fails_with(2), @r"
+     builder  [BUILDER]
+    error: the lock file `pylock.toml` is out of date: it has the extra `more`, which `--extra` does not name; `three` was removed
+    hint: to update it, run `prebuild lock`
+    ");
     sandbox.write("requirements.txt", "one\n");
-    sandbox
-        .offline(&["requirements.txt", "--extra", "more"])
-        .fails(2, &["--extra and --group"]);
+    insta::assert_snapshot!(sandbox.offline(&["requirements.txt", "--extra", "more"]).fails_with(2), @"error: --extra and --group need a pyproject.toml or a pylock.toml");
 }
 
 /// For another machine there is no builder: wheels are found, and what has none is refused by name.
@@ -711,19 +724,24 @@ fn other_targets_need_no_builder() {
         assert!(files.contains_key(&module), "{files:?}");
     }
     let riscv = ["--platform", "linux/riscv64"];
-    sandbox.offline(&[&python[..], &riscv].concat()).fails(
-        1,
-        &["requirements.txt:1:1: native==1.0 cannot be had for CPython 3.12.0 on linux-riscv64"],
-    );
+    insta::assert_snapshot!(sandbox.offline(&[&python[..], &riscv].concat()).fails_with(1), @r"
+     builder  [BUILDER]
+    error: requirements.txt:1:1: cannot install native==1.0 for CPython 3.12.[X] on linux-riscv64, glibc 2.28: its wheels are for manylinux_2_17_aarch64, musllinux_1_1_x86_64
+    hint: require a version that has a wheel for the target, or an sdist
+    ");
     fs::write(sandbox.links().join("source-1.0.tar.gz"), "").unwrap();
     sandbox.write("requirements.txt", "pure==1.0\nsource==1.0\n");
-    sandbox
-        .offline(&[&python[..], &riscv].concat())
-        .fails(1, &["requirements.txt:2:1: `source==1.0` has no wheel for CPython 3.12.0 on linux-riscv64, glibc 2.28: the index has its sources alone"]);
+    insta::assert_snapshot!(sandbox.offline(&[&python[..], &riscv].concat()).fails_with(1), @r"
+     builder  [BUILDER]
+    error: requirements.txt:2:1: `source==1.0` has no wheel for CPython 3.12.[X] on linux-riscv64, glibc 2.28: the index has only its sdists
+    hint: require a version that has a wheel for the target, or build on that platform
+    ");
     sandbox.write("requirements.txt", "pure\n");
-    sandbox
-        .offline(&[&python[..], &riscv].concat())
-        .fails(1, &["pip would have to run on CPython 3.12.0 on linux-riscv64, glibc 2.28, and with --platform there is no builder: `pure` is not pinned"]);
+    insta::assert_snapshot!(sandbox.offline(&[&python[..], &riscv].concat()).fails_with(1), @r"
+     builder  [BUILDER]
+    error: this needs pip on CPython 3.12.[X] on linux-riscv64, glibc 2.28, and --platform uses no builder: `pure` is not pinned
+    hint: run `prebuild lock` on that platform, and build here from its pylock.toml
+    ");
 }
 
 /// What nothing has changed of is left as it lies; what was touched is written again.
@@ -735,7 +753,7 @@ fn a_build_of_which_nothing_has_changed_writes_nothing() {
     sandbox.write("requirements.txt", "one==1.0\ntwo==2.0\n");
     let output = sandbox.work().join("deps.tar.gz");
     let inode = || fs::metadata(&output).unwrap().ino();
-    let news = "nothing has changed since it was written";
+    let news = "the artifact is up to date";
     let build = |args: &[&str]| {
         let ran = sandbox.offline(&[&["requirements.txt"], args].concat());
         ran.ok().stderr.contains(news)
@@ -785,10 +803,11 @@ fn a_pip_that_cannot_say_downloads() {
 fn offline_pip_is_not_asked() {
     let sandbox = Sandbox::new();
     sandbox.write("requirements.txt", "one\n");
-    sandbox.run(&["requirements.txt", "--offline"]).fails(
-        1,
-        &["nothing is fetched with --offline: `one` is not pinned"],
-    );
+    insta::assert_snapshot!(sandbox.run(&["requirements.txt", "--offline"]).fails_with(1), @r"
+     builder  [BUILDER]
+    error: this needs pip and an index, and --offline allows no download: `one` is not pinned
+    hint: run `prebuild lock` once without --offline
+    ");
     // Where no index is asked anyway, pip may be.
     wheels(&sandbox);
     sandbox.offline(&["requirements.txt", "--offline"]).ok();
@@ -819,9 +838,19 @@ fn sources_of_a_lock_are_built() {
         .collect();
     assert_eq!(names, ["here", "there"]);
     sandbox.write("pylock.toml", lock(&"0".repeat(64)));
-    sandbox.offline(&["pylock.toml"]).fails(1, &["there"]);
+    insta::assert_snapshot!(sandbox.offline(&["pylock.toml"]).fails_with(1), @r"
+     builder  [BUILDER]
+     install  2 wheels
+     install  pip [VERSION]: 2 to build
+      | [OUTPUT]
+    error: what was downloaded for `there@ file://[WORK]/there-1.0.tar.gz#sha256=0000000000000000000000000000000000000000000000000000000000000000` has another hash: expected `sha256:0000000000000000000000000000000000000000000000000000000000000000`, got `sha256:874812d135d01ee64b34dff2c890ef63411a6d37eacb5963aaf9a481a8c63100`
+    hint: if the file was meant to change, lock the requirements anew; if not, do not trust it
+    ");
     let target = ["--python", "3.12", "--platform", "linux/arm64"];
-    sandbox
-        .offline(&[&["pylock.toml"], &target[..]].concat())
-        .fails(1, &["there, here must be built"]);
+    insta::assert_snapshot!(sandbox.offline(&[&["pylock.toml"], &target[..]].concat()).fails_with(1), @r"
+     builder  [BUILDER]
+     install  2 wheels
+    error: this needs pip on CPython 3.12.[X] on linux-aarch64, glibc 2.28, and --platform uses no builder: there, here must be built from source
+    hint: uv resolves for other platforms: `uv pip compile  --python-version 3.12 --python-platform aarch64-manylinux_2_28 --only-binary :all: --generate-hashes -o locked.txt`, then `prebuild locked.txt --python 3.12 --platform manylinux_2_28_aarch64`
+    ");
 }

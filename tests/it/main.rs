@@ -91,3 +91,5 @@ mod verify;
 mod warm;
 // Wheels that prebuild installs, and what the cache holds of them.
 mod wheels;
+// Whole outputs of every command, as the user sees them.
+mod whole;

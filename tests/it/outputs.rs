@@ -74,14 +74,28 @@ fn all_platforms_appear_or_none() {
     sandbox.write("requirements.txt", "native==1.0\n");
     let outputs = ["-o", "deps.tar.gz", "-o", "dir/"];
     let args = [&PLATFORMS[..], &outputs].concat();
-    sandbox.offline(&args).fails(1, &["native"]);
+    insta::assert_snapshot!(sandbox.offline(&args).fails_with(1), @r"
+     builder  [BUILDER]
+    download  1 wheel
+     install  1 wheel
+        pack  deps-manylinux_2_28_x86_64.tar.gz, dir-manylinux_2_28_x86_64
+     builder  [BUILDER]
+    error: requirements.txt:1:1: cannot install native==1.0 for CPython 3.11.[X] on linux-aarch64, glibc 2.28: its wheels are for manylinux_2_17_x86_64
+    hint: require a version that has a wheel for the target, or an sdist
+    ");
     assert_eq!(names(&sandbox.work()), ["requirements.txt"]);
     // What was there before is still there.
     sandbox.write("deps-manylinux_2_28_x86_64.tar.gz", "old");
     sandbox.write("dir-manylinux_2_28_x86_64/old", "old");
-    sandbox
-        .offline(&[&args[..], &["--force"]].concat())
-        .fails(1, &["native"]);
+    insta::assert_snapshot!(sandbox.offline(&[&args[..], &["--force"]].concat()).fails_with(1), @r"
+     builder  [BUILDER]
+    download  1 wheel
+     install  1 wheel
+        pack  deps-manylinux_2_28_x86_64.tar.gz, dir-manylinux_2_28_x86_64
+     builder  [BUILDER]
+    error: requirements.txt:1:1: cannot install native==1.0 for CPython 3.11.[X] on linux-aarch64, glibc 2.28: its wheels are for manylinux_2_17_x86_64
+    hint: require a version that has a wheel for the target, or an sdist
+    ");
     let before = [
         "deps-manylinux_2_28_x86_64.tar.gz",
         "dir-manylinux_2_28_x86_64",
@@ -129,7 +143,11 @@ fn a_list_of_packages_appears_with_the_artifact() {
     sandbox.write("packages.txt", "old\n");
     let packages = || fs::read_to_string(sandbox.work().join("packages.txt")).unwrap();
     sandbox.write("requirements.txt", "demo==2.0\n");
-    sandbox.offline(&args).fails(1, &["demo"]);
+    insta::assert_snapshot!(sandbox.offline(&args).fails_with(1), @r"
+     builder  [BUILDER]
+     runtime  [RUNTIME]
+    error: requirements.txt:1:1: cannot install demo==2.0 for CPython 3.11.[X] on linux-x86_64, glibc 2.36: no index has that version; available: 1.0
+    ");
     assert_eq!(packages(), "old\n");
     sandbox.write("requirements.txt", "demo==1.0\n");
     sandbox.offline(&args).ok();
@@ -140,9 +158,7 @@ fn a_list_of_packages_appears_with_the_artifact() {
         "--write-packages",
         "packages.txt.tar",
     ];
-    sandbox
-        .offline(&[&args[..3], &twice].concat())
-        .fails(2, &["`packages.txt.tar` is named twice"]);
+    insta::assert_snapshot!(sandbox.offline(&[&args[..3], &twice].concat()).fails_with(2), @"error: `packages.txt.tar` is named twice");
 }
 
 /// Temporary directories are their user's alone, whatever the umask.
@@ -324,7 +340,7 @@ fn a_disk_that_fills_anywhere_is_an_error() {
             if code == 1 {
                 assert!(ran.stderr.contains("No space left"), "{}", ran.stderr);
                 assert!(
-                    ran.stderr.contains("hint: free room there"),
+                    ran.stderr.contains("hint: free disk space there"),
                     "{}",
                     ran.stderr
                 );

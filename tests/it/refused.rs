@@ -75,27 +75,27 @@ fn folders_of_another_distribution() {
         (
             demo().stem("other-1.0"),
             "other-1.0.dist-info",
-            "it is not named after the wheel",
+            "its name does not match the wheel's",
         ),
         (
             demo().stem("demo-1.1"),
             "demo-1.1.dist-info",
-            "it is not named after the wheel",
+            "its name does not match the wheel's",
         ),
         (
             demo().stem("demo"),
             "demo.dist-info",
-            "it is not named after the wheel",
+            "its name does not match the wheel's",
         ),
         (
             demo().file("x-1.dist-info/METADATA", "Name: x"),
             "demo-1.0.dist-info",
-            "there is `x-1.dist-info` too, and a wheel is one distribution",
+            "the wheel also contains `x-1.dist-info`: a wheel is one distribution",
         ),
         (
             demo().file("x-1.dist-info", "a file"),
             "demo-1.0.dist-info",
-            "there is `x-1.dist-info` too, and a wheel is one distribution",
+            "the wheel also contains `x-1.dist-info`: a wheel is one distribution",
         ),
         (demo().without("WHEEL"), WHEEL, "it is missing"),
         (demo().without("METADATA"), METADATA, "it is missing"),
@@ -115,12 +115,12 @@ fn texts_that_say_something_else() {
         (
             metadata("Name: evil\nVersion: 1.0\n"),
             METADATA,
-            "it says that this is `evil`, and the wheel's name does not",
+            "it names the distribution `evil`, and the wheel's file name does not",
         ),
         (
             metadata("Name: demo\nVersion: 1.0+evil\n"),
             METADATA,
-            "it says that this is version `1.0+evil`, and the wheel's name does not",
+            "it names the version `1.0+evil`, and the wheel's file name does not",
         ),
         (
             demo().info("METADATA", b"Name: demo\nVersion: 1.0\n\n\xff"),
@@ -135,22 +135,22 @@ fn texts_that_say_something_else() {
         (
             format("2.0"),
             WHEEL,
-            "its Wheel-Version is `2.0`, and only 1 is known",
+            "its Wheel-Version `2.0` is not supported: expected 1",
         ),
         (
             format("0.9"),
             WHEEL,
-            "its Wheel-Version is `0.9`, and only 1 is known",
+            "its Wheel-Version `0.9` is not supported: expected 1",
         ),
         (
             format("+1.0"),
             WHEEL,
-            "its Wheel-Version is `+1.0`, and only 1 is known",
+            "its Wheel-Version `+1.0` is not supported: expected 1",
         ),
         (
             format("1.x"),
             WHEEL,
-            "its Wheel-Version is `1.x`, and only 1 is known",
+            "its Wheel-Version `1.x` is not supported: expected 1",
         ),
     ]);
 }
@@ -161,22 +161,22 @@ fn files_that_have_no_place() {
         (
             demo().data("etc/passwd", ""),
             "demo-1.0.data/etc/passwd",
-            "it lies in no folder that says where it goes: purelib, platlib, scripts, headers, data",
+            "its directory is none of purelib, platlib, scripts, headers and data",
         ),
         (
             demo().data("scripts", ""),
             "demo-1.0.data/scripts",
-            "it lies in no folder that says where it goes: purelib, platlib, scripts, headers, data",
+            "its directory is none of purelib, platlib, scripts, headers and data",
         ),
         (
             demo().file("demo-1.1.data/data/x", ""),
             "demo-1.1.data/data/x",
-            "it is not named after the wheel",
+            "its name does not match the wheel's",
         ),
         (
             demo().file("x.data", ""),
             "x.data",
-            "it is not named after the wheel",
+            "its name does not match the wheel's",
         ),
         (
             demo().data("purelib/victim-1.0.dist-info/METADATA", "Name: victim"),
@@ -192,7 +192,7 @@ fn entry_points_that_make_no_script() {
         (
             script("a = b"),
             ENTRY_POINTS,
-            "the entry point `a = b` names no function to call",
+            "the entry point `a = b` does not name a function",
         ),
         (script("a"), ENTRY_POINTS, "the entry point `a` has no `=`"),
         (
@@ -213,12 +213,12 @@ fn entry_points_that_make_no_script() {
         (
             script("../../etc/cron.d/x = b:c"),
             ENTRY_POINTS,
-            "the entry point `../../etc/cron.d/x = b:c` has a name that leads out of the folder of scripts",
+            "the entry point `../../etc/cron.d/x = b:c` has a name that leads out of the directory of scripts",
         ),
         (
             script("a = b;import os:c"),
             ENTRY_POINTS,
-            "the entry point `a = b;import os:c` names no function to call",
+            "the entry point `a = b;import os:c` does not name a function",
         ),
     ]);
 }
@@ -229,32 +229,32 @@ fn records_that_are_wrong() {
         (
             row("sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU,6"),
             "demo.py",
-            "its SHA-256 is not the one in RECORD",
+            "hash mismatch: its SHA-256 differs from RECORD",
         ),
         (
             row("sha512=AAAA,6"),
             "demo.py",
-            "its SHA-512 is not the one in RECORD",
+            "hash mismatch: its SHA-512 differs from RECORD",
         ),
         (
             row("md5=AAAA,6"),
             "demo.py",
-            "its hash in RECORD is of the kind `md5`, and only SHA-256, 384 and 512 count",
+            "its hash in RECORD is of the kind `md5`: expected SHA-256, SHA-384 or SHA-512",
         ),
         (
             row("sha1=AAAA,6"),
             "demo.py",
-            "its hash in RECORD is of the kind `sha1`, and only SHA-256, 384 and 512 count",
+            "its hash in RECORD is of the kind `sha1`: expected SHA-256, SHA-384 or SHA-512",
         ),
         (
             row(",7"),
             "demo.py",
-            "RECORD says that it has `7` bytes, and it has 6",
+            "size mismatch: RECORD lists `7` bytes, got 6",
         ),
         (
             row(",+6"),
             "demo.py",
-            "RECORD says that it has `+6` bytes, and it has 6",
+            "size mismatch: RECORD lists `+6` bytes, got 6",
         ),
         (
             demo().record(|text| format!("{text}../../../etc/passwd,,\n")),
@@ -318,7 +318,7 @@ fn records_that_lack_something() {
         let error = check(Leniency::Strict).unwrap_err();
         assert_eq!(
             error.hint().as_deref(),
-            Some("pip lets this pass, and so does `--allow-unlisted`")
+            Some("to accept the wheel as pip does, pass `--allow-unlisted`")
         );
         match error {
             Error::Refused {
@@ -393,7 +393,7 @@ fn odd_wheels_are_installed_as_pip_does() {
     let ran = sandbox.offline(&args).ok();
     insta::assert_snapshot!(ran.stderr, @r"
     warning: demo 1.0: 2 files are marked as symbolic links or directories, such as `demo/bin/npm`: as with pip, they become files
-    warning: demo 1.0 (for requirements.txt:1): `lib/python3.11/site-packages/demo/case.txt` differs from `lib/python3.11/site-packages/demo/Case.txt` only in case: not every file system holds both
+    warning: demo 1.0 (for requirements.txt:1): `lib/python3.11/site-packages/demo/case.txt` differs from `lib/python3.11/site-packages/demo/Case.txt` only in case: some file systems cannot hold both
     ");
     let args = [
         "requirements.txt",

@@ -146,7 +146,7 @@ fn engine_roots_are_verified_in() {
     let verify = |at: &str| sandbox.run(&["verify", "a.tar", "--runtime", at]);
     let ran = verify(&at).ok();
     let good = "5 modules, 2 extension modules, 2 scripts and 0 entry points in";
-    let well = "0 audit errors, 0 broken, 0 not proved, 0 optional\n";
+    let well = "0 audit errors, 0 broken, 0 unverified, 0 optional\n";
     assert!(ran.stdout.starts_with(good), "{}", ran.stdout);
     assert!(ran.stdout.ends_with(well), "{}", ran.stdout);
     let closed = ReadOnly::of(root.path(), &sandbox.work().join("closed"));
@@ -176,7 +176,7 @@ fn engine_roots_are_verified_in() {
         3,
         &[
             "cannot run the runtime's Python",
-            "an engine can run an image of it",
+            "or name an image, for an engine",
         ],
     );
     assert_eq!(sandbox.left(), [""; 0]);
@@ -270,8 +270,8 @@ fn engine_roots_need_no_shell() {
     sandbox.run(&verify).fails(
         4,
         &[
-            "lie in `lib/python3.11/site-packages`, and the runtime's Python looks in `lib/python3.12/site-packages`",
-            "build it for this runtime",
+            "are in `lib/python3.11/site-packages`, and the runtime's Python searches `lib/python3.12/site-packages`",
+            "build the artifact for this runtime",
         ],
     );
 }

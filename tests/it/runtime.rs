@@ -312,9 +312,10 @@ fn engine_files_are_those_that_rpm_lists() {
 #[test]
 fn a_program_that_is_no_python_is_none() {
     let sandbox = Sandbox::new();
-    sandbox
-        .run(&["runtime", "/usr/bin/true"])
-        .fails(2, &["there is no Python `/usr/bin/true`"]);
+    insta::assert_snapshot!(sandbox.run(&["runtime", "/usr/bin/true"]).fails_with(2), @r"
+    error: Python `/usr/bin/true` not found in the runtime `/usr/bin/true`
+    hint: name one of its interpreters with `--runtime-python X.Y` or `--runtime-python PATH`; `prebuild runtime` shows them
+    ");
 }
 
 #[test]
@@ -323,30 +324,28 @@ fn one_python_of_several_must_be_named() {
     let root = sandbox.work().join("root");
     put_python(&root, "opt/a", "3.11");
     let ran = sandbox.run(&["runtime", "root"]).ok();
-    assert!(
-        ran.stdout
-            .contains("3.11 at /opt/a/bin/python3.11, which is taken"),
-        "{}",
-        ran.stdout
-    );
-    assert!(ran.stdout.contains("/opt/a/lib/python3.11/site-packages"));
+    insta::assert_snapshot!(ran.whole(0), @r"
+    -----
+    machine   x86_64
+    python    3.11 at [PYTHON], used
+      names   [PYTHON]
+      prefix  /opt/a
+      sites   /opt/a/lib/python3.11/site-packages
+      suffixes .abi3.so .so
+    libraries 0
+    packages  no database
+    path      /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+    ");
     put_python(&root, "opt/b", "3.12");
-    sandbox.run(&["runtime", "root"]).fails(
-        2,
-        &[
-            "has several Pythons, and none on its PATH",
-            "/opt/b/bin/python3.12",
-            "--runtime-python",
-        ],
-    );
+    insta::assert_snapshot!(sandbox.run(&["runtime", "root"]).fails_with(2), @r"
+    error: the runtime `[WORK]/root` has several Pythons, and none on its PATH: [PYTHON], [PYTHON]
+    hint: name one of its interpreters with `--runtime-python X.Y` or `--runtime-python PATH`; `prebuild runtime` shows them
+    ");
     for named in ["3.12", "/opt/b/bin/python3.12"] {
         let ran = sandbox
             .run(&["runtime", "root", "--runtime-python", named])
             .ok();
-        assert!(
-            ran.stdout
-                .contains("3.12 at /opt/b/bin/python3.12, which is taken")
-        );
+        assert!(ran.stdout.contains("3.12 at /opt/b/bin/python3.12, used"));
     }
     // What is on the PATH goes first.
     put_python(&root, "usr/local", "3.10");
@@ -354,7 +353,7 @@ fn one_python_of_several_must_be_named() {
     let ran = sandbox.run(&["runtime", "root"]).ok();
     assert!(
         ran.stdout
-            .contains("3.10 at /usr/local/bin/python3.10, which is taken")
+            .contains("3.10 at /usr/local/bin/python3.10, used")
     );
 }
 

@@ -148,9 +148,9 @@ fn what_cannot_be_named_is_refused_with_the_reason() {
     Python `3.15` cannot be named as a target: only CPython 3.8 to 3.14 can
     Python `3.12t` does not exist: free-threaded builds begin with 3.13
     expected a platform such as `manylinux_2_28_x86_64`, `musllinux_1_2_x86_64` or `linux/amd64`, got `x86_64`
-    `macosx_11_0_arm64` cannot be a target: prefixes are made for Linux
-    `win_amd64` cannot be a target: prefixes are made for Linux
-    `windows/amd64` cannot be a target: prefixes are made for Linux
+    `macosx_11_0_arm64` cannot be a target: prebuild builds prefixes for Linux
+    `win_amd64` cannot be a target: prebuild builds prefixes for Linux
+    `windows/amd64` cannot be a target: prebuild builds prefixes for Linux
     `linux/arm/v6` cannot be a target: `arm/v6` is not among the architectures amd64, 386, arm64, arm/v7, ppc64le, s390x, riscv64
     `manylinux_2_28_amd64` cannot be a target: `amd64` is not among the architectures x86_64, i686, aarch64, armv7l, ppc64le, s390x, riscv64
     `manylinux_2_82_x86_64` cannot be a target: its C library is none of glibc 2.5 to 2.50

@@ -41,7 +41,7 @@ fn built_with(wheels: Vec<WheelBuilder>, output: &str, scripts: &str) -> (Sandbo
 /// Runs `verify`; nothing where the kernel allows no sandbox and none is demanded.
 fn run(sandbox: &Sandbox, args: &[&str]) -> Option<Ran> {
     let ran = sandbox.run(&[&["verify"], args].concat());
-    if ran.code == Some(3) && ran.stderr.contains("cannot make a sandbox") {
+    if ran.code == Some(3) && ran.stderr.contains("cannot create a sandbox") {
         skip(&ran.stderr);
         return None;
     }
@@ -67,7 +67,7 @@ fn verify(
     let ran = run(sandbox, &[&args, more].concat())?;
     assert_eq!(ran.code, Some(code), "{}{}", ran.stdout, ran.stderr);
     let proof: Value = serde_json::from_str(&ran.stdout).unwrap();
-    assert_eq!(proof["version"], 2);
+    assert_eq!(proof["version"], 3);
     assert_eq!(sandbox.left(), [""; 0]);
     Some(proof)
 }
@@ -75,7 +75,7 @@ fn verify(
 /// `GROUP KIND NAME: ERROR` of all that failed.
 fn failed(proof: &Value) -> Vec<String> {
     let mut lines = Vec::new();
-    for group in ["broken", "not_proved", "optional", "allowed"] {
+    for group in ["broken", "unverified", "optional", "allowed"] {
         for one in proof[group].as_array().unwrap() {
             let text = |name: &str| one[name].as_str().unwrap();
             let (kind, name, error) = (text("kind"), text("name"), text("error"));
@@ -120,7 +120,7 @@ fn every_format_is_read_back() {
     }
 }
 
-/// What is missing is broken, whatever the builder does; what the builder does alike is not proved.
+/// What is missing is broken, whatever the builder does; what the builder does alike is unverified.
 /// Builder and runtime are one interpreter here.
 #[test]
 fn failures_fall_into_three_groups() {
@@ -170,17 +170,42 @@ fn failures_fall_into_three_groups() {
             ),
             "broken entry-point pytest11/own: AttributeError: module 'fine' has no attribute 'nothing'"
                 .to_owned(),
-            "not_proved module dies: killed by signal 9".to_owned(),
-            "not_proved module locales: locale.Error: unsupported locale setting".to_owned(),
-            "not_proved module picky: RuntimeError: set PICKY".to_owned(),
-            "not_proved module quits: SystemExit: no".to_owned(),
+            "unverified module dies: killed by signal 9".to_owned(),
+            "unverified module locales: locale.Error: unsupported locale setting".to_owned(),
+            "unverified module picky: RuntimeError: set PICKY".to_owned(),
+            "unverified module quits: SystemExit: no".to_owned(),
             "optional script extra: ModuleNotFoundError: No module named 'absent_cli'".to_owned(),
             "optional entry-point pytest11/other: ModuleNotFoundError: No module named 'absent_host'"
                 .to_owned(),
         ]
     );
     assert_eq!(proof["compared_in"], "a sandbox");
-    let picky = proof["not_proved"][2]["details"].as_str().unwrap();
+    let ran = run(&sandbox, &["a.tar", "--runtime", &interpreter]).unwrap();
+    insta::assert_snapshot!(ran.whole(4), @r"
+     runtime  [RUNTIME]
+      verify  [TARGET]/pip-26.3
+       place  a sandbox
+    compared  with the builder, in a sandbox
+    missing-library: demo 1.0: `lib/python3.11/site-packages/loads.py` opens `libnothing.so.7`, which is missing in the runtime
+    broken: demo: module cairo: OSError: cannot load library 'x': no
+    broken: demo: module hides: SystemExit: 1
+    broken: demo: module lacks: ModuleNotFoundError: No module named 'only_elsewhere'
+    broken: demo: module loads: OSError: libnothing.so.7: cannot open shared object file: No such file or directory
+    broken: demo: module magic: ImportError: failed to find libmagic
+    broken: demo: script gone: AttributeError: module 'fine' has no attribute 'gone'
+    broken: demo: script nowhere: ModuleNotFoundError: No module named 'absent'
+    broken: demo: script window: AttributeError: module 'fine' has no attribute 'window'
+    broken: demo: extension pkg._broken: ImportError: [TARGET]/pip-26.3/lib/python3.11/site-packages/pkg/_broken.so: file too short
+    broken: demo: entry-point pytest11/own: AttributeError: module 'fine' has no attribute 'nothing'
+    unverified: demo: module dies: killed by signal 9
+    unverified: demo: module locales: locale.Error: unsupported locale setting
+    unverified: demo: module picky: RuntimeError: set PICKY
+    unverified: demo: module quits: SystemExit: no
+    hint: to ignore a failure, pass `--allow KIND:NAME`, such as `--allow module:tests`
+    -----
+    13 modules, 1 extension module, 4 scripts and 3 entry points in [TARGET]/pip-26.3/bin/python: 1 audit error, 10 broken, 4 unverified, 2 optional
+    ");
+    let picky = proof["unverified"][2]["details"].as_str().unwrap();
     assert!(
         picky.ends_with("RuntimeError: set PICKY\nor not\n"),
         "{picky}"
@@ -204,7 +229,7 @@ fn what_fails_in_the_runtime_alone_is_broken() {
     assert!(ran.stderr.contains(broken), "{}", ran.stderr);
     assert!(
         ran.stdout
-            .contains("0 audit errors, 1 broken, 0 not proved, 0 optional"),
+            .contains("0 audit errors, 1 broken, 0 unverified, 0 optional"),
         "{}",
         ran.stdout
     );
@@ -284,7 +309,7 @@ fn what_the_user_knows_better_is_allowed() {
         return;
     };
     let ran = ran.ok();
-    let summary = "0 audit errors, 0 broken, 0 not proved, 0 optional, 3 allowed\n";
+    let summary = "0 audit errors, 0 broken, 0 unverified, 0 optional, 3 allowed\n";
     assert!(ran.stdout.ends_with(summary), "{}", ran.stdout);
     let unused = "warning: --allow none: nothing of that name failed\n";
     assert!(ran.stderr.contains(unused), "{}", ran.stderr);
@@ -336,7 +361,7 @@ fn what_the_caller_has_open_is_closed() {
     }
     assert_eq!(ran.code, Some(4), "{}", ran.stderr);
     // The program's own channel and `/dev/null` are all there is.
-    let line = "not proved: demo: module demo: LookupError: [3, 4]\n";
+    let line = "unverified: demo: module demo: LookupError: [3, 4]\n";
     assert!(ran.stderr.contains(line), "{}", ran.stderr);
 }
 
@@ -410,7 +435,7 @@ fn a_user_without_privileges_has_a_sandbox_too() {
         return;
     };
     assert_eq!(ran.code, Some(4), "{}", ran.stderr);
-    let line = "not proved: no distribution: module spy: LookupError: 65534 2 101\n";
+    let line = "unverified: no distribution: module spy: LookupError: 65534 2 101\n";
     assert!(ran.stderr.contains(line), "{}", ran.stderr);
     assert_eq!(sandbox.left(), [""; 0]);
 }
@@ -428,13 +453,12 @@ fn without_namespaces_nothing_runs_unasked() {
     let Some(ran) = as_nobody(&sandbox, before, args) else {
         return;
     };
-    ran.fails(
-        3,
-        &[
-            "error: cannot make a sandbox: ",
-            "`--unsafe-no-sandbox` runs the artifact's code",
-        ],
-    );
+    insta::assert_snapshot!(ran.fails_with(3), @r"
+     runtime  [RUNTIME]
+      verify  /usr/local
+    error: cannot create a sandbox: cannot give up root: Operation not permitted (os error 1)
+    hint: allow user namespaces, run as root with CAP_SYS_ADMIN, or name an image; `--unsafe-no-sandbox` runs the artifact's code without a sandbox
+    ");
     let args = format!("{args} --unsafe-no-sandbox");
     let ran = as_nobody(&sandbox, before, &args).unwrap().ok();
     let warning = "warning: the artifact's code runs without a sandbox: --unsafe-no-sandbox\n";
@@ -447,28 +471,23 @@ fn without_namespaces_nothing_runs_unasked() {
 fn mistakes_are_told() {
     let sandbox = Sandbox::new();
     let interpreter = python::python().display().to_string();
-    sandbox
-        .run(&["verify", "nothing.tar", "--runtime", &interpreter])
-        .fails(2, &["there is no artifact", "nothing.tar"]);
+    insta::assert_snapshot!(sandbox.run(&["verify", "nothing.tar", "--runtime", &interpreter]).fails_with(2), @"error: no artifact found at [WORK]/nothing.tar");
     sandbox.write("broken.tar", "no archive at all");
-    sandbox
-        .run(&["verify", "broken.tar", "--runtime", &interpreter])
-        .fails(2, &["is no artifact that can be read"]);
-    sandbox
-        .run(&["verify", "broken.tar", "--runtime", "./nowhere"])
-        .fails(2, &["there is no such file or folder"]);
+    insta::assert_snapshot!(sandbox.run(&["verify", "broken.tar", "--runtime", &interpreter]).fails_with(2), @r"
+    error: cannot read the artifact `[WORK]/broken.tar`
+      caused by: cannot read the stream of ``
+      caused by: failed to read entire block
+    ");
+    insta::assert_snapshot!(sandbox.run(&["verify", "broken.tar", "--runtime", "./nowhere"]).fails_with(2), @"error: --runtime ./nowhere: no such file or directory");
     let facts = sandbox
         .run(&["runtime", &interpreter, "--format", "json"])
         .ok();
     sandbox.write("facts.json", facts.stdout);
     fs::create_dir(sandbox.work().join("empty")).unwrap();
-    sandbox
-        .run(&["verify", "empty", "--runtime", "facts.json"])
-        .fails(
-            3,
-            &[
-                "nothing can be run in them",
-                "name the image or the root folder",
-            ],
-        );
+    insta::assert_snapshot!(sandbox.run(&["verify", "empty", "--runtime", "facts.json"]).fails_with(3), @r"
+     runtime  [RUNTIME]
+      verify  /usr/local
+    error: a JSON file of facts is not a runtime: nothing can run in it
+    hint: name the image or the root directory
+    ");
 }

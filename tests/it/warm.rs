@@ -102,7 +102,7 @@ fn what_has_hashes_is_resolved_once() {
     );
     sandbox.write("requirements.txt", &locked);
     let (cold, said, starts) = build(&sandbox, &counted);
-    assert!(!said.contains("pip is asked") && starts > 0, "{said}");
+    assert!(!said.contains("pip resolves") && starts > 0, "{said}");
     let (warm, said, starts) = build(&sandbox, &counted);
     assert_eq!((&warm, starts), (&cold, 0), "{said}");
     assert!(said.contains("install  2 wheels"), "{said}");
@@ -130,10 +130,7 @@ fn what_has_hashes_is_resolved_once() {
     sandbox.write("requirements.txt", open);
     for _ in 0..2 {
         let ran = sandbox.offline(&[&args[..], &["--cache-dir", "cache"]].concat());
-        ran.fails(
-            2,
-            &["requirements.txt:1:1: one requires `two>=1`, which is not among the requirements"],
-        );
+        insta::assert_snapshot!(ran.fails_with(2));
     }
 }
 
@@ -144,7 +141,7 @@ fn pins_without_hashes_that_are_closed_need_no_pip() {
     let counted = Counted::new(&sandbox);
     sandbox.write("requirements.txt", "one==1.0\ntwo==2.0\n");
     let (first, said, _) = build(&sandbox, &counted);
-    assert!(!said.contains("pip is asked"), "{said}");
+    assert!(!said.contains("pip resolves"), "{said}");
     let (again, said, starts) = build(&sandbox, &counted);
     assert_eq!((&again, starts), (&first, 0), "{said}");
     // What they leave open, pip is asked for, every time.
@@ -152,7 +149,7 @@ fn pins_without_hashes_that_are_closed_need_no_pip() {
     for _ in 0..2 {
         let (open, said, starts) = build(&sandbox, &counted);
         assert!(
-            said.contains("pip is asked: one requires `two>=1`") && starts > 0,
+            said.contains("pip resolves: one requires `two>=1`") && starts > 0,
             "{said}"
         );
         assert_ne!(open, first, "two is no more one that was asked for");

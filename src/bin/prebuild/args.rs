@@ -29,7 +29,7 @@ Exit codes:
   0  done
   1  the build failed
   2  the request is invalid
-  3  this machine lacks something, such as a container engine
+  3  a prerequisite is missing, such as a container engine
   4  the prefix is incompatible with the runtime
   130, 143  interrupted
 
@@ -138,7 +138,7 @@ pub(crate) struct WheelArgs {
     /// The installer: prebuild itself, from wheels, or pip in the builder
     #[arg(hide_short_help = true, long, value_enum, default_value_t = Installer::Wheel)]
     pub(crate) installer: Installer,
-    /// Accept wheels whose RECORD lacks files or hashes, as pip does
+    /// Accept wheels with files or hashes missing in RECORD, as pip does
     #[arg(hide_short_help = true, long)]
     pub(crate) allow_unlisted: bool,
     /// The largest unpacked size of a wheel [default: 32GiB]

@@ -1,4 +1,4 @@
-//! Where pip runs, and what for, as the arguments and the environment have it.
+//! The builder and the target, from the arguments and the environment.
 
 use std::path::{Path, PathBuf};
 
@@ -49,10 +49,12 @@ pub(crate) fn runner(
         // Nothing is run for a target that no builder is.
         _ if !platform.is_empty() => None,
         (Builder::Local, Some(_)) => {
-            bail!(Wrong("--builder local has no use for --image".to_owned()))
+            bail!(Wrong("--builder local does not support --image".to_owned()))
         }
         (Builder::Docker | Builder::Podman, None) => {
-            bail!(Wrong("a container is made from an image: name one with --image, such as --image python:3.11".to_owned()))
+            bail!(Wrong(
+                "a container needs an image: pass --image, such as --image python:3.11".to_owned()
+            ))
         }
         (Builder::Local | Builder::Auto, None) => None,
         (Builder::Docker, Some(_)) => Some(Engine::Docker),
@@ -68,9 +70,7 @@ pub(crate) fn runner(
             ("--engine-arg", !engine_arg.is_empty()),
         ];
         if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
-            bail!(Wrong(format!(
-                "{option} is for a container: name its image with --image"
-            )));
+            bail!(Wrong(format!("{option} needs a container: pass --image")));
         }
     }
     let program = |python: Option<String>| match python {
@@ -116,12 +116,12 @@ pub(crate) fn answering(
     }
     bail!(Unusable {
         what: format!(
-            "{wanted} needs a container engine, and none answers: {}",
+            "{wanted} needs a container engine, and no engine answers: {}",
             reasons.join("; ")
         ),
-        hint: "`docker version` and `podman version` show whether they answer; without an image, \
-               `prebuild` needs none"
-            .to_owned(),
+        hint:
+            "check `docker version` or `podman version`; without an image, prebuild needs no engine"
+                .to_owned(),
     })
 }
 
@@ -144,7 +144,7 @@ pub(crate) fn check_platform(args: &BuilderArgs, has_runtime: bool) -> Result<()
     ];
     match given.iter().find(|(_, given)| *given) {
         Some((option, _)) => Err(Wrong(format!(
-            "{option} is for a builder, and with --platform there is none: leave one of the two out"
+            "{option} is for a builder, and --platform uses none: remove one of the two"
         ))),
         None => Ok(()),
     }

@@ -1,4 +1,4 @@
-//! What this process was started with, and requests that cannot be meant.
+//! The environment of this process, and errors of invalid requests.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ impl Environment {
                     Some((name.into_string().ok()?, value.into_string().ok()?))
                 })
                 .collect(),
-            cwd: std::env::current_dir().context("there is no working folder")?,
+            cwd: std::env::current_dir().context("there is no working directory")?,
         })
     }
 

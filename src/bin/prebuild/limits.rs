@@ -1,4 +1,4 @@
-//! Limits of this process that leave no room to work in.
+//! Checks that the limits of this process (`ulimit`) are high enough.
 
 use anyhow::{Result, bail};
 use bytesize::ByteSize;

@@ -1,4 +1,4 @@
-//! What names stand for: the cache's directory, and runtimes.
+//! The cache directory and the runtime, from their names.
 
 use std::path::{Path, PathBuf};
 
@@ -26,7 +26,7 @@ pub(crate) fn cache(
         return Place::kept(folder, scratch);
     }
     let why =
-        "there is no HOME to keep a cache in: name a folder with --cache-dir, or say --no-cache";
+        "HOME is not set, so nothing is cached: name a cache with --cache-dir, or pass --no-cache";
     warnings.push(why.to_owned());
     Place::temporary(scratch)
 }
@@ -66,13 +66,13 @@ pub(crate) fn runtime(
         Some(prebuild::fs::Kind::File) if name.ends_with(".json") => Source::Json(path),
         Some(prebuild::fs::Kind::File) => Source::Interpreter(path),
         None if is_path => bail!(Wrong(format!(
-            "--runtime {name}: there is no such file or folder"
+            "--runtime {name}: no such file or directory"
         ))),
         None => Source::Image(image(name, builder, environment, cancel)?),
     };
     if let (Source::Interpreter(_), Some(python)) = (&source, &python) {
         bail!(Wrong(format!(
-            "--runtime-python {python}: the runtime is the interpreter {name} already"
+            "--runtime-python {python}: the runtime is already an interpreter, {name}"
         )));
     }
     Ok(Wanted { source, python })

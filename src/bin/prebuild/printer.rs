@@ -125,7 +125,7 @@ impl Printer {
                 }
             }
             Event::Asking(why) if self.verbose => {
-                self.stage("resolve", &format!("pip is asked: {why}"));
+                self.stage("resolve", &format!("pip resolves: {why}"));
             }
             Event::Wheel {
                 name,
@@ -252,7 +252,7 @@ impl Printer {
 /// A line of a Dockerfile, and where it goes.
 fn remedy(line: &str) -> String {
     let line = plain(line);
-    format!("{HINT}hint{HINT:#}: put this line into the stage of the runtime\n{line}")
+    format!("{HINT}hint{HINT:#}: add this line to the runtime stage of the Dockerfile\n{line}")
 }
 
 /// A text without what a terminal would obey: names come from wheels, images and indexes.

@@ -74,7 +74,7 @@ impl Settings {
         } = args;
         if compile && !common.builder.platform.is_empty() {
             bail!(Wrong(
-                "--compile needs the interpreter, and with --platform there is none: leave one of the two out"
+                "--compile needs an interpreter, and --platform uses none: remove one of the two"
                     .to_owned()
             ));
         }
@@ -97,7 +97,7 @@ impl Settings {
             ];
             if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
                 bail!(Wrong(format!(
-                    "--installer pip has no use for {option}: pip installs in the builder, by its own rules"
+                    "--installer pip does not support {option}: pip installs by its own rules"
                 )));
             }
         }
@@ -110,7 +110,7 @@ impl Settings {
         };
         if by_lock && installer == args::Installer::Pip {
             bail!(Wrong(
-                "--installer pip installs requirements: it has no use for a lock file".to_owned()
+                "--installer pip does not support lock files: name the requirements".to_owned()
             ));
         }
         request.outputs = output;
@@ -181,7 +181,7 @@ impl Settings {
         if let Some(epoch) = environment.get("SOURCE_DATE_EPOCH") {
             let Ok(epoch) = epoch.parse() else {
                 bail!(Wrong(format!(
-                    "SOURCE_DATE_EPOCH is no number of seconds: `{epoch}`"
+                    "invalid SOURCE_DATE_EPOCH `{epoch}`: expected a number of seconds"
                 )));
             };
             request.pack.mtime = epoch;
@@ -213,7 +213,7 @@ impl Settings {
                 let wanted = places::runtime(&name, python, engine, environment, cancel);
                 Some(wanted?)
             }
-            (None, Some(_)) => bail!(Wrong("--runtime-python is one of a --runtime".to_owned())),
+            (None, Some(_)) => bail!(Wrong("--runtime-python needs --runtime".to_owned())),
             (None, None) => None,
         };
         let targets = crate::builder::targets(&builder)?;
@@ -233,7 +233,7 @@ fn check_allowed(allow: &[String]) -> anyhow::Result<()> {
         let (kind, _) = allowed.split_once(':').unwrap_or((allowed, ""));
         if !Problem::ERRORS.contains(&kind) {
             bail!(Wrong(format!(
-                "--allow {allowed}: there is no such finding; there are {}",
+                "--allow {allowed}: unknown finding; expected one of {}",
                 Problem::ERRORS.join(", ")
             )));
         }
@@ -309,7 +309,7 @@ fn check_command(requirements: &[PathBuf], environment: &Environment) -> Result<
     let hint = match known.first() {
         Some((_, name)) => format!("did you mean `{name}`?"),
         None if COMMANDS_OF_OTHERS.contains(&first) => {
-            "`prebuild requirements.txt` builds".to_owned()
+            "to build, run `prebuild requirements.txt`".to_owned()
         }
         None => return Ok(()),
     };
@@ -327,7 +327,7 @@ fn check_locked(path: &Path, has_constraints: bool, pip: &PipArgs) -> Result<(),
     ];
     match given.iter().find(|(_, given)| *given) {
         Some((option, _)) => Err(Wrong(format!(
-            "the lock file {} says what is installed: it has no use for {option}",
+            "{option} has no effect on the lock file {}: remove it",
             path.display()
         ))),
         None => Ok(()),
@@ -360,7 +360,7 @@ fn inputs(
         if !paths.is_empty() {
             let name = path.display();
             bail!(Wrong(format!(
-                "the lock file {name} says all: name nothing besides"
+                "the lock file {name} must be the only input"
             )));
         }
         return Ok(Inputs {
@@ -376,7 +376,7 @@ fn inputs(
         |path: &PathBuf| path.file_name() == Some("pyproject.toml".as_ref()) && !is_url(path);
     let has_names = !extras.is_empty() || !groups.is_empty();
     if has_names && !paths.iter().any(is_project) {
-        let why = "--extra and --group are those of a pyproject.toml or a pylock.toml";
+        let why = "--extra and --group need a pyproject.toml or a pylock.toml";
         bail!(Wrong(why.to_owned()));
     }
     let mut requirements = Vec::new();
@@ -397,7 +397,7 @@ fn inputs(
             required: locked,
         },
         None if locked => bail!(Wrong(
-            "--locked: standard input and URLs have no lock file beside them".to_owned()
+            "--locked: standard input and URLs have no lock file".to_owned()
         )),
         None => LockUse::Never,
     };
@@ -456,7 +456,7 @@ fn set_variables(
             None => match environment.variables().get(given) {
                 Some(value) => (given.as_str(), value.as_str()),
                 None => bail!(Wrong(format!(
-                    "--env {given}: there is no such variable here"
+                    "--env {given}: this environment variable is not set"
                 ))),
             },
         };

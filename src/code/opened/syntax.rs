@@ -1,4 +1,4 @@
-//! The statements and expressions of a Python source, as far as they bear on what it opens.
+//! The statements and expressions of a Python source, as far as they matter for the libraries that it opens.
 //!
 //! This is no compiler: what it cannot read it leaves out, and goes on with the next statement.
 //!

@@ -1,4 +1,4 @@
-//! What an expression may stand for, as far as it bears on the names of libraries.
+//! The possible values of an expression, as far as they matter for the names of libraries.
 
 use super::syntax::{Function, Statement};
 

@@ -48,7 +48,7 @@ impl Deciding<'_> {
                 if !why.is_empty() {
                     let (file, why) = (path.display(), why.join("; "));
                     (self.observe)(&Event::Warning(&format!(
-                        "`{file}` is out of date: {why}. Its versions are kept where the requirements admit them; `prebuild lock` updates it"
+                        "`{file}` is out of date: {why}. prebuild keeps its versions where the requirements allow them. To update it, run `prebuild lock`"
                     )));
                     return Ok(Standing::OutOfDate(Box::new(lock)));
                 }
@@ -88,7 +88,7 @@ impl Deciding<'_> {
     fn is_up_to_date(&self, lock: &Lock) -> Result<Vec<String>> {
         let Some(recorded) = &lock.recorded else {
             return Ok(vec![format!(
-                "{} wrote it, which does not note what it was made from",
+                "{} wrote it and did not record the requirements",
                 lock.author()
             )]);
         };
@@ -98,7 +98,7 @@ impl Deciding<'_> {
             let other = recorded.other_settings(&current);
             if !other.is_empty() {
                 (self.observe)(&Event::Note(&format!(
-                    "`{}` decides, and these settings change nothing: {}",
+                    "`{}` is up to date, so these settings have no effect: {}",
                     lock.file.display(),
                     other.join("; ")
                 )));

@@ -57,7 +57,7 @@ impl Deciding<'_> {
                 .map(|pin| pin.written.to_string())
                 .collect();
             (self.observe)(&Event::Note(&format!(
-                "`{}` has versions that the requirements no longer admit: {}",
+                "the requirements no longer allow these versions of `{}`: {}",
                 lock.file.display(),
                 given_up.join(", ")
             )));

@@ -159,7 +159,7 @@ fn inner(spec: &Spec) -> Result<Reply, String> {
     if spec.walls {
         filter::apply().map_err(doing("cannot filter system calls"))?;
     }
-    Ok(watch::run(spec).map_or_else(Reply::NotStarted, Reply::Ran))
+    Ok(watch::run(spec).map_or_else(Reply::NotStarted, Reply::CommandResult))
 }
 
 /// Becomes nobody in a user namespace of its own, without capabilities and without a way to new ones.

@@ -82,7 +82,7 @@ impl Limits {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Reply {
     /// The command ran.
-    Ran(Ran),
+    CommandResult(CommandResult),
     /// There is no sandbox, and why.
     Refused(String),
     /// The command cannot be started in it, and why.
@@ -91,7 +91,7 @@ pub(crate) enum Reply {
 
 /// How a command ended, and what it wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Ran {
+pub(crate) struct CommandResult {
     /// How it ended.
     pub(crate) ended: Ended,
     /// The end of its standard output.

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process_group, wait};
 
 use super::enter::doing;
-use super::{Ended, KEEP, Ran, Spec};
+use super::{CommandResult, Ended, KEEP, Spec};
 
 /// How often the command is looked at.
 const TICK: Duration = Duration::from_millis(10);
@@ -27,7 +27,7 @@ const COUNT: Duration = Duration::from_millis(50);
 const DRAIN: Duration = Duration::from_millis(200);
 
 /// Runs the command to its end.
-pub(super) fn run(spec: &Spec) -> Result<Ran, String> {
+pub(super) fn run(spec: &Spec) -> Result<CommandResult, String> {
     let (program, arguments) = spec
         .command
         .split_first()
@@ -59,7 +59,7 @@ pub(super) fn run(spec: &Spec) -> Result<Ran, String> {
     }
     let deadline = Instant::now() + DRAIN;
     let text = |output: Option<Output>| output.map_or_else(String::new, |it| it.text(deadline));
-    Ok(Ran {
+    Ok(CommandResult {
         ended,
         stdout: text(stdout),
         stderr: text(stderr),
@@ -121,12 +121,12 @@ fn memory() -> u64 {
 
 /// An output that is read to its end; its beginning and its end are kept.
 struct Output {
-    kept: Arc<Mutex<Kept>>,
+    kept: Arc<Mutex<Captured>>,
     reader: thread::JoinHandle<()>,
 }
 
 #[derive(Default)]
-struct Kept {
+struct Captured {
     start: Vec<u8>,
     end: Vec<u8>,
     left_out: u64,
@@ -134,7 +134,7 @@ struct Kept {
 
 impl Output {
     fn of(mut pipe: impl Read + Send + 'static) -> Self {
-        let kept = Arc::new(Mutex::new(Kept::default()));
+        let kept = Arc::new(Mutex::new(Captured::default()));
         let keeper = Arc::clone(&kept);
         let reader = thread::spawn(move || {
             let mut buffer = vec![0; 64 << 10];
@@ -156,7 +156,7 @@ impl Output {
     }
 }
 
-impl Kept {
+impl Captured {
     fn add(&mut self, mut bytes: &[u8]) {
         let room = KEEP.saturating_sub(self.start.len()).min(bytes.len());
         self.start.extend_from_slice(&bytes[..room]);
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_beginning_and_the_end_of_an_output_are_kept() {
-        let mut kept = Kept::default();
+        let mut kept = Captured::default();
         kept.add(b"start");
         assert_eq!(kept.text(), "start");
         for _ in 0..100 {

@@ -52,7 +52,8 @@ fn findings() -> Vec<Finding> {
         "80.9.0",
     );
     // The line is made for the runtime at hand.
-    let line = "put this line into the stage of the runtime: `RUN pip uninstall -y setuptools`";
+    let line =
+        "add this line to the runtime stage of the Dockerfile: `RUN pip uninstall -y setuptools`";
     already_there.remedy = Some(text(line));
     vec![
         numpy_file(

@@ -144,7 +144,7 @@ fn the_cache_knows_what_was_decided_and_by_whom() {
     let hashed = format!("--no-index\n--find-links links\ntwo==1.0 --hash={hash}\n");
     case.request.inputs = vec![Input::Stdin(hashed.into_bytes())];
     let runner = FakeRunner::reporting(report(&case.links(), "one", "1.0"));
-    let why = vec!["-:3:1: `two` has to be built".to_owned()];
+    let why = vec!["-:3:1: `two` must be built from source".to_owned()];
     assert_eq!(case.decided(&runner), (DecidedBy::Pip, one("1.0"), why));
     assert_eq!(case.decided(&runner), (DecidedBy::Pip, one("1.0"), vec![]));
     assert_eq!(runner.asked(), ["install --dry-run"]);

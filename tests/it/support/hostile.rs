@@ -119,7 +119,7 @@ const MODULES: [(&str, &str, &str); 14] = [
 impl Prey {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("kept"), "as it was").unwrap();
+        fs::write(folder.path().join("kept"), "unchanged").unwrap();
         for (path, mode) in [
             (folder.path().to_path_buf(), 0o777),
             (folder.path().join("kept"), 0o666),
@@ -155,7 +155,7 @@ impl Prey {
     /// not read-only, but somebody else's.
     pub(crate) fn survived(&self, proof: &Value, site: &Path, is_container: bool) {
         let mut failed: Vec<(String, String)> = Vec::new();
-        for group in ["broken", "not_proved"] {
+        for group in ["broken", "unverified"] {
             for one in proof[group].as_array().unwrap() {
                 assert!(one["details"].as_str().unwrap().len() < 100_000);
                 failed.push((
@@ -202,7 +202,7 @@ impl Prey {
         }
         assert_eq!(
             fs::read_to_string(self.folder.path().join("kept")).unwrap(),
-            "as it was"
+            "unchanged"
         );
         let names: Vec<PathBuf> = fs::read_dir(self.folder.path())
             .unwrap()

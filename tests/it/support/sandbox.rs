@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use prebuild::digest::Digest;
+use regex::Regex;
 use tempfile::TempDir;
 
 use super::python;
@@ -175,6 +176,24 @@ impl Ran {
 }
 
 impl Ran {
+    /// Checks that it failed with this code and printed no result. Returns all that it said, for a snapshot.
+    pub(crate) fn fails_with(&self, code: i32) -> String {
+        assert_eq!(self.code, Some(code), "{}{}", self.stdout, self.stderr);
+        assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
+        assert_eq!(self.stdout, "", "a failure prints no result");
+        filtered(&self.stderr)
+    }
+
+    /// Checks the exit code. Returns all that it said, and its result below a line, for a snapshot.
+    pub(crate) fn whole(&self, code: i32) -> String {
+        assert_eq!(self.code, Some(code), "{}{}", self.stdout, self.stderr);
+        assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
+        let (said, result) = (filtered(&self.stderr), filtered(&self.stdout));
+        let digest = Regex::new("sha256:[0-9a-f]{64}").unwrap();
+        let text = format!("{said}-----\n{result}");
+        digest.replace_all(&text, "sha256:[DIGEST]").into_owned()
+    }
+
     /// The exit code and all that it printed, for a snapshot: without what is of this machine.
     pub(crate) fn snapshot(&self) -> String {
         assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
@@ -197,6 +216,35 @@ impl Ran {
             .skip_while(|line| !line.starts_with("error: "));
         (shown.concat(), said.collect())
     }
+}
+
+/// A text without what differs from run to run and from machine to machine: times, sizes, ports, temporary
+/// paths, the builder and the runtime, and the output of commands.
+fn filtered(text: &str) -> String {
+    static FILTERS: OnceLock<Vec<(Regex, &str)>> = OnceLock::new();
+    let filters = FILTERS.get_or_init(|| {
+        let filters = [
+            (r"(?m)^( builder  |builder  ).*$", "$1[BUILDER]"),
+            (r"(?m)^( runtime  ).*$", "$1[RUNTIME]"),
+            (r"(?m)^(   times  ).*$", "$1[TIMES]"),
+            (r"(?m)^  \| .*\n(  \| .*\n)*", "  | [OUTPUT]\n"),
+            (r" *\b\d+(\.\d+)? ?(B|KiB|MiB|GiB)\b", " [SIZE]"),
+            (r"127\.0\.0\.1:\d+", "[HOST]"),
+            (r"\bpip \d+(\.\d+)+", "pip [VERSION]"),
+            (r"\b3\.(\d+)\.\d+\b", "3.$1.[X]"),
+            (r"/[^ `]*/\.?tmp[A-Za-z0-9_.]{6,}", "[TMP]"),
+            (r"/[^ `]*/bin/python3[0-9.]*", "[PYTHON]"),
+        ];
+        let filters = filters.into_iter();
+        filters
+            .map(|(pattern, to)| (Regex::new(pattern).unwrap(), to))
+            .collect()
+    });
+    let mut text = text.to_owned();
+    for (pattern, to) in filters {
+        text = pattern.replace_all(&text, *to).into_owned();
+    }
+    text.replace(env!("CARGO_TARGET_TMPDIR"), "[TARGET]")
 }
 
 /// The names in a folder, sorted.

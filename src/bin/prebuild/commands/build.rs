@@ -57,7 +57,7 @@ fn print(printer: &Printer, artifact: &Artifact) -> io::Result<()> {
         }
     }
     for one in &artifact.bundled {
-        let package = one.package.as_deref().unwrap_or("no package");
+        let package = one.package.as_deref().unwrap_or("an unknown package");
         let licence = one.licence.as_ref().map(|path| format!(", licence {path}"));
         let licence = licence.unwrap_or_default();
         printer.stage("bundle", &format!("{} of {package}{licence}", one.library));
@@ -72,13 +72,16 @@ fn print(printer: &Printer, artifact: &Artifact) -> io::Result<()> {
         .iter()
         .map(|(stage, seconds)| format!("{stage} {seconds:.1} s"))
         .collect();
+    let native = match artifact.native {
+        0 => "no native code".to_owned(),
+        native => format!("{native} of them native"),
+    };
     printer.stage(
         "done",
         &format!(
-            "{}, {}, {} of them native, {} in, {} out",
+            "{}, {}, {native}, {} in, {} out",
             counted(artifact.distributions.len(), "distribution"),
             counted(artifact.files, "file"),
-            artifact.native,
             HumanBytes(artifact.size),
             outputs.join(", "),
         ),

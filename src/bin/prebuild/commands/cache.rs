@@ -29,7 +29,7 @@ pub(crate) fn run(
         messages: _,
     } = args;
     let Some(folder) = &places::cache_directory(folder, environment) else {
-        let why = "there is no HOME to find the cache in: name it with --cache-dir";
+        let why = "HOME is not set: name the cache with --cache-dir";
         bail!(Wrong(why.to_owned()));
     };
     let observe = |event: &Event<'_>| printer.event(event);
@@ -57,7 +57,7 @@ pub(crate) fn run(
             print_verified(printer, &verified)?;
             if !verified.damaged.is_empty() {
                 bail!(
-                    "{} of {} entries were damaged; they are removed",
+                    "{} of {} entries were damaged; prebuild removed them",
                     verified.damaged.len(),
                     verified.entries
                 );
@@ -93,7 +93,7 @@ fn print_sizes(printer: &Printer, sizes: &Sizes) -> io::Result<()> {
         .map(|part| line(part.bucket.name(), part.entries.to_string(), part.bytes));
     print_lines(buckets.chain([
         line("leftovers", String::new(), sizes.leftovers),
-        line("in all", in_all.to_string(), sizes.bytes),
+        line("total", in_all.to_string(), sizes.bytes),
     ]))
 }
 
@@ -102,7 +102,7 @@ fn print_freed(printer: &Printer, freed: &Freed) -> io::Result<()> {
     match printer.format {
         Format::Json => print_json(freed),
         _ => print_lines([format!(
-            "removed {} entries, {} in all",
+            "removed {} entries, {}",
             freed.entries,
             HumanBytes(freed.bytes)
         )]),

@@ -32,23 +32,26 @@ pub(crate) fn run(
     let format = common.messages.format;
     if format == Format::Requirements && output.is_some() {
         bail!(Wrong(
-            "--format requirements prints the lock: `-o` has no use for it, `> FILE` has"
+            "--format requirements prints to standard output: use `> FILE` instead of `-o`"
                 .to_owned()
         ));
     }
     if common.locked && (upgrade || !upgrade_package.is_empty()) {
         bail!(Wrong(
-            "--locked changes nothing, and --upgrade would: leave one of the two out".to_owned()
+            "--locked only checks the lock file, and --upgrade changes it: remove one of the two"
+                .to_owned()
         ));
     }
     let settings = Settings::common(common, environment, cancel)?;
     printer.warnings(&settings.warnings);
     if settings.targets.len() > 1 {
-        bail!(Wrong("a lock file is for one platform".to_owned()));
+        bail!(Wrong(
+            "a lock file is for one platform: pass --platform once".to_owned()
+        ));
     }
     let beside = match &settings.request.lock {
         LockUse::Input { path, .. } => {
-            bail!(Wrong(format!("{} is a lock file already", path.display())))
+            bail!(Wrong(format!("{} is already a lock file", path.display())))
         }
         LockUse::Beside { path, .. } => Some(path.clone()),
         LockUse::Never => None,
@@ -127,15 +130,13 @@ fn known(cwd: &Path, path: &Path, upgrade: &Upgrade) -> anyhow::Result<Option<Lo
 }
 
 fn no_place() -> Wrong {
-    Wrong(
-        "requirements on standard input have no place for a lock file: name it with -o".to_owned(),
-    )
+    Wrong("requirements on standard input have no default lock file: name it with -o".to_owned())
 }
 
 /// Prints the path of the lock file.
 fn print(printer: &Printer, path: &Path, count: usize, is_new: bool) -> io::Result<()> {
     printer.finish();
-    let news = if is_new { "written" } else { "as it was" };
+    let news = if is_new { "written" } else { "unchanged" };
     printer.stage(
         "locked",
         &format!("{}, {news}", counted(count, "distribution")),

@@ -100,7 +100,7 @@ fn item_line(item: &Item) -> String {
     let what = format!("{} {}", item.name, item.version);
     let how = match item.form {
         Form::Wheel => "wheel",
-        Form::Sdist => "to be built",
+        Form::Sdist => "build from source",
     };
     let mut line = format!("{what:<40} {how}");
     if let Some(size) = item.size {

@@ -73,7 +73,7 @@ fn print(printer: &Printer, runtime: &Runtime) -> io::Result<()> {
     );
     for python in &facts.pythons {
         let chosen = if *python == runtime.python {
-            ", which is taken"
+            ", used"
         } else {
             ""
         };

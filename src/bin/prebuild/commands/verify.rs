@@ -10,7 +10,9 @@ use prebuild::cache::Cache;
 use prebuild::error::Error;
 use prebuild::event::{Cancel, Event, counted};
 use prebuild::pack::Output;
-use prebuild::verify::{ARGUMENT, Claim, Counts, Failed, Kind, Limits, Proof, enter, verify};
+use prebuild::verify::{
+    ARGUMENT, Claim, Counts, Failed, Kind, Limits, Verification, enter, verify,
+};
 
 use crate::args::{Format, VerifyArgs};
 use crate::environment::{Environment, Wrong};
@@ -57,7 +59,7 @@ pub(crate) fn run(
         ("--ca-cert", builder.ca_cert.is_some()),
     ];
     if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
-        bail!(Wrong(format!("verify has no use for {option}")));
+        bail!(Wrong(format!("verify does not support {option}")));
     }
     let engine = builder.builder;
     let mut warnings = Vec::new();
@@ -110,7 +112,7 @@ pub(crate) fn run(
 fn output(path: &Path, environment: &Environment) -> anyhow::Result<Output> {
     let path = environment.path(path);
     let Some(kind) = prebuild::fs::kind(&path) else {
-        bail!(Wrong(format!("there is no artifact {}", path.display())));
+        bail!(Wrong(format!("no artifact found at {}", path.display())));
     };
     let mut name = path.display().to_string();
     if kind == prebuild::fs::Kind::Folder && !name.ends_with('/') {
@@ -122,7 +124,7 @@ fn output(path: &Path, environment: &Environment) -> anyhow::Result<Output> {
 }
 
 /// Prints failures to standard error and the summary to standard output. Returns the exit code.
-fn print(printer: &Printer, proof: &Proof) -> io::Result<ExitCode> {
+fn print(printer: &Printer, proof: &Verification) -> io::Result<ExitCode> {
     printer.finish();
     if let Some(why) = &proof.not_compared {
         printer.warning(&format!("not compared with the builder: {why}"));
@@ -141,12 +143,12 @@ fn print(printer: &Printer, proof: &Proof) -> io::Result<ExitCode> {
     }
     let groups = [
         ("broken", &proof.broken),
-        ("not proved", &proof.not_proved),
+        ("unverified", &proof.unverified),
         ("optional", &proof.optional),
         ("allowed", &proof.allowed),
     ];
     for (group, failures) in groups {
-        let counts = matches!(group, "broken" | "not proved");
+        let counts = matches!(group, "broken" | "unverified");
         if counts || (!printer.quiet && group == "allowed") || printer.verbose {
             for failed in failures {
                 print_failed(printer, group, failed);
@@ -157,7 +159,7 @@ fn print(printer: &Printer, proof: &Proof) -> io::Result<ExitCode> {
         && !proof.holds()
     {
         printer.say(&format!(
-            "{HINT}hint{HINT:#}: put this line into the stage of the runtime\n{}",
+            "{HINT}hint{HINT:#}: add this line to the runtime stage of the Dockerfile\n{}",
             plain(remedy)
         ));
     }
@@ -197,7 +199,7 @@ fn print_failed(printer: &Printer, group: &str, failed: &Failed) {
 }
 
 /// The numbers of checks and of failures, on one line.
-fn summary(proof: &Proof) -> String {
+fn summary(proof: &Verification) -> String {
     let Counts {
         modules,
         extensions,
@@ -207,7 +209,7 @@ fn summary(proof: &Proof) -> String {
     let errors = proof.findings.iter();
     let errors = errors.filter(|finding| finding.severity == Severity::Error);
     let mut line = format!(
-        "{}, {}, {} and {} in {}: {}, {} broken, {} not proved, {} optional",
+        "{}, {}, {} and {} in {}: {}, {} broken, {} unverified, {} optional",
         counted(modules, "module"),
         counted(extensions, "extension module"),
         counted(scripts, "script"),
@@ -215,7 +217,7 @@ fn summary(proof: &Proof) -> String {
         plain(&proof.runtime),
         counted(errors.count(), "audit error"),
         proof.broken.len(),
-        proof.not_proved.len(),
+        proof.unverified.len(),
         proof.optional.len(),
     );
     if !proof.allowed.is_empty() {
