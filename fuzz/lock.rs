@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
 use prebuild::interpreter::Interpreter;
-use prebuild::lock::{self, Current, Error, Lock, Recorded};
+use prebuild::lock::{self, Current, Error, Pylock, Recorded};
 use prebuild::plan::{Circumstances, DecidedBy, Form, Item, Plan, Source};
 use prebuild::requirements::Requirements;
 use prebuild::target::Target;
@@ -37,8 +37,8 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-fn parse(text: &str) -> Result<Lock, Error> {
-    Lock::parse(text, Path::new("pylock.toml"), Path::new("/srv/app"))
+fn parse(text: &str) -> Result<Pylock, Error> {
+    Pylock::parse(text, Path::new("pylock.toml"), Path::new("/srv/app"))
 }
 
 fn interpreters() -> &'static [Interpreter] {

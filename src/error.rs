@@ -45,6 +45,9 @@ pub enum Error {
         /// The changes.
         why: Vec<String>,
     },
+    /// The plan does not fit the request.
+    #[error("cannot build the plan: {0}")]
+    OtherPlan(String),
     /// A distribution without a hash cannot be locked.
     #[error("cannot lock `{0}`: it has no hash")]
     Unhashed(Name),
@@ -103,13 +106,15 @@ impl Diagnosis for Error {
             Self::Pack(error) => error,
             Self::Cache(error) => error,
             Self::Fs(error) => error,
-            Self::OutOfDate { .. } | Self::Unhashed(_) | Self::Findings(_) => return None,
+            Self::OutOfDate { .. } | Self::OtherPlan(_) | Self::Unhashed(_) | Self::Findings(_) => {
+                return None;
+            }
         })
     }
 
     fn kind(&self) -> Kind {
         match self {
-            Self::OutOfDate { .. } => Kind::Request,
+            Self::OutOfDate { .. } | Self::OtherPlan(_) => Kind::Request,
             Self::Findings(_) => Kind::Unfit,
             _ => self.wrapped().map_or(Kind::Build, Diagnosis::kind),
         }
@@ -118,6 +123,7 @@ impl Diagnosis for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Self::OutOfDate { .. } => Some("to update it, run `prebuild lock`".to_owned()),
+            Self::OtherPlan(_) => Some("make a new plan with this request".to_owned()),
             Self::Findings(_) => Some(audit::ALLOW.to_owned()),
             _ => self.wrapped()?.hint(),
         }

@@ -7,16 +7,27 @@
 //! ```
 //!
 //! [`requirements`] reads the user's files. A [`runner`] opens a builder, and [`interpreter`] describes
-//! its Python; or the user names a [`target`]. A [`plan`] lists what a build installs: [`resolve`] makes
-//! it from pinned requirements and the files of an [`index`], a [`lock`] file contains it, or [`pip`]
+//! its Python; or the user names a [`target`]. A [`mod@plan`] lists what a build installs: [`resolve`] makes
+//! it from pinned requirements and the files of an [`index`], a [`mod@lock`] file contains it, or [`pip`]
 //! resolves in the builder. prebuild verifies each [`wheel`] and reads what its [`code`] needs from the
 //! [`runtime`]. [`install`] puts the wheels together as a [`tree`]. [`mod@audit`] finds incompatibilities
 //! with the runtime; [`mod@bundle`] copies missing libraries, and [`mod@relink`] changes the files that
-//! need them. [`mod@pack`] writes the artifact, and [`mod@verify`] imports it in its runtime. [`pipeline`]
+//! need them. [`mod@pack`] writes the artifact, and [`mod@verify`] imports it in its runtime. [`mod@pipeline`]
 //! holds the order of the stages. A [`mod@cache`] holds what later builds can use again.
 //!
 //! The library prints nothing, reads neither environment nor clock, and handles no signal. The caller
 //! passes them in as values, and receives an [`event`] for each thing that happens.
+//!
+//! # Where to begin
+//!
+//! A program that embeds prebuild needs the names at the root of this crate: a [`Request`] says what to install,
+//! for which [`Destination`], [`How`], and what to write ([`Outputs`]); a [`Runner`](runner::Runner) such as
+//! [`Local`] or [`Container`] is the builder. [`build()`] returns an [`Artifact`], [`plan()`] a [`Plan`], which
+//! [`build_planned()`] builds. [`Event`]s tell what happens, [`Cancel`] stops it, and an [`Error`] has a
+//! [`Kind`], a message, and often a hint.
+//!
+//! The modules below are building blocks. They are public for programs that need a part alone, such as reading
+//! requirements or packing a directory, and change more often than the root does.
 //!
 //! # Examples
 //!
@@ -41,11 +52,10 @@
 //!
 //! ```
 //! use std::collections::BTreeMap;
-//! use prebuild::event::{Cancel, Stream};
-//! use prebuild::pipeline::{self, Request};
-//! use prebuild::requirements::Input;
-//! use prebuild::runner::{Error, Exec, Identity, Local, Runner, Session};
+//! use prebuild::event::Stream;
+//! use prebuild::runner::{Error, Exec, Identity, Runner, Session};
 //! use prebuild::tree::Tree;
+//! use prebuild::{Cancel, Input, Local, Request};
 //!
 //! struct Printing(Local);
 //! struct PrintingSession(Box<dyn Session>);
@@ -77,12 +87,40 @@
 //! # let folder = tempfile::tempdir()?;
 //! # let folder = folder.path();
 //! let env: BTreeMap<String, String> = std::env::vars().collect();
-//! let mut request = Request::new(vec![Input::Stdin(Vec::new())], folder);
-//! request.pip.env = env.clone();
-//! request.outputs = vec![format!("{}/deps.tar.gz", folder.display()).parse()?];
-//! let runner = Printing(Local::new("python3", folder, env));
-//! let artifact = pipeline::build(&request, &runner, &|_| {}, &Cancel::new())?;
+//! let mut request = Request::new(vec![Input::Stdin(Vec::new())], folder, env);
+//! request.outputs.files = vec![format!("{}/deps.tar.gz", folder.display()).parse()?];
+//! let runner = Printing(request.local("python3"));
+//! let artifact = prebuild::build(&request, &runner, &|_| {}, &Cancel::new())?;
 //! assert_eq!(artifact.files, 0); // Nothing was asked for.
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Plan, look at the plan, and build it into memory, with no lock file:
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//! use std::sync::{Arc, Mutex};
+//! use prebuild::{Cancel, Format, Input, Output, Request, build_planned, plan};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let folder = folder.path();
+//! let env: BTreeMap<String, String> = std::env::vars().collect();
+//! let requirements = Input::Stdin(b"six==1.17.0 ; python_version < '3'\n".to_vec());
+//! let mut request = Request::new(vec![requirements], folder, env);
+//! let runner = request.local("python3");
+//! let cancel = Cancel::new();
+//!
+//! let Request { what, destination, how, .. } = &request;
+//! let (plan, _) = plan(what, destination, how, &runner, &|_| {}, &cancel)?;
+//! for item in &plan.distributions {
+//!     println!("{} {} from {}", item.name, item.version, item.url);
+//! }
+//! assert!(!plan.requirements[0].applies); // Its marker excludes it.
+//!
+//! let bytes = Arc::new(Mutex::new(Vec::new()));
+//! request.outputs.files.extend(Output::to_writer(Arc::clone(&bytes), Format::TarGz));
+//! let artifact = build_planned(&plan, &request, &runner, &|_| {}, &cancel)?;
+//! assert_eq!(artifact.outputs[0].size, bytes.lock().unwrap().len() as u64);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -134,3 +172,15 @@ pub mod target;
 pub mod tree;
 pub mod verify;
 pub mod wheel;
+
+pub use artifact::Artifact;
+pub use error::{Diagnosis, Error, Kind};
+pub use event::{Cancel, Event, Stage};
+pub use pack::{Format, Output};
+pub use pipeline::{
+    Destination, How, LockUse, Outputs, Request, Trust, What, build, build_all, build_planned,
+    lock, plan,
+};
+pub use plan::Plan;
+pub use requirements::Input;
+pub use runner::{Container, Local};

@@ -173,6 +173,12 @@ impl Place {
             scratch: scratch.into(),
         }
     }
+
+    /// The folder for temporary files.
+    #[must_use]
+    pub fn scratch(&self) -> &Path {
+        &self.scratch
+    }
 }
 
 /// Why a cache cannot be used. What only keeps it from being written is no error but one of

@@ -5,14 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Archive, Error, Lock, Origin, Package};
+use super::{Archive, Error, Origin, Package, Pylock};
 use crate::interpreter::Interpreter;
 use crate::plan::{Asked, Form, Item, Metadata, Place, Source, python_json, sort};
 use crate::requirements::{LockMarker, Name, Specifiers, hide_credentials};
 use crate::resolve::Fit;
 use crate::wheel::Filename;
 
-impl Lock {
+impl Pylock {
     /// What will be installed, the first to be installed first, with these extras, and with these
     /// dependency groups in place of the default ones, if any are named.
     pub fn items(

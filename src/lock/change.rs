@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{Lock, Origin, Package};
+use super::{Origin, Package, Pylock};
 use crate::plan::{Item, Source};
 use crate::requirements::Name;
 use crate::target::MarkerEnvironment;
@@ -56,7 +56,7 @@ impl fmt::Display for Change {
     }
 }
 
-impl Lock {
+impl Pylock {
     /// What is different in `items`, by name.
     #[must_use]
     pub fn changes_to(&self, items: &[Item], environment: &MarkerEnvironment) -> Vec<Change> {

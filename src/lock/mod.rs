@@ -17,20 +17,23 @@ use crate::resolve::few;
 mod answer;
 mod change;
 mod document;
+mod file;
 mod known;
 mod read;
 mod recorded;
 mod write;
 
 pub use change::Change;
-pub use known::{Known, Replace, Upgrade};
+pub use file::LockFile;
+pub(crate) use known::Known;
+pub use known::{Replace, Rewrite, Upgrade};
 pub use read::Problem;
 pub use recorded::{Current, LockedFor, Recorded};
 pub use write::{requirements, text};
 
-/// A lock file.
+/// A `pylock.toml`.
 #[derive(Debug, Clone)]
-pub struct Lock {
+pub struct Pylock {
     /// As it was named.
     pub file: PathBuf,
     /// The program that wrote it.
@@ -112,7 +115,7 @@ pub fn beside(input: &requirements::Input) -> Option<PathBuf> {
     Some(path.with_file_name(name))
 }
 
-impl Lock {
+impl Pylock {
     /// Where a package stands.
     fn place(&self, package: &Package) -> Location {
         let file = document::File {
@@ -164,18 +167,6 @@ pub fn write(path: &Path, text: &str) -> Result<bool, fs::Error> {
     }
     fs::write_whole(path, text.as_bytes())?;
     Ok(true)
-}
-
-/// Whether a file's name is one of a lock file: `pylock.toml` or `pylock.NAME.toml`.
-#[must_use]
-pub fn is_name(path: &Path) -> bool {
-    let name = path.file_name().map(|name| name.to_string_lossy());
-    let name = name.unwrap_or_default();
-    name == "pylock.toml"
-        || name
-            .strip_prefix("pylock.")
-            .and_then(|rest| rest.strip_suffix(".toml"))
-            .is_some_and(|name| !name.is_empty() && !name.contains('.'))
 }
 
 /// Why a lock file cannot be used.

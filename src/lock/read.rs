@@ -7,7 +7,7 @@ use std::sync::Arc;
 use url::Url;
 
 use super::document::{File, Table};
-use super::{Archive, Error, Lock, Origin, Package, Recorded};
+use super::{Archive, Error, Origin, Package, Pylock, Recorded};
 use crate::fs;
 use crate::requirements::{Hash, LockMarker, Name, Specifiers, file_name, normalize, parse_toml};
 
@@ -52,7 +52,7 @@ pub enum Problem {
     Hashes,
 }
 
-impl Lock {
+impl Pylock {
     /// Reads the lock file at `path`.
     pub fn read(path: &Path, cwd: &Path) -> Result<Self, Error> {
         let whole = cwd.join(path);
@@ -289,7 +289,7 @@ mod tests {
             let file = format!("url = 'https://h/a.zip', size = {size}, {hashes}");
             let text =
                 format!("lock-version = '1.0'\n[[packages]]\nname = 'a'\nsdist = {{ {file} }}");
-            let read = Lock::parse(&text, Path::new("pylock.toml"), Path::new("/"));
+            let read = Pylock::parse(&text, Path::new("pylock.toml"), Path::new("/"));
             assert_eq!(read.is_ok(), is_one, "{size}");
         }
     }
@@ -305,7 +305,8 @@ mod tests {
             let text = format!(
                 "lock-version = '1.0'\n[[packages]]\nname = 'a'\ndirectory = {{ path = '{path}' }}"
             );
-            let lock = Lock::parse(&text, Path::new("pylock.toml"), Path::new("/srv/app")).unwrap();
+            let lock =
+                Pylock::parse(&text, Path::new("pylock.toml"), Path::new("/srv/app")).unwrap();
             let Origin::Directory { url: found, .. } = &lock.packages[0].origin else {
                 panic!("it is a directory");
             };

@@ -66,7 +66,7 @@ impl Default for Options {
 /// Something that was written.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Packed {
-    /// The file or folder.
+    /// The file or folder; `-` for a writer.
     pub path: PathBuf,
     /// How it is written.
     pub format: Format,
@@ -146,6 +146,13 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// An archive did not get into its writer whole.
+    #[error("cannot write the archive, of which its writer may hold a part")]
+    Writer {
+        /// Why.
+        #[source]
+        source: Box<Error>,
+    },
     /// A wheel holds other bytes than when it was checked.
     #[error("`{}` has changed since it was checked", .0.display())]
     Damaged(PathBuf),
@@ -161,6 +168,7 @@ impl Diagnosis for Error {
     fn wrapped(&self) -> Option<&dyn Diagnosis> {
         match self {
             Self::Fs(error) => Some(error),
+            Self::Writer { source } => Some(source.as_ref()),
             _ => None,
         }
     }
@@ -173,6 +181,7 @@ impl Diagnosis for Error {
             | Self::Occupied { .. }
             | Self::Twice(_) => Kind::Request,
             Self::Cancelled => Kind::Cancelled,
+            Self::Writer { source } => source.kind(),
             _ => Kind::Build,
         }
     }
@@ -184,6 +193,7 @@ impl Diagnosis for Error {
             Self::Special(_) | Self::Occupied { .. } => "name another output with `-o`",
             Self::IgnoresCase { .. } => "write an archive instead",
             Self::NotRestored { .. } => "move them back",
+            Self::Writer { source } => return source.hint(),
             Self::Write { source, .. } => return hint(source.kind()),
             Self::Fs(error) => return hint(error.kind()),
             _ => return None,
@@ -210,8 +220,9 @@ fn hint(kind: io::ErrorKind) -> Option<String> {
 
 /// Finds out, before anything is built, whether the outputs can be written.
 pub fn check(outputs: &[Output], options: &Options) -> Result<(), Error> {
-    refuse_twice(outputs.iter().map(Output::path))?;
-    for output in outputs {
+    let files = || outputs.iter().filter(|output| !output.is_writer());
+    refuse_twice(files().map(Output::path))?;
+    for output in files() {
         let path = output.path();
         match (fs::exists(path), output.format()) {
             (Some(found), Format::Directory) if !found.is_dir() => {
@@ -257,7 +268,7 @@ pub(crate) fn refuse_twice<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Res
 /// Removes what builds that were killed left beside the outputs, and puts back what they had moved
 /// out of the way.
 pub(crate) fn sweep(outputs: &[Output]) {
-    for output in outputs {
+    for output in outputs.iter().filter(|output| !output.is_writer()) {
         let Ok(path) = real(output.path()) else {
             continue;
         };

@@ -1,8 +1,10 @@
 //! What to write, by its name.
 
 use std::fmt;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::format::{Format, endings};
 
@@ -11,7 +13,32 @@ use super::format::{Format, endings};
 pub struct Output {
     path: PathBuf,
     format: Format,
+    writer: Option<Writer>,
 }
+
+/// What takes the bytes of an archive. Clones are the same writer.
+#[derive(Clone)]
+pub(super) struct Writer(Arc<Mutex<dyn Write + Send>>);
+
+impl Writer {
+    pub(super) fn lock(&self) -> MutexGuard<'_, dyn Write + Send + 'static> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Writer")
+    }
+}
+
+impl PartialEq for Writer {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::as_ptr(&self.0).cast::<()>() == Arc::as_ptr(&other.0).cast::<()>()
+    }
+}
+
+impl Eq for Writer {}
 
 impl Output {
     /// An output of a format, whatever its name.
@@ -20,7 +47,35 @@ impl Output {
         Self {
             path: path.into(),
             format,
+            writer: None,
         }
+    }
+
+    /// An archive whose bytes `writer` gets, in order. It is called `-`. `None` for a directory, which is no
+    /// stream of bytes.
+    ///
+    /// Writers get their bytes after all other outputs are whole. If that fails, a writer may hold a part of
+    /// the archive ([`Error::Writer`](super::Error::Writer)): nothing can be taken back.
+    #[must_use]
+    pub fn to_writer<W: Write + Send + 'static>(
+        writer: Arc<Mutex<W>>,
+        format: Format,
+    ) -> Option<Self> {
+        (format != Format::Directory).then(|| Self {
+            path: "-".into(),
+            format,
+            writer: Some(Writer(writer)),
+        })
+    }
+
+    /// Whether it goes to a writer: then nothing has its path.
+    #[must_use]
+    pub fn is_writer(&self) -> bool {
+        self.writer.is_some()
+    }
+
+    pub(super) fn writer(&self) -> Option<&Writer> {
+        self.writer.as_ref()
     }
 
     /// Where it goes.
@@ -38,6 +93,9 @@ impl Output {
     /// The same output with `-NAME` behind what it is called: `deps.tar.gz` is `deps-NAME.tar.gz`.
     #[must_use]
     pub fn called_after(&self, name: &str) -> Self {
+        if self.is_writer() {
+            return self.clone();
+        }
         let file = self.path.file_name().map(|file| file.to_string_lossy());
         let file = file.unwrap_or_default();
         let ending = Format::of_name(&file).map_or(0, |(_, length)| length);
@@ -49,7 +107,9 @@ impl Output {
     /// The same output with its path taken from `folder` on.
     #[must_use]
     pub fn below(mut self, folder: &Path) -> Self {
-        self.path = folder.join(self.path);
+        if !self.is_writer() {
+            self.path = folder.join(self.path);
+        }
         self
     }
 }

@@ -29,8 +29,9 @@ pub(super) trait Stage: fmt::Debug + Send {
     fn take_back(self: Box<Self>) -> Result<(), Error>;
 }
 
-/// A [`Stage`] before it is placed, its size in bytes, and its digest if it has one.
-type Whole = (Box<dyn Stage>, u64, Option<Digest>);
+/// A [`Stage`] before it is placed, if there is anything to place, its size in bytes, and its digest if it has
+/// one.
+type Whole = (Option<Box<dyn Stage>>, u64, Option<Digest>);
 
 impl Staged {
     /// None.
@@ -61,18 +62,27 @@ impl Staged {
         // Apart, so that what failed leaves none of them.
         let mut staged = Vec::new();
         let mut packed = Vec::new();
-        for output in outputs {
+        // Writers come last: what fails before them leaves them empty.
+        let mut order: Vec<_> = outputs.iter().enumerate().collect();
+        order.sort_by_key(|(_, output)| output.is_writer());
+        for (place, output) in order {
             let (one, size, digest) = stage(tree, output, options, cache, &meter)?;
-            staged.push(one);
-            packed.push(Packed {
-                path: output.path().to_path_buf(),
-                format: output.format(),
-                size,
-                digest,
-            });
+            staged.extend(one);
+            let path = output.path().to_path_buf();
+            let format = output.format();
+            packed.push((
+                place,
+                Packed {
+                    path,
+                    format,
+                    size,
+                    digest,
+                },
+            ));
         }
         self.0.append(&mut staged);
-        Ok(packed)
+        packed.sort_by_key(|(place, _)| *place);
+        Ok(packed.into_iter().map(|(_, packed)| packed).collect())
     }
 
     /// Writes a document that appears together with the outputs.
@@ -128,7 +138,7 @@ fn stage(
     match output.format() {
         Format::Directory => {
             let staged = directory::stage(tree, output.path(), options, meter)?;
-            Ok((Box::new(staged), tree.size(), None))
+            Ok((Some(Box::new(staged)), tree.size(), None))
         }
         Format::Tar => file(output, meter, |out| {
             let mut plain = groups::Writer::new(out, groups::Plain, meter);
@@ -153,17 +163,25 @@ fn stage(
     }
 }
 
-/// A file of the bytes that `write` makes.
+/// A file of the bytes that `write` makes, or what a writer got of them.
 fn file(
     output: &Output,
     meter: &Meter<'_>,
     write: impl FnOnce(&mut sink::Sink) -> io::Result<()>,
 ) -> Result<Whole, Error> {
+    if let Some(writer) = output.writer() {
+        let mut writer = writer.lock();
+        let written = sink::write(&mut &mut *writer, write);
+        let (digest, size) = written.map_err(|source| Error::Writer {
+            source: Box::new(meter.error(output.path(), source)),
+        })?;
+        return Ok((None, size, Some(digest)));
+    }
     let path = real(output.path())?;
     let mut file = fs::new_file(&path)?;
     let (digest, size) =
         sink::write(&mut file, write).map_err(|source| meter.error(&path, source))?;
-    Ok((Box::new(file), size, Some(digest)))
+    Ok((Some(Box::new(file)), size, Some(digest)))
 }
 
 impl Stage for fs::NewFile {

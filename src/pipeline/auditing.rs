@@ -24,7 +24,7 @@ impl Building<'_> {
         };
         let mut bundled = Vec::new();
         if let Some(session) = builder {
-            if self.deciding.request.bundle_libs {
+            if self.deciding.request.how.bundle_libs {
                 let tree = &made.installed.tree;
                 let (edit, copied) =
                     bundle::bundle(session, tree, self.layout, runtime, &findings)?;
@@ -54,7 +54,7 @@ impl Building<'_> {
             no_deps: self.deciding.means.settings.is_on("no-deps"),
             runtime: opened.runtime.as_ref(),
             secrets: &secrets::of(opened, self.deciding.request, index),
-            allowed: &self.deciding.request.allow,
+            allowed: &self.deciding.request.destination.allow,
         });
         for finding in &mut findings {
             let name = finding.distribution.as_ref().map(|one| one.name.as_str());

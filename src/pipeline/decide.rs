@@ -1,18 +1,18 @@
 //! What will be installed. Deciders stand in a row, and the first that decides is right.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::{Cancel, Event, Observer, Stage};
 use crate::index::{Index, Strategy};
-use crate::lock::{Current, Known, Lock, Recorded};
+use crate::lock::{Current, Known, LockFile, LockedFor, Recorded};
 use crate::pip::{self, Driver, Kept as Decision};
-use crate::plan::{DecidedBy, Item, Place};
+use crate::plan::{DecidedBy, Item, Place, Plan};
 use crate::requirements::Requirements;
 use crate::resolve::{self, Locked, Outcome, Reason};
 use crate::runner::Session;
 
-use super::Request;
 use super::elsewhere::no_builder;
 use super::open::{Builder, Means, Opened};
+use super::request::Order;
 use super::watch::Watch;
 use crate::digest::Digest;
 
@@ -25,7 +25,8 @@ use lock_file::Standing;
 /// Who decides, the first to be asked first.
 ///
 /// A decider that answers requirements which leave a choice belongs before pip.
-const DECIDERS: [Decider; 5] = [
+const DECIDERS: [Decider; 6] = [
+    from_plan,
     from_lock_file,
     from_cache,
     from_requirements,
@@ -38,20 +39,38 @@ type Decider = fn(&Deciding<'_>, &mut Question<'_, '_>) -> Result<Outcome<Decisi
 
 /// What every decision of a build follows from.
 pub(super) struct Deciding<'a> {
-    pub(super) request: &'a Request,
+    pub(super) request: Order<'a>,
     pub(super) opened: &'a Opened,
     pub(super) means: &'a Means<'a>,
-    /// The lock file that is to be written again.
-    pub(super) known: Option<Known<'a>>,
+    pub(super) basis: Basis<'a>,
     /// The indexes, unless pip alone can ask them.
     pub(super) index: Outcome<Index<'a>>,
     pub(super) observe: &'a Observer<'a>,
 }
 
+/// What is there besides the request.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Basis<'a> {
+    /// Nothing.
+    Request,
+    /// A plan that decides.
+    Plan(&'a Plan),
+    /// A lock file that is to be written again.
+    Known(Known<'a>),
+}
+
+/// What decides by itself.
+#[derive(Debug, Clone, Copy)]
+enum Given<'q> {
+    Nothing,
+    Plan(&'q Plan),
+    /// A lock file that is up to date, or stands alone.
+    LockFile(&'q LockFile),
+}
+
 /// What every decider is asked.
 struct Question<'q, 'w> {
-    /// The lock file that decides, if one does.
-    lock: Option<&'q Lock>,
+    given: Given<'q>,
     /// The requirements, with the versions that are preferred as constraints.
     requirements: &'q Requirements,
     /// The cache key of the requirements, if no index can change what they come to.
@@ -64,19 +83,38 @@ struct Question<'q, 'w> {
     watch: &'q mut Watch<'w>,
 }
 
+/// A plan that was made before decides, if it is for the same target.
+fn from_plan(
+    deciding: &Deciding<'_>,
+    question: &mut Question<'_, '_>,
+) -> Result<Outcome<Decision>> {
+    let Given::Plan(plan) = question.given else {
+        return Ok(Outcome::open("there is no plan"));
+    };
+    let planned = LockedFor::new(&plan.target);
+    let target = LockedFor::new(&deciding.opened.interpreter.target());
+    if planned != target {
+        return Err(Error::OtherPlan(format!(
+            "it is for {planned}, and the build is for {target}"
+        )));
+    }
+    Ok(Outcome::Decided(Decision {
+        items: plan.distributions.clone(),
+        by: plan.decided_by,
+    }))
+}
+
 /// The lock file decides if it is up to date, or if it was named in place of requirements.
 fn from_lock_file(
     deciding: &Deciding<'_>,
     question: &mut Question<'_, '_>,
 ) -> Result<Outcome<Decision>> {
-    let Some(lock) = question.lock else {
+    let Given::LockFile(lock) = question.given else {
         return Ok(Outcome::open("there is no lock file"));
     };
-    let decided = |items| Decision {
-        items,
-        by: DecidedBy::Lock,
-    };
-    Ok(Outcome::Decided(decided(deciding.locked_items(lock)?)))
+    let items = deciding.locked_items(lock)?;
+    let by = DecidedBy::Lock;
+    Ok(Outcome::Decided(Decision { items, by }))
 }
 
 /// What was decided before is right if nothing can have changed it.
@@ -88,7 +126,7 @@ fn from_cache(
         request, opened, ..
     } = deciding;
     question.key = deciding.means.settings.settled_key(
-        &request.pip,
+        &request.how.pip,
         &opened.interpreter,
         deciding.pip(),
         question.requirements,
@@ -165,10 +203,10 @@ fn from_pip_download(
 
 impl<'a> Deciding<'a> {
     pub(super) fn new(
-        request: &'a Request,
+        request: Order<'a>,
         opened: &'a Opened,
         means: &'a Means<'a>,
-        known: Option<Known<'a>>,
+        basis: Basis<'a>,
         observe: &'a Observer<'a>,
         cancel: &'a Cancel,
     ) -> Result<Self> {
@@ -176,7 +214,7 @@ impl<'a> Deciding<'a> {
             request,
             opened,
             means,
-            known,
+            basis,
             index: means.index(opened, cancel)?,
             observe,
         })
@@ -193,27 +231,35 @@ impl Deciding<'_> {
         watch: &mut Watch<'_>,
     ) -> Result<Outcome<Decision>> {
         let requirements = &self.opened.requirements;
-        if let Some(known) = self.known {
-            return self.prefer(known, builder, fetch, watch);
+        match self.basis {
+            Basis::Known(known) => return self.prefer(known, builder, fetch, watch),
+            Basis::Plan(plan) => {
+                return self.ask(Given::Plan(plan), requirements, builder, fetch, watch);
+            }
+            Basis::Request => {}
         }
-        match self.lock_file()? {
-            Standing::Decides(lock) => self.ask(Some(&lock), requirements, builder, fetch, watch),
-            Standing::OutOfDate(lock) => self.prefer(Known::kept(&lock), builder, fetch, watch),
-            Standing::Absent => self.ask(None, requirements, builder, fetch, watch),
-        }
+        let standing = self.lock_file()?;
+        let given = match &standing {
+            Standing::OutOfDate(lock) => {
+                return self.prefer(Known::kept(lock), builder, fetch, watch);
+            }
+            Standing::Decides(lock) => Given::LockFile(lock),
+            Standing::Absent => Given::Nothing,
+        };
+        self.ask(given, requirements, builder, fetch, watch)
     }
 
     /// Asks one decider after the other.
     fn ask(
         &self,
-        lock: Option<&Lock>,
+        given: Given<'_>,
         requirements: &Requirements,
         builder: Builder<'_>,
         fetch: bool,
         watch: &mut Watch<'_>,
     ) -> Result<Outcome<Decision>> {
         let mut question = Question {
-            lock,
+            given,
             requirements,
             key: None,
             fetch,
@@ -272,10 +318,10 @@ impl Deciding<'_> {
             return Err(no_builder(self.request, target, why).into());
         };
         let is_only = matches!(&self.index, Outcome::Decided(index) if index.is_only_one());
-        if self.request.pip.strategy == Strategy::FirstIndex && !is_only {
+        if self.request.how.pip.strategy == Strategy::FirstIndex && !is_only {
             return Err(resolve::Error::FirstIndex { why }.into());
         }
-        if self.request.pip.offline && !driver.is_on("no-index") {
+        if self.request.how.pip.offline && !driver.is_on("no-index") {
             return Err(resolve::Error::Offline { why }.into());
         }
         Ok((driver, session))
@@ -289,9 +335,9 @@ impl Deciding<'_> {
 
     /// What a lock file is made from, or held against.
     fn current(&self) -> Result<Current> {
-        let settings = self.means.settings.choosing(self.request.pip.strategy);
+        let settings = self.means.settings.choosing(self.request.how.pip.strategy);
         let target = self.opened.interpreter.target();
-        let inputs = &self.request.inputs;
+        let inputs = &self.request.what.inputs;
         Ok(Current::new(
             &target,
             inputs,

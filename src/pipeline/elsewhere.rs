@@ -1,6 +1,7 @@
 //! What to do where only pip could go on, and there is no builder for the target.
 
-use super::Request;
+use super::What;
+use super::request::Order;
 use crate::requirements::Input;
 use crate::resolve;
 use crate::target::Named;
@@ -9,11 +10,9 @@ use crate::target::Named;
 const UV_GLIBC: [u32; 12] = [17, 28, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40];
 
 /// That there is no builder, and why one is needed.
-pub(super) fn no_builder(request: &Request, target: String, why: String) -> resolve::Error {
-    let command = request
-        .target
-        .as_ref()
-        .and_then(|named| commands(request, named));
+pub(super) fn no_builder(request: Order<'_>, target: String, why: String) -> resolve::Error {
+    let named = request.destination.target.as_ref();
+    let command = named.and_then(|named| commands(request.what, named));
     resolve::Error::NoBuilder {
         target,
         why,
@@ -22,12 +21,12 @@ pub(super) fn no_builder(request: &Request, target: String, why: String) -> reso
 }
 
 /// The commands that resolve for the target, and build what they resolved.
-fn commands(request: &Request, named: &Named) -> Option<String> {
+fn commands(what: &What, named: &Named) -> Option<String> {
     let python = &named.target.markers.python_version;
     let platform = platform(named)?;
     let uv = uv_platform(platform)?;
-    let inputs: Vec<String> = request.inputs.iter().map(input).collect();
-    let constraints = request.constraints.iter().map(input);
+    let inputs: Vec<String> = what.inputs.iter().map(input).collect();
+    let constraints = what.constraints.iter().map(input);
     let constraints: String = constraints.map(|name| format!(" -c {name}")).collect();
     Some(format!(
         "`uv pip compile {}{} --python-version {python} --python-platform {uv} --only-binary :all: \

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Request;
+use super::request::{Destination, How, Order, Outputs, What};
 use crate::audit::Finding;
 use crate::bundle::Bundled;
 use crate::cache::{Bucket, Cache, Lookup};
@@ -38,7 +38,8 @@ pub(super) struct Written {
 /// All that decides what a build writes, and what it says of it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Inputs<'a> {
-    pub(super) request: &'a Request,
+    pub(super) request: Order<'a>,
+    pub(super) outputs: &'a Outputs,
     /// The distributions with their wheels, the first to be installed first, each with the lines and
     /// distributions that require it: findings cite them.
     pub(super) pieces: &'a [Piece],
@@ -58,6 +59,7 @@ pub(super) struct Inputs<'a> {
 pub(super) fn key(inputs: &Inputs<'_>) -> Option<Digest> {
     let Inputs {
         request,
+        outputs,
         pieces,
         interpreter,
         layout,
@@ -65,39 +67,7 @@ pub(super) fn key(inputs: &Inputs<'_>) -> Option<Digest> {
         no_deps,
         secrets,
     } = *inputs;
-    let Request {
-        // What they come to is in `pieces`.
-        inputs: _,
-        lock: _,
-        constraints: _,
-        cwd,
-        // It is the interpreter.
-        target: _,
-        // They decide which wheels there are (`pieces`); `no_deps` and `secrets` are taken from them.
-        pip: _,
-        // Its facts are in `runtime`.
-        runtime: _,
-        allow,
-        bundle_libs,
-        // They are in `layout`.
-        dest: _,
-        script_python: _,
-        compile,
-        installer,
-        limits,
-        leniency,
-        outputs,
-        pack,
-        // Where what can be used again is kept decides no byte.
-        cache: _,
-        // Times are told and not written.
-        clock: _,
-    } = request;
-    let pack::Options {
-        mtime,
-        // It is about output folders, which have no key.
-        force: _,
-    } = pack;
+    let given = given(request, outputs)?;
     let Interpreter {
         markers,
         executable,
@@ -123,10 +93,6 @@ pub(super) fn key(inputs: &Inputs<'_>) -> Option<Digest> {
         // It says when the interpreter must be asked again.
         watched: _,
     } = interpreter;
-    let is_folder = |output: &Output| output.format() == Format::Directory;
-    if *bundle_libs || outputs.iter().any(is_folder) {
-        return None;
-    }
     let wheels: Vec<_> = pieces
         .iter()
         .map(|piece| {
@@ -145,10 +111,6 @@ pub(super) fn key(inputs: &Inputs<'_>) -> Option<Digest> {
             (wheel, origin, item)
         })
         .collect();
-    let outputs: Vec<_> = outputs
-        .iter()
-        .map(|output| (cwd.join(output.path()), output.format()))
-        .collect();
     let program = ("output 4", env!("CARGO_PKG_VERSION"), pack::FORMAT_VERSION);
     let whole = (program, wheels, layout, no_deps);
     let python = (
@@ -161,10 +123,67 @@ pub(super) fn key(inputs: &Inputs<'_>) -> Option<Digest> {
         libc,
     );
     let runtime = runtime.map(Runtime::digest);
-    let given = (allow, compile, installer, limits, leniency, mtime, outputs);
     // Hashed, so that no secret is kept.
-    let text = format!("{whole:?} {python:?} {runtime:?} {given:?} {secrets:?}");
+    let text = format!("{whole:?} {python:?} {runtime:?} {given} {secrets:?}");
     Some(Digest::of(text.as_bytes()))
+}
+
+/// What a request says of what is written, and where; `None` if what is written is not known again. Long, since
+/// each field is named.
+fn given(request: Order<'_>, outputs: &Outputs) -> Option<String> {
+    let Order {
+        what,
+        destination,
+        how,
+    } = request;
+    let What {
+        // What they come to is in `pieces`.
+        inputs: _,
+        lock: _,
+        chosen: _,
+        constraints: _,
+        cwd,
+    } = what;
+    let Destination {
+        // It is the interpreter.
+        target: _,
+        // Its facts are in `runtime`.
+        runtime: _,
+        // They are in `layout`.
+        dest: _,
+        script_python: _,
+        allow,
+    } = destination;
+    let How {
+        // They decide which wheels there are (`pieces`); `no_deps` and `secrets` are taken from them.
+        pip: _,
+        bundle_libs,
+        compile,
+        installer,
+        limits,
+        leniency,
+        // Where what can be used again is kept decides no byte.
+        cache: _,
+        // Times are told and not written.
+        clock: _,
+    } = how;
+    let Outputs { files, options } = outputs;
+    let pack::Options {
+        mtime,
+        // It is about output folders, which have no key.
+        force: _,
+    } = options;
+    // A directory may have been changed anywhere within, and what a writer got is not known here.
+    let is_unknown = |output: &Output| output.format() == Format::Directory || output.is_writer();
+    if *bundle_libs || files.iter().any(is_unknown) {
+        return None;
+    }
+    let outputs: Vec<_> = files
+        .iter()
+        .map(|output| (cwd.join(output.path()), output.format()))
+        .collect();
+    let given = (allow, compile, installer, limits, leniency, mtime, outputs);
+    Some(format!("{given:?}"))
 }
 
 impl Written {
@@ -218,8 +237,9 @@ impl Written {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
+    use super::super::Request;
     use super::*;
     use crate::piece::Origin;
     use crate::plan::{Item, RequiredBy, Source};
@@ -240,8 +260,9 @@ mod tests {
 
     impl Owned {
         fn new() -> Self {
-            let mut request = Request::new(vec![Input::Path("a.txt".into())], "/work");
-            request.outputs = vec!["deps.tar".parse().unwrap()];
+            let mut request =
+                Request::new(vec![Input::Path("a.txt".into())], "/work", BTreeMap::new());
+            request.outputs.files = vec!["deps.tar".parse().unwrap()];
             let (python, platform) = ("3.12".parse().unwrap(), "linux/arm64".parse().unwrap());
             let demo = Distribution {
                 name: "demo".to_owned(),
@@ -269,7 +290,8 @@ mod tests {
 
         fn key(&self) -> Option<Digest> {
             key(&Inputs {
-                request: &self.request,
+                request: self.request.order(),
+                outputs: &self.request.outputs,
                 pieces: &self.pieces,
                 interpreter: &self.interpreter,
                 layout: &self.layout,
@@ -292,16 +314,22 @@ mod tests {
     #[test]
     fn what_decides_an_artifact_changes_its_key() {
         let changes: [(&str, Change); 23] = [
-            ("cwd", |one| one.request.cwd = "/other".into()),
-            ("allow", |one| one.request.allow = vec!["x".to_owned()]),
-            ("compile", |one| one.request.compile = true),
-            ("installer", |one| one.request.installer = Installer::Pip),
-            ("limits", |one| one.request.limits.size = 1),
-            ("leniency", |one| one.request.leniency = Leniency::Unlisted),
-            ("format", |one| {
-                one.request.outputs = vec!["deps.zip".parse().unwrap()];
+            ("cwd", |one| one.request.what.cwd = "/other".into()),
+            ("allow", |one| {
+                one.request.destination.allow = vec!["x".to_owned()];
             }),
-            ("mtime", |one| one.request.pack.mtime = 1),
+            ("compile", |one| one.request.how.compile = true),
+            ("installer", |one| {
+                one.request.how.installer = Installer::Pip;
+            }),
+            ("limits", |one| one.request.how.limits.size = 1),
+            ("leniency", |one| {
+                one.request.how.leniency = Leniency::Unlisted;
+            }),
+            ("format", |one| {
+                one.request.outputs.files = vec!["deps.zip".parse().unwrap()];
+            }),
+            ("mtime", |one| one.request.outputs.options.mtime = 1),
             ("origin", |one| one.pieces[0].origin = Origin::Built),
             ("url", |one| {
                 "https://x/".clone_into(&mut one.pieces[0].item.url);
@@ -344,11 +372,11 @@ mod tests {
     #[test]
     fn what_decides_nothing_leaves_the_key() {
         let changes: [(&str, Change); 5] = [
-            ("inputs", |one| one.request.inputs.clear()),
-            ("pip", |one| one.request.pip.epoch = 7),
-            ("force", |one| one.request.pack.force = true),
+            ("inputs", |one| one.request.what.inputs.clear()),
+            ("pip", |one| one.request.how.pip.epoch = 7),
+            ("force", |one| one.request.outputs.options.force = true),
             ("dest", |one| {
-                one.request.dest = Some("/usr/local".to_owned());
+                one.request.destination.dest = Some("/usr/local".to_owned());
             }),
             ("tags", |one| one.interpreter.tags.clear()),
         ];
@@ -358,10 +386,10 @@ mod tests {
             assert_eq!(one.key(), Owned::new().key(), "{what}");
         }
         let mut folder = Owned::new();
-        folder.request.outputs.push("out/".parse().unwrap());
+        folder.request.outputs.files.push("out/".parse().unwrap());
         assert_eq!(folder.key(), None);
         let mut bundling = Owned::new();
-        bundling.request.bundle_libs = true;
+        bundling.request.how.bundle_libs = true;
         assert_eq!(bundling.key(), None);
     }
 }

@@ -1,5 +1,6 @@
 //! The pieces, installed into a prefix and edited there.
 
+use super::Outputs;
 use super::decide::Deciding;
 use super::elsewhere::no_builder;
 use super::obtain::Obtained;
@@ -17,6 +18,7 @@ use crate::runner::{self, Session};
 /// A build whose requirements were read.
 pub(super) struct Building<'a> {
     pub(super) deciding: Deciding<'a>,
+    pub(super) outputs: &'a Outputs,
     pub(super) layout: &'a Layout,
     pub(super) cancel: &'a Cancel,
 }
@@ -71,7 +73,7 @@ impl Building<'_> {
     fn install_wheels(&self, pieces: Vec<Piece>, builder: Builder<'_>) -> Result<Installed> {
         let (interpreter, layout) = (&self.deciding.opened.interpreter, self.layout);
         let mut installed = install::install_wheels(pieces, interpreter, layout)?;
-        if self.deciding.request.compile {
+        if self.deciding.request.how.compile {
             let (_, session) = self.builder(builder, "the interpreter compiles the bytecode")?;
             let store = &self.deciding.means.store;
             let edit = install::bytecode(session, store, &installed, interpreter, layout)?;
@@ -91,7 +93,7 @@ impl Building<'_> {
         let (requirements, interpreter) = (&opened.requirements, &opened.interpreter);
         let outcome = driver.install(session, requirements, observe)?;
         watch.stage(Stage::Collect, &self.layout.dest);
-        if self.deciding.request.compile {
+        if self.deciding.request.how.compile {
             install::compile(session, pip::prefix(), self.layout)?;
         }
         let root = session.locate(pip::prefix());

@@ -9,9 +9,9 @@ use crate::bundle::Bundled;
 use crate::cache::Cache;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::event::{Cancel, Event, Observer, Stage};
+use crate::event::{Cancel, Event, Observer, Stage, Throttle};
 use crate::install::Installed;
-use crate::lock::{Known, Recorded};
+use crate::lock::{Recorded, Rewrite};
 use crate::pack::{self, Output, Packed, Staged};
 use crate::pip::{self, Kept as Decision};
 use crate::plan::{Circumstances, Plan};
@@ -31,53 +31,78 @@ mod request;
 mod secrets;
 mod watch;
 
-pub use request::{LockUse, Request};
+pub use request::{Destination, How, LockUse, Outputs, Request, Trust, What};
 
-use decide::Deciding;
+use decide::{Basis, Deciding};
 use fresh::Written;
 use install::{Building, Made};
 use obtain::Obtained;
 use open::{Builder, Opened};
+use request::Order;
 use watch::Watch;
 
 /// Resolves the requirements for a lock file: the plan, and what it was made from.
 ///
-/// The versions of the lock file that there was, `known`, are kept where it and the requirements allow
-/// that. What changes is told ([`Event::Changed`]).
+/// The versions of the lock file that there is are kept where `rewrite` and the requirements allow that. What
+/// changes is told ([`Event::Changed`]). The lock file of `what` decides nothing.
 pub fn lock(
-    request: &Request,
-    known: Option<Known<'_>>,
+    what: &What,
+    destination: &Destination,
+    how: &How,
+    rewrite: Option<&Rewrite>,
     runner: &dyn Runner,
     observe: &Observer<'_>,
     cancel: &Cancel,
 ) -> Result<(Plan, Recorded)> {
-    let mut request = request.clone();
-    request.lock = LockUse::Never;
-    planned(&request, known, runner, observe, cancel)
+    let mut what = what.clone();
+    what.lock = None;
+    let order = Order {
+        what: &what,
+        destination,
+        how,
+    };
+    let Some(rewrite) = rewrite else {
+        return planned(order, Basis::Request, runner, observe, cancel);
+    };
+    let lock = rewrite.read(&what.cwd)?;
+    let basis = match &lock {
+        Some(lock) => Basis::Known(rewrite.of(lock)),
+        None => Basis::Request,
+    };
+    planned(order, basis, runner, observe, cancel)
 }
 
 /// Reads the requirements and decides what will be installed; installs nothing. Returns the plan, and
 /// what it was made from, for a lock file.
 pub fn plan(
-    request: &Request,
+    what: &What,
+    destination: &Destination,
+    how: &How,
     runner: &dyn Runner,
     observe: &Observer<'_>,
     cancel: &Cancel,
 ) -> Result<(Plan, Recorded)> {
-    planned(request, None, runner, observe, cancel)
+    let order = Order {
+        what,
+        destination,
+        how,
+    };
+    planned(order, Basis::Request, runner, observe, cancel)
 }
 
 fn planned(
-    request: &Request,
-    known: Option<Known<'_>>,
+    request: Order<'_>,
+    basis: Basis<'_>,
     runner: &dyn Runner,
     observe: &Observer<'_>,
     cancel: &Cancel,
 ) -> Result<(Plan, Recorded)> {
-    let mut watch = Watch::new(request, observe);
+    let throttle = Throttle::new(observe, request.how.clock);
+    let observe: &Observer<'_> = &|event| throttle.event(event);
+    let mut watch = Watch::new(request.how.clock, observe);
     let (opened, mut builder) = Opened::new(request, runner, &mut watch, cancel)?;
     let means = opened.means(request, cancel)?;
-    let deciding = Deciding::new(request, &opened, &means, known, observe, cancel)?;
+    let deciding = Deciding::new(request, &opened, &means, basis, observe, cancel)?;
     let outcome = deciding.decide(builder.as_deref_mut(), false, &mut watch)?;
     let Outcome::Decided(Decision { items, by }) = outcome else {
         return Err(pip::Error::CannotSay(means.pip().unwrap_or_default()).into());
@@ -103,9 +128,33 @@ pub fn build(
     observe: &Observer<'_>,
     cancel: &Cancel,
 ) -> Result<Artifact> {
+    build_one(request, Basis::Request, runner, observe, cancel)
+}
+
+/// Does what [`build`] does, and installs what a plan has: nothing is decided again.
+///
+/// The plan is one that [`plan()`] made for the same requirements and destination, perhaps looked at or written
+/// down since. The requirements are read again, for pip's options in them and to name who requires what.
+pub fn build_planned(
+    plan: &Plan,
+    request: &Request,
+    runner: &dyn Runner,
+    observe: &Observer<'_>,
+    cancel: &Cancel,
+) -> Result<Artifact> {
+    build_one(request, Basis::Plan(plan), runner, observe, cancel)
+}
+
+fn build_one(
+    request: &Request,
+    basis: Basis<'_>,
+    runner: &dyn Runner,
+    observe: &Observer<'_>,
+    cancel: &Cancel,
+) -> Result<Artifact> {
     check(std::slice::from_ref(request), None)?;
     let mut staged = Staged::new();
-    let whole = stage(request, runner, observe, cancel, &mut staged)?;
+    let whole = stage(request, basis, runner, observe, cancel, &mut staged)?;
     staged.place(cancel)?;
     Ok(whole.placed())
 }
@@ -124,7 +173,8 @@ pub fn build_all(
     let mut staged = Staged::new();
     let mut built = Vec::new();
     for request in requests {
-        built.push(stage(request, runner, observe, cancel, &mut staged)?);
+        let basis = Basis::Request;
+        built.push(stage(request, basis, runner, observe, cancel, &mut staged)?);
     }
     if let Some(path) = packages {
         let findings = built.iter().flat_map(|whole| &whole.artifact.findings);
@@ -143,11 +193,13 @@ pub fn packages_text<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> Str
 
 /// Finds out, before anything long, whether the outputs can be written.
 fn check(requests: &[Request], packages: Option<&Path>) -> Result<()> {
-    let outputs = requests.iter().flat_map(|request| &request.outputs);
+    let outputs = requests.iter().flat_map(|request| &request.outputs.files);
+    let outputs = outputs.filter(|output| !output.is_writer());
     pack::refuse_twice(outputs.map(Output::path).chain(packages))?;
     for request in requests {
-        pack::sweep(&request.outputs);
-        pack::check(&request.outputs, &request.pack)?;
+        let Outputs { files, options } = &request.outputs;
+        pack::sweep(files);
+        pack::check(files, options)?;
     }
     Ok(())
 }
@@ -174,17 +226,22 @@ impl Whole {
 /// Does all of a build but give the outputs their names.
 fn stage(
     request: &Request,
+    basis: Basis<'_>,
     runner: &dyn Runner,
     observe: &Observer<'_>,
     cancel: &Cancel,
     staged: &mut Staged,
 ) -> Result<Whole> {
-    let mut watch = Watch::new(request, observe);
-    let (opened, mut builder) = Opened::new(request, runner, &mut watch, cancel)?;
-    let means = opened.means(request, cancel)?;
-    let layout = opened.layout(request)?;
+    let order = request.order();
+    let throttle = Throttle::new(observe, order.how.clock);
+    let observe: &Observer<'_> = &|event| throttle.event(event);
+    let mut watch = Watch::new(order.how.clock, observe);
+    let (opened, mut builder) = Opened::new(order, runner, &mut watch, cancel)?;
+    let means = opened.means(order, cancel)?;
+    let layout = opened.layout(order)?;
     let building = Building {
-        deciding: Deciding::new(request, &opened, &means, None, observe, cancel)?,
+        deciding: Deciding::new(order, &opened, &means, basis, observe, cancel)?,
+        outputs: &request.outputs,
         layout: &layout,
         cancel,
     };
@@ -232,6 +289,13 @@ impl Building<'_> {
         let mut damaged = BTreeSet::new();
         loop {
             match self.line(builder.as_deref_mut(), staged, watch) {
+                // What a writer got already cannot be taken back: no second try.
+                Err(Error::Pack(pack::Error::Writer { source })) => {
+                    if let pack::Error::Damaged(path) = &*source {
+                        self.deciding.opened.cache.evict_holding(path);
+                    }
+                    return Err(pack::Error::Writer { source }.into());
+                }
                 Err(Error::Pack(pack::Error::Damaged(path))) if damaged.insert(path.clone()) => {
                     let name = path.display();
                     watch.warn(&format!(
@@ -252,7 +316,7 @@ impl Building<'_> {
         staged: &mut Staged,
         watch: &mut Watch<'_>,
     ) -> Result<(Option<Digest>, Written)> {
-        let (request, cache) = (self.deciding.request, &self.deciding.opened.cache);
+        let cache = &self.deciding.opened.cache;
         let obtained = self.obtain(builder.as_deref_mut(), watch)?;
         let key = self.key(&obtained);
         if let Some(key) = &key
@@ -264,16 +328,15 @@ impl Building<'_> {
         let mut made = self.install(obtained, builder.as_deref_mut(), watch)?;
         watch.stage(Stage::Audit, "");
         let (findings, bundled) = self.audited(&mut made, builder)?;
-        let outputs = request
-            .outputs
+        let Outputs { files, options } = self.outputs;
+        let names = files
             .iter()
             .map(|output| output.path().display().to_string());
-        watch.stage(Stage::Pack, &outputs.collect::<Vec<_>>().join(", "));
-        let (outputs, options) = (&request.outputs, &request.pack);
+        watch.stage(Stage::Pack, &names.collect::<Vec<_>>().join(", "));
         let tree = &made.installed.tree;
         let packed = staged.add(
             tree,
-            outputs,
+            files,
             options,
             Some(cache),
             watch.observe,
@@ -295,6 +358,7 @@ impl Building<'_> {
         } = self.deciding;
         fresh::key(&fresh::Inputs {
             request,
+            outputs: self.outputs,
             pieces,
             interpreter: &opened.interpreter,
             layout: self.layout,

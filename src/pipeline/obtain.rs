@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 
 use super::LockUse;
+use super::decide::Basis;
 use super::install::Building;
 use super::open::Builder;
 use super::watch::Watch;
 use crate::cache::MissReason;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::{Event, Stage, counted};
 use crate::fs;
 use crate::index::{self, Wanted};
@@ -39,13 +40,17 @@ impl Building<'_> {
         mut builder: Builder<'_>,
         watch: &mut Watch<'_>,
     ) -> Result<Obtained> {
-        if self.deciding.request.installer == Installer::Pip {
-            if let LockUse::Beside { path, .. } = &self.deciding.request.lock
-                && fs::exists(&self.deciding.request.cwd.join(path)).is_some()
+        if self.deciding.request.how.installer == Installer::Pip {
+            if matches!(self.deciding.basis, Basis::Plan(_)) {
+                return Err(Error::OtherPlan("pip installs by itself".to_owned()));
+            }
+            let what = self.deciding.request.what;
+            if let Some(LockUse { file, .. }) = &what.lock
+                && fs::exists(&what.cwd.join(file)).is_some()
             {
                 (self.deciding.observe)(&Event::Warning(&format!(
                     "`{}` is ignored: with `--installer pip`, pip resolves the requirements itself",
-                    path.display()
+                    file.display()
                 )));
             }
             return Ok(Obtained::ByPip);
@@ -244,7 +249,7 @@ impl Building<'_> {
             let wheel = wheel.as_ref().ok_or_else(|| pip::Error::NoWheel {
                 distribution: format!("{} {}", item.name, item.version),
             })?;
-            wheel.admit(self.deciding.request.leniency)?;
+            wheel.admit(self.deciding.request.how.leniency)?;
             if let Some(marked) = &wheel.facts.marked {
                 let distribution = &wheel.facts.distribution;
                 (self.deciding.observe)(&Event::Warning(&format!("{distribution}: {marked}")));

@@ -1,7 +1,7 @@
 //! A builder that was opened and asked, and the requirements read for it.
 
-use super::Request;
 use super::fit;
+use super::request::Order;
 use super::watch::Watch;
 use crate::cache::Cache;
 use crate::error::Result;
@@ -37,35 +37,35 @@ pub(super) struct Opened {
 impl Opened {
     /// Opens the builder, asks it, and reads the requirements with what it and the caller say.
     pub(super) fn new(
-        request: &Request,
+        request: Order<'_>,
         runner: &dyn Runner,
         watch: &mut Watch<'_>,
         cancel: &Cancel,
     ) -> Result<(Self, Option<Box<dyn Session>>)> {
         watch.stage(Stage::Resolve, "");
         let context = Context {
-            env: &request.pip.env,
-            cwd: &request.cwd,
+            env: &request.how.pip.env,
+            cwd: &request.what.cwd,
         };
         // Read before the builder is opened, which may take long: a mistake is told at once.
-        let of_caller = Settings::of_caller(&request.pip);
-        let (network, indexes) = of_caller.network(&request.pip, &request.cwd);
+        let of_caller = Settings::of_caller(&request.how.pip);
+        let (network, indexes) = of_caller.network(&request.how.pip, &request.what.cwd);
         let downloads = Downloads::new(&network, &indexes, cancel);
         let read = |constraints: &[Input]| {
             Requirements::read_with(
-                &request.inputs,
+                &request.what.inputs,
                 constraints,
                 &context,
                 Some(&downloads),
                 cancel,
             )
         };
-        let requirements = read(&request.constraints)?;
+        let requirements = read(&request.what.constraints)?;
 
         watch.stage(Stage::Builder, "");
-        let cache = Cache::open(&request.cache, watch.observe, cancel)?;
+        let cache = Cache::open(&request.how.cache, watch.observe, cancel)?;
         let mut builder: Option<Box<dyn Session>> = None;
-        let mut interpreter = if let Some(named) = &request.target {
+        let mut interpreter = if let Some(named) = &request.destination.target {
             let interpreter = Interpreter::named(named);
             watch.tell(&format!("none, for {}", interpreter.target()));
             interpreter
@@ -73,10 +73,10 @@ impl Opened {
             let session = builder.insert(runner.open(cancel)?);
             ask(request, session.as_mut(), &cache, watch)?
         };
-        let runtime = match &request.runtime {
+        let runtime = match &request.destination.runtime {
             Some(wanted) => {
                 let runtime = wanted.look(&cache, cancel)?;
-                fit::fit(&mut interpreter, &runtime, &request.allow)?;
+                fit::fit(&mut interpreter, &runtime, &request.destination.allow)?;
                 watch.found(&runtime);
                 Some(runtime)
             }
@@ -103,7 +103,7 @@ impl Opened {
         }
         let more = settings.constraints();
         if !more.is_empty() {
-            let constraints = [request.constraints.as_slice(), &more].concat();
+            let constraints = [request.what.constraints.as_slice(), &more].concat();
             opened.requirements = read(&constraints)?;
             let limits = Requirements::read_with(&[], &more, &context, Some(&downloads), cancel)?;
             opened.limits = limits.constraints().to_vec();
@@ -163,8 +163,11 @@ impl Opened {
     }
 
     /// Where the prefix lies in the runtime.
-    pub(super) fn layout(&self, request: &Request) -> Result<Layout> {
-        let (dest, python) = (request.dest.as_deref(), request.script_python.as_deref());
+    pub(super) fn layout(&self, request: Order<'_>) -> Result<Layout> {
+        let (dest, python) = (
+            request.destination.dest.as_deref(),
+            request.destination.script_python.as_deref(),
+        );
         Ok(match &self.runtime {
             Some(runtime) => Layout::new(dest, &runtime.python, python)?,
             None => Layout::new(dest, &self.interpreter, python)?,
@@ -172,38 +175,39 @@ impl Opened {
     }
 
     /// What the stages work with.
-    pub(super) fn means<'a>(
-        &'a self,
-        request: &'a Request,
-        cancel: &'a Cancel,
-    ) -> Result<Means<'a>> {
+    pub(super) fn means<'a>(&'a self, request: Order<'a>, cancel: &'a Cancel) -> Result<Means<'a>> {
         let driver = self.driver(request)?;
         let settings = settings(request, driver.as_ref());
-        let access = settings.access(&request.pip, &self.requirements, &request.cwd)?;
-        let rules = settings.rules(&request.pip, &self.requirements);
+        let access = settings.access(&request.how.pip, &self.requirements, &request.what.cwd)?;
+        let rules = settings.rules(&request.how.pip, &self.requirements);
         Ok(Means {
             driver,
             settings,
             access,
             rules,
-            store: Store::new(&self.cache, request.limits, request.leniency, cancel),
+            store: Store::new(
+                &self.cache,
+                request.how.limits,
+                request.how.leniency,
+                cancel,
+            ),
         })
     }
 
-    fn driver<'a>(&'a self, request: &'a Request) -> Result<Option<Driver<'a>>> {
+    fn driver<'a>(&'a self, request: Order<'a>) -> Result<Option<Driver<'a>>> {
         let driver = self
             .builder
             .as_ref()
-            .map(|(_, inherits)| Driver::new(&self.interpreter, &request.pip, *inherits));
+            .map(|(_, inherits)| Driver::new(&self.interpreter, &request.how.pip, *inherits));
         Ok(driver.transpose()?)
     }
 }
 
 /// pip's settings, be there a pip or not.
-fn settings(request: &Request, driver: Option<&Driver<'_>>) -> Settings {
+fn settings(request: Order<'_>, driver: Option<&Driver<'_>>) -> Settings {
     match driver {
         Some(driver) => driver.settings().clone(),
-        None => Settings::of_caller(&request.pip),
+        None => Settings::of_caller(&request.how.pip),
     }
 }
 
@@ -251,16 +255,16 @@ impl Means<'_> {
 
 /// Asks the builder's interpreter.
 fn ask(
-    request: &Request,
+    request: Order<'_>,
     session: &mut dyn Session,
     cache: &Cache,
     watch: &Watch<'_>,
 ) -> Result<Interpreter> {
-    let env = request.pip.set.clone();
+    let env = request.how.pip.set.clone();
     let config = if session.inherits() {
         &[][..]
     } else {
-        &request.pip.config
+        &request.how.pip.config
     };
     let interpreter = Interpreter::ask(session, config, env, cache)?;
     watch.tell(&format!("{}, {}", session.identity(), interpreter.target()));

@@ -2,23 +2,27 @@
 
 use std::collections::BTreeSet;
 
-use super::Request;
 use super::open::Opened;
+use super::request::Order;
 use crate::index::Index;
 use crate::requirements::{FindLinks, Input, What, credentials};
 
 /// All of them: those that were given, and what the index was told besides.
-pub(super) fn of(opened: &Opened, request: &Request, index: Option<&Index<'_>>) -> Vec<String> {
+pub(super) fn of(opened: &Opened, request: Order<'_>, index: Option<&Index<'_>>) -> Vec<String> {
     let mut secrets: BTreeSet<String> = given(opened, request).into_iter().collect();
     secrets.extend(index.map(Index::passwords).unwrap_or_default());
     secrets.into_iter().collect()
 }
 
 /// Those in variables, in pip's configuration and in requirements.
-pub(super) fn given(opened: &Opened, request: &Request) -> Vec<String> {
+pub(super) fn given(opened: &Opened, request: Order<'_>) -> Vec<String> {
     let interpreter = &opened.interpreter;
     let mut texts: Vec<&str> = Vec::new();
-    for env in [&request.pip.env, &request.pip.set, &interpreter.environment] {
+    for env in [
+        &request.how.pip.env,
+        &request.how.pip.set,
+        &interpreter.environment,
+    ] {
         texts.extend(env.values().map(String::as_str));
     }
     let config = interpreter.config.iter().chain(&interpreter.caller_config);
@@ -36,7 +40,7 @@ pub(super) fn given(opened: &Opened, request: &Request) -> Vec<String> {
             texts.push(url.expanded());
         }
     }
-    for input in request.inputs.iter().chain(&request.constraints) {
+    for input in request.what.inputs.iter().chain(&request.what.constraints) {
         if let Input::Url(url) = input {
             texts.push(url.expanded());
         }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::Request;
 use crate::event::{Event, Observer, Stage};
 use crate::runtime::Runtime;
 
@@ -14,10 +13,10 @@ pub(super) struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    pub(super) fn new(request: &Request, observe: &'a Observer<'a>) -> Self {
+    pub(super) fn new(clock: Option<fn() -> Duration>, observe: &'a Observer<'a>) -> Self {
         Self {
             observe,
-            clock: request.clock,
+            clock,
             stages: Vec::new(),
         }
     }

@@ -68,6 +68,7 @@
 
 mod collect;
 mod decode;
+mod detect;
 mod document;
 mod entry;
 mod error;
@@ -92,6 +93,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+pub use detect::{Chosen, Detected};
 pub(crate) use document::parse as parse_toml;
 pub use entry::{Algorithm, Applies, Entry, Hash, PathKind, UrlKind, What};
 pub(crate) use error::excerpt;
@@ -189,17 +191,6 @@ pub enum Input {
         /// besides.
         groups: BTreeSet<Name>,
     },
-}
-
-impl Input {
-    /// What a name stands for that pip's `-r` or `-c` takes: a URL, or a path.
-    #[must_use]
-    pub fn named(name: PathBuf) -> Self {
-        match name.to_str() {
-            Some(text) if link::is_http(text) => Self::Url(Text::new(text, text)),
-            _ => Self::Path(name),
-        }
-    }
 }
 
 /// What reading depends on besides the files.

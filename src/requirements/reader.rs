@@ -7,6 +7,7 @@ use std::sync::Arc;
 use url::Url;
 
 use super::decode::{decode, decode_told};
+use super::detect::is_lock_file;
 use super::entry::{Entry, Hash, What};
 use super::error::{Error, Fault, Problem, Role, excerpt};
 use super::lines::{Line, MAX_LINES, Part, logical_lines, place_behind, split_lines, variables};
@@ -706,15 +707,6 @@ fn no_constraint(entry: &Entry) -> Option<Problem> {
     } else {
         Some(Problem::ConstraintExtras)
     }
-}
-
-/// Whether pip would read the file as a lock file, and not as requirements.
-fn is_lock_file(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let middle = name
-        .strip_prefix("pylock.")
-        .and_then(|rest| rest.strip_suffix("toml"));
-    middle.is_some_and(|middle| middle.trim_end_matches('.').chars().all(|c| c != '.'))
 }
 
 /// An error at a byte of a file.

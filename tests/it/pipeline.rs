@@ -1,5 +1,6 @@
 //! The pipeline's logic, with a builder that is a script: what it is asked, and what is made of it.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use prebuild::error::{Diagnosis as _, Kind};
@@ -15,12 +16,12 @@ use crate::support::sandbox::names;
 mod deciders;
 
 fn request(text: &str, folder: &std::path::Path) -> Request {
-    let mut request = Request::new(vec![Input::Stdin(text.as_bytes().to_vec())], folder);
-    request
-        .pip
-        .env
-        .insert("TOKEN".to_owned(), "s3cret".to_owned());
-    request.outputs = vec![format!("{}/deps.tar", folder.display()).parse().unwrap()];
+    let mut request = Request::new(
+        vec![Input::Stdin(text.as_bytes().to_vec())],
+        folder,
+        BTreeMap::from([("TOKEN".to_owned(), "s3cret".to_owned())]),
+    );
+    request.outputs.files = vec![format!("{}/deps.tar", folder.display()).parse().unwrap()];
     request
 }
 

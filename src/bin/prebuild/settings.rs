@@ -1,7 +1,7 @@
 //! Arguments and environment into values: everything optional is decided here, and nothing else in
 //! the program reads the environment.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -14,8 +14,8 @@ use prebuild::index::Strategy;
 use prebuild::install::Installer;
 use prebuild::lock;
 use prebuild::pack::DEFAULT_MTIME;
-use prebuild::pipeline::{LockUse, Request};
-use prebuild::requirements::{Input, Name};
+use prebuild::pipeline::{Destination, LockUse, Request, Trust};
+use prebuild::requirements::{Chosen, Detected, Input, Name};
 use prebuild::runner::Runner;
 use prebuild::target::{Named, Platform};
 use prebuild::wheel::Leniency;
@@ -42,10 +42,10 @@ impl Settings {
         }
         let requests = self.targets.iter().map(|(platform, named)| {
             let mut request = self.request.clone();
-            request.target = Some(named.clone());
+            request.destination.target = Some(named.clone());
             if self.targets.len() > 1 {
-                let outputs = request.outputs.iter();
-                request.outputs = outputs
+                let outputs = request.outputs.files.iter();
+                request.outputs.files = outputs
                     .map(|output| output.called_after(&platform.to_string()))
                     .collect();
             }
@@ -78,59 +78,47 @@ impl Settings {
                     .to_owned()
             ));
         }
+        if wheels.installer == args::Installer::Pip {
+            check_installed_by_pip(&common, &wheels)?;
+        }
         let args::WheelArgs {
             installer,
             allow_unlisted,
             max_wheel_size,
             max_wheel_ratio,
         } = wheels;
-        if installer == args::Installer::Pip {
-            let given = [
-                ("--platform", !common.builder.platform.is_empty()),
-                (
-                    "--index-strategy first-index",
-                    common.pip.index_strategy == IndexStrategy::FirstIndex,
-                ),
-                ("--allow-unlisted", allow_unlisted),
-                ("--max-wheel-size", max_wheel_size.is_some()),
-                ("--max-wheel-ratio", max_wheel_ratio.is_some()),
-            ];
-            if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
-                bail!(Wrong(format!(
-                    "--installer pip does not support {option}: pip installs by its own rules"
-                )));
-            }
-        }
         let mut settings = Self::common(common, environment, cancel)?;
-        let request = &mut settings.request;
-        let by_lock = match &request.lock {
-            LockUse::Input { .. } => true,
-            LockUse::Beside { required, .. } => *required,
-            LockUse::Never => false,
-        };
+        let Request {
+            what,
+            destination,
+            how,
+            outputs,
+        } = &mut settings.request;
+        let trust = what.lock.as_ref().map(|lock| lock.trust);
+        let by_lock = matches!(trust, Some(Trust::Alone | Trust::Required));
         if by_lock && installer == args::Installer::Pip {
             bail!(Wrong(
                 "--installer pip does not support lock files: name the requirements".to_owned()
             ));
         }
-        request.outputs = output;
-        request.pack.force = force;
-        request.dest = dest;
-        request.bundle_libs = bundle_libs;
-        request.script_python = script_python;
-        request.compile = compile;
-        request.installer = match installer {
+        outputs.files = output;
+        outputs.options.force = force;
+        destination.dest = dest;
+        destination.script_python = script_python;
+        how.bundle_libs = bundle_libs;
+        how.compile = compile;
+        how.installer = match installer {
             args::Installer::Wheel => Installer::Wheel,
             args::Installer::Pip => Installer::Pip,
         };
         if let Some(size) = max_wheel_size {
-            request.limits.size = size.as_u64();
+            how.limits.size = size.as_u64();
         }
         if let Some(ratio) = max_wheel_ratio {
-            request.limits.ratio = ratio;
+            how.limits.ratio = ratio;
         }
         if allow_unlisted {
-            request.leniency = Leniency::Unlisted;
+            how.leniency = Leniency::Unlisted;
         }
         Ok(settings)
     }
@@ -160,62 +148,46 @@ impl Settings {
         crate::builder::check_platform(&builder, runtime.runtime.is_some())?;
         let paths: Vec<PathBuf> = requirements.into_iter().chain(requirement).collect();
         let names = |names: Vec<String>| names.iter().map(|name| Name::new(name)).collect();
+        let chosen = Chosen {
+            extras: names(extra),
+            groups: names(group),
+        };
         let mut stdin = Stdin::default();
-        let inputs = inputs(
-            paths,
-            names(extra),
-            names(group),
-            locked,
-            &mut stdin,
-            cancel,
-        )?;
-        if let LockUse::Input { path, .. } = &inputs.lock {
-            check_locked(path, !constraint.is_empty(), &pip)?;
+        let inputs = inputs(paths, chosen, locked, &mut stdin, cancel)?;
+        if let Some(LockUse { file, trust }) = &inputs.lock
+            && *trust == Trust::Alone
+        {
+            check_locked(file, !constraint.is_empty(), &pip)?;
         }
-        let mut request = Request::new(inputs.requirements, environment.cwd());
-        request.lock = inputs.lock;
+        let (strategy, offline) = (pip.index_strategy, pip.offline);
+        let variables = pip_variables(environment, pip);
+        let mut request = Request::new(inputs.requirements, environment.cwd(), variables);
+        request.what.lock = inputs.lock;
+        request.what.chosen = inputs.chosen;
         for path in constraint {
-            request.constraints.push(stdin.input(path, cancel)?);
+            request.what.constraints.push(stdin.input(path, cancel)?);
         }
-        request.clock = Some(clock);
-        if let Some(epoch) = environment.get("SOURCE_DATE_EPOCH") {
-            let Ok(epoch) = epoch.parse() else {
-                bail!(Wrong(format!(
-                    "invalid SOURCE_DATE_EPOCH `{epoch}`: expected a number of seconds"
-                )));
-            };
-            request.pack.mtime = epoch;
-            // What is built is packed into a wheel, a zip, which knows no earlier year.
-            request.pip.epoch = epoch.max(DEFAULT_MTIME);
-        }
-        request.pip.strategy = match pip.index_strategy {
+        set_epoch(&mut request, environment)?;
+        let mut warnings = Vec::new();
+        request.how.cache = places::cache(cache, environment, &mut warnings);
+        request.how.clock = Some(clock);
+        let options = &mut request.how.pip;
+        options.strategy = match strategy {
             IndexStrategy::UnsafeBestMatch => Strategy::UnsafeBestMatch,
             IndexStrategy::FirstIndex => Strategy::FirstIndex,
         };
-        request.pip.offline = pip.offline;
-        request.pip.now = Some(now);
-        request.pip.env = pip_variables(environment, pip);
-        request.pip.set = set_variables(environment, &builder.env)?;
-        request.pip.ca_cert.clone_from(&builder.ca_cert);
-        request.pip.config = pip_config(environment);
-        let mut warnings = Vec::new();
-        request.cache = places::cache(cache, environment, &mut warnings);
-        let args::RuntimeArgs {
+        options.offline = offline;
+        options.now = Some(now);
+        options.set = set_variables(environment, &builder.env)?;
+        options.ca_cert.clone_from(&builder.ca_cert);
+        options.config = pip_config(environment);
+        set_runtime(
+            &mut request.destination,
             runtime,
-            runtime_python,
-            allow,
-        } = runtime;
-        check_allowed(&allow)?;
-        request.allow = allow;
-        request.runtime = match (runtime, runtime_python) {
-            (Some(name), python) => {
-                let engine = builder.builder;
-                let wanted = places::runtime(&name, python, engine, environment, cancel);
-                Some(wanted?)
-            }
-            (None, Some(_)) => bail!(Wrong("--runtime-python needs --runtime".to_owned())),
-            (None, None) => None,
-        };
+            builder.builder,
+            environment,
+            cancel,
+        )?;
         let targets = crate::builder::targets(&builder)?;
         let runner = crate::builder::runner(builder, environment, cancel)?;
         Ok(Self {
@@ -224,6 +196,68 @@ impl Settings {
             runner,
             warnings,
         })
+    }
+}
+
+/// Sets the time of what is packed and built, if the environment has one.
+fn set_epoch(request: &mut Request, environment: &Environment) -> Result<(), Wrong> {
+    let Some(epoch) = environment.get("SOURCE_DATE_EPOCH") else {
+        return Ok(());
+    };
+    let Ok(epoch) = epoch.parse() else {
+        return Err(Wrong(format!(
+            "invalid SOURCE_DATE_EPOCH `{epoch}`: expected a number of seconds"
+        )));
+    };
+    request.outputs.options.mtime = epoch;
+    // What is built is packed into a wheel, a zip, which knows no earlier year.
+    request.how.pip.epoch = epoch.max(DEFAULT_MTIME);
+    Ok(())
+}
+
+/// Sets the runtime, and the findings that it may have.
+fn set_runtime(
+    destination: &mut Destination,
+    args: args::RuntimeArgs,
+    engine: args::Builder,
+    environment: &Environment,
+    cancel: &Cancel,
+) -> anyhow::Result<()> {
+    let args::RuntimeArgs {
+        runtime,
+        runtime_python,
+        allow,
+    } = args;
+    check_allowed(&allow)?;
+    destination.allow = allow;
+    destination.runtime = match (runtime, runtime_python) {
+        (Some(name), python) => {
+            let wanted = places::runtime(&name, python, engine, environment, cancel);
+            Some(wanted?)
+        }
+        (None, Some(_)) => bail!(Wrong("--runtime-python needs --runtime".to_owned())),
+        (None, None) => None,
+    };
+    Ok(())
+}
+
+/// Refuses options of wheels and of other builders where pip installs.
+fn check_installed_by_pip(common: &Common, wheels: &args::WheelArgs) -> Result<(), Wrong> {
+    let given = [
+        ("--platform", !common.builder.platform.is_empty()),
+        (
+            "--index-strategy first-index",
+            common.pip.index_strategy == IndexStrategy::FirstIndex,
+        ),
+        ("--allow-unlisted", wheels.allow_unlisted),
+        ("--max-wheel-size", wheels.max_wheel_size.is_some()),
+        ("--max-wheel-ratio", wheels.max_wheel_ratio.is_some()),
+    ];
+    match given.iter().find(|(_, given)| *given) {
+        Some((option, _)) => Err(Wrong(format!(
+            "--installer pip does not support {option}: pip installs by its own rules"
+        ))),
+        None => Ok(()),
     }
 }
 
@@ -263,11 +297,15 @@ struct Stdin {
 }
 
 impl Stdin {
-    /// What a name stands for; `-` is standard input.
+    /// What a name of constraints stands for; `-` is standard input.
     fn input(&mut self, path: PathBuf, cancel: &Cancel) -> anyhow::Result<Input> {
-        if path != Path::new("-") {
-            return Ok(Input::named(path));
+        match Input::detect(path.clone()) {
+            Detected::Stdin => self.read(cancel),
+            Detected::Input(_) | Detected::LockFile(_) => Ok(Input::named(path)),
         }
+    }
+
+    fn read(&mut self, cancel: &Cancel) -> anyhow::Result<Input> {
         if std::mem::replace(&mut self.is_read, true) {
             bail!(Wrong(
                 "`-` is named twice, and standard input can be read once".to_owned()
@@ -334,74 +372,71 @@ fn check_locked(path: &Path, has_constraints: bool, pip: &PipArgs) -> Result<(),
     }
 }
 
-fn is_url(path: &Path) -> bool {
-    matches!(Input::named(path.to_owned()), Input::Url(_))
-}
-
 /// What the files that were named are.
 struct Inputs {
     requirements: Vec<Input>,
-    lock: LockUse,
+    lock: Option<LockUse>,
+    /// What is asked of the lock file.
+    chosen: Chosen,
 }
 
 fn inputs(
-    mut paths: Vec<PathBuf>,
-    extras: BTreeSet<Name>,
-    groups: BTreeSet<Name>,
+    paths: Vec<PathBuf>,
+    chosen: Chosen,
     locked: bool,
     stdin: &mut Stdin,
     cancel: &Cancel,
 ) -> anyhow::Result<Inputs> {
-    if let Some(at) = paths
-        .iter()
-        .position(|path| lock::is_name(path) && !is_url(path))
-    {
-        let path = paths.swap_remove(at);
-        if !paths.is_empty() {
-            let name = path.display();
+    let is_lock = |path: &PathBuf| matches!(Input::detect(path.clone()), Detected::LockFile(_));
+    if let Some(file) = paths.iter().find(|path| is_lock(path)) {
+        if paths.len() > 1 {
+            let name = file.display();
             bail!(Wrong(format!(
                 "the lock file {name} must be the only input"
             )));
         }
         return Ok(Inputs {
             requirements: Vec::new(),
-            lock: LockUse::Input {
-                path,
-                extras,
-                groups,
-            },
+            lock: Some(LockUse {
+                file: file.clone(),
+                trust: Trust::Alone,
+            }),
+            chosen,
         });
     }
-    let is_project =
-        |path: &PathBuf| path.file_name() == Some("pyproject.toml".as_ref()) && !is_url(path);
-    let has_names = !extras.is_empty() || !groups.is_empty();
-    if has_names && !paths.iter().any(is_project) {
+    let is_project = |path: &PathBuf| {
+        let detected = Input::detect(path.clone());
+        matches!(detected, Detected::Input(Input::Project { .. }))
+    };
+    if !chosen.is_empty() && !paths.iter().any(is_project) {
         let why = "--extra and --group need a pyproject.toml or a pylock.toml";
         bail!(Wrong(why.to_owned()));
     }
     let mut requirements = Vec::new();
     for path in paths {
-        requirements.push(if is_project(&path) {
-            Input::Project {
-                path,
-                extras: extras.clone(),
-                groups: groups.clone(),
-            }
-        } else {
-            stdin.input(path, cancel)?
+        requirements.push(match Input::detect(path) {
+            Detected::Input(input) => input.choosing(&chosen),
+            Detected::Stdin => stdin.read(cancel)?,
+            // None is left.
+            Detected::LockFile(path) => Input::Path(path),
         });
     }
-    let lock = match requirements.first().and_then(lock::beside) {
-        Some(path) => LockUse::Beside {
-            path,
-            required: locked,
-        },
-        None if locked => bail!(Wrong(
-            "--locked: standard input and URLs have no lock file".to_owned()
-        )),
-        None => LockUse::Never,
+    let trust = if locked {
+        Trust::Required
+    } else {
+        Trust::Preferred
     };
-    Ok(Inputs { requirements, lock })
+    let file = requirements.first().and_then(lock::beside);
+    if locked && file.is_none() {
+        bail!(Wrong(
+            "--locked: standard input and URLs have no lock file".to_owned()
+        ));
+    }
+    Ok(Inputs {
+        requirements,
+        lock: file.map(|file| LockUse { file, trust }),
+        chosen: Chosen::default(),
+    })
 }
 
 /// The caller's environment with pip's options put in as pip's variables: pip takes both alike, and

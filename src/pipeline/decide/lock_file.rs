@@ -1,13 +1,11 @@
 //! The lock file: what it is worth to a build, and what it installs.
 
-use std::collections::BTreeSet;
-
-use super::super::LockUse;
+use super::super::{LockUse, Trust};
 use super::Deciding;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::fs;
-use crate::lock::Lock;
+use crate::lock::LockFile;
 use crate::plan::{Form, Item, Source};
 use crate::requirements::What;
 use crate::resolve::Outcome;
@@ -15,9 +13,9 @@ use crate::resolve::Outcome;
 /// What a lock file is worth.
 pub(super) enum Standing {
     /// It says what will be installed.
-    Decides(Box<Lock>),
+    Decides(LockFile),
     /// It is out of date: its versions are preferred.
-    OutOfDate(Box<Lock>),
+    OutOfDate(LockFile),
     /// There is none.
     Absent,
 }
@@ -25,42 +23,41 @@ pub(super) enum Standing {
 impl Deciding<'_> {
     /// The lock file, if there is one, and what it is worth.
     pub(super) fn lock_file(&self) -> Result<Standing> {
-        let cwd = &self.request.cwd;
-        let lock = match &self.request.lock {
-            LockUse::Never => return Ok(Standing::Absent),
-            LockUse::Input { path, .. } => Lock::read(path, cwd)?,
-            LockUse::Beside { path, required } => {
-                let out_of_date = |why| Error::OutOfDate {
-                    file: path.clone(),
-                    why,
-                };
-                if fs::exists(&cwd.join(path)).is_none() {
-                    return match required {
-                        true => Err(out_of_date(vec!["it does not exist".to_owned()])),
-                        false => Ok(Standing::Absent),
-                    };
-                }
-                let lock = Lock::read(path, cwd)?;
-                let why = self.is_up_to_date(&lock)?;
-                if !why.is_empty() && *required {
-                    return Err(out_of_date(why));
-                }
-                if !why.is_empty() {
-                    let (file, why) = (path.display(), why.join("; "));
-                    (self.observe)(&Event::Warning(&format!(
-                        "`{file}` is out of date: {why}. prebuild keeps its versions where the requirements allow them. To update it, run `prebuild lock`"
-                    )));
-                    return Ok(Standing::OutOfDate(Box::new(lock)));
-                }
-                lock
-            }
+        let what = self.request.what;
+        let Some(LockUse { file, trust }) = &what.lock else {
+            return Ok(Standing::Absent);
         };
-        Ok(Standing::Decides(Box::new(lock)))
+        let out_of_date = |why| Error::OutOfDate {
+            file: file.clone(),
+            why,
+        };
+        if *trust != Trust::Alone && fs::exists(&what.cwd.join(file)).is_none() {
+            return match trust {
+                Trust::Required => Err(out_of_date(vec!["it does not exist".to_owned()])),
+                Trust::Alone | Trust::Preferred => Ok(Standing::Absent),
+            };
+        }
+        let lock = LockFile::read(file, &what.cwd)?;
+        let why = match trust {
+            Trust::Alone => Vec::new(),
+            Trust::Required | Trust::Preferred => self.is_up_to_date(&lock)?,
+        };
+        if why.is_empty() {
+            return Ok(Standing::Decides(lock));
+        }
+        if *trust == Trust::Required {
+            return Err(out_of_date(why));
+        }
+        let (file, why) = (file.display(), why.join("; "));
+        (self.observe)(&Event::Warning(&format!(
+            "`{file}` is out of date: {why}. prebuild keeps its versions where the requirements allow them. To update it, run `prebuild lock`"
+        )));
+        Ok(Standing::OutOfDate(lock))
     }
 
     /// What a lock file installs, if this build allows it.
-    pub(super) fn locked_items(&self, lock: &Lock) -> Result<Vec<Item>> {
-        for warning in &lock.warnings {
+    pub(super) fn locked_items(&self, lock: &LockFile) -> Result<Vec<Item>> {
+        for warning in lock.warnings() {
             (self.observe)(&Event::Warning(warning));
         }
         if let Outcome::Decided(index) = &self.index {
@@ -68,16 +65,11 @@ impl Deciding<'_> {
                 index.learn(url);
             }
         }
-        let none = BTreeSet::new();
-        let (extras, groups) = match &self.request.lock {
-            LockUse::Input { extras, groups, .. } => (extras, groups),
-            LockUse::Never | LockUse::Beside { .. } => (&none, &none),
-        };
-        let items = lock.items(&self.opened.interpreter, extras, groups)?;
+        let items = lock.items(&self.opened.interpreter, &self.request.what.chosen)?;
         let why = self.forbidden(&items);
         if !why.is_empty() {
             return Err(Error::OutOfDate {
-                file: lock.file.clone(),
+                file: lock.path().to_path_buf(),
                 why,
             });
         }
@@ -85,8 +77,8 @@ impl Deciding<'_> {
     }
 
     /// Why a lock file is out of date; nothing if it is up to date.
-    fn is_up_to_date(&self, lock: &Lock) -> Result<Vec<String>> {
-        let Some(recorded) = &lock.recorded else {
+    fn is_up_to_date(&self, lock: &LockFile) -> Result<Vec<String>> {
+        let Some(recorded) = lock.recorded() else {
             return Ok(vec![format!(
                 "{} wrote it and did not record the requirements",
                 lock.author()
@@ -99,7 +91,7 @@ impl Deciding<'_> {
             if !other.is_empty() {
                 (self.observe)(&Event::Note(&format!(
                     "`{}` is up to date, so these settings have no effect: {}",
-                    lock.file.display(),
+                    lock.path().display(),
                     other.join("; ")
                 )));
             }

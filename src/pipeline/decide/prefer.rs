@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::open::Builder;
 use super::super::watch::Watch;
-use super::Deciding;
+use super::{Deciding, Given};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::lock::{Known, LockedFor};
@@ -39,7 +39,8 @@ impl Deciding<'_> {
             let bound = self.opened.requirements.with_constraints(&pins);
             // A pip that can only install would not say what it chose.
             let fetch = fetch && pins.is_empty();
-            let error = match self.ask(None, &bound, builder.as_deref_mut(), fetch, watch) {
+            let error = match self.ask(Given::Nothing, &bound, builder.as_deref_mut(), fetch, watch)
+            {
                 Ok(outcome) => break outcome,
                 Err(error) => error,
             };
@@ -58,7 +59,7 @@ impl Deciding<'_> {
                 .collect();
             (self.observe)(&Event::Note(&format!(
                 "the requirements no longer allow these versions of `{}`: {}",
-                lock.file.display(),
+                lock.path().display(),
                 given_up.join(", ")
             )));
         };

@@ -1,21 +1,24 @@
-//! Who decides what is installed: the lock file, the cache, the requirements, pip, or what pip downloads; with
+//! Who decides what is installed: a plan, the lock file, the cache, the requirements, pip, or what pip downloads; with
 //! a builder that is a script, so that every question to pip is seen.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::io::{self, Write};
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use prebuild::cache::Place;
 use prebuild::digest::Digest;
-use prebuild::error::Error;
+use prebuild::error::{Diagnosis as _, Error, Kind};
 use prebuild::event::{Cancel, Event};
 use prebuild::index::Strategy;
 use prebuild::lock::{Recorded, text};
-use prebuild::pipeline::{self, LockUse, Request};
+use prebuild::pipeline::{self, LockUse, Request, Trust};
 use prebuild::plan::{DecidedBy, Plan};
 use prebuild::requirements::Input;
 use prebuild::target::Target;
 use prebuild::tree::Tree;
+use prebuild::{Format, Output, build, build_planned};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -40,9 +43,10 @@ impl Case {
             "--no-index\n--find-links {}/links\n{requirements}",
             path.display()
         );
-        let mut request = Request::new(vec![Input::Stdin(text.into_bytes())], path);
-        request.cache = Place::kept(path.join("cache"), path);
-        request.outputs = vec![format!("{}/deps.tar", path.display()).parse().unwrap()];
+        let mut request =
+            Request::new(vec![Input::Stdin(text.into_bytes())], path, BTreeMap::new());
+        request.how.cache = Place::kept(path.join("cache"), path);
+        request.outputs.files = vec![format!("{}/deps.tar", path.display()).parse().unwrap()];
         Self {
             folder,
             request,
@@ -60,7 +64,13 @@ impl Case {
                 self.why.lock().unwrap().push((*why).to_owned());
             }
         };
-        pipeline::plan(&self.request, runner, &observe, &Cancel::new()).map_err(Box::new)
+        let Request {
+            what,
+            destination,
+            how,
+            ..
+        } = &self.request;
+        pipeline::plan(what, destination, how, runner, &observe, &Cancel::new()).map_err(Box::new)
     }
 
     /// Who decided, what was decided, and why pip was asked.
@@ -130,7 +140,7 @@ fn the_cache_knows_what_was_decided_and_by_whom() {
     let mut case = Case::new("");
     let hash = wheel(&case.links(), "one", "1.0");
     let hashed = format!("--no-index\n--find-links links\none==1.0 --hash={hash}\n");
-    case.request.inputs = vec![Input::Stdin(hashed.into_bytes())];
+    case.request.what.inputs = vec![Input::Stdin(hashed.into_bytes())];
     let runner = FakeRunner::reporting(Value::Null);
     let first = case.decided(&runner);
     assert_eq!(first, (DecidedBy::Requirements, one("1.0"), vec![]));
@@ -142,7 +152,7 @@ fn the_cache_knows_what_was_decided_and_by_whom() {
     fs::write(case.links().join("two-1.0.tar.gz"), "sources").unwrap();
     let hash = Digest::of(b"sources");
     let hashed = format!("--no-index\n--find-links links\ntwo==1.0 --hash={hash}\n");
-    case.request.inputs = vec![Input::Stdin(hashed.into_bytes())];
+    case.request.what.inputs = vec![Input::Stdin(hashed.into_bytes())];
     let runner = FakeRunner::reporting(report(&case.links(), "one", "1.0"));
     let why = vec!["-:3:1: `two` must be built from source".to_owned()];
     assert_eq!(case.decided(&runner), (DecidedBy::Pip, one("1.0"), why));
@@ -160,10 +170,10 @@ fn a_lock_file_decides_while_it_is_up_to_date() {
     let (plan, recorded) = case.plan(&runner).unwrap();
     let lock = text(&plan, &recorded, case.folder.path()).unwrap();
     fs::write(case.folder.path().join("pylock.toml"), lock).unwrap();
-    case.request.lock = LockUse::Beside {
-        path: "pylock.toml".into(),
-        required: false,
-    };
+    case.request.what.lock = Some(LockUse {
+        file: "pylock.toml".into(),
+        trust: Trust::Preferred,
+    });
     case.why.lock().unwrap().clear();
 
     let runner = FakeRunner::reporting(Value::Null);
@@ -171,7 +181,7 @@ fn a_lock_file_decides_while_it_is_up_to_date() {
     assert_eq!(runner.asked(), [""; 0]);
 
     wheel(&case.links(), "two", "1.0");
-    let Input::Stdin(text) = &mut case.request.inputs[0] else {
+    let Input::Stdin(text) = &mut case.request.what.inputs[0] else {
         unreachable!("it was made so")
     };
     text.extend_from_slice(b"two\n");
@@ -233,7 +243,7 @@ fn an_old_pip_installs_by_itself() {
 fn an_old_pip_whose_settings_only_it_can_follow_cannot_say() {
     let mut case = Case::new("one\n");
     wheel(&case.links(), "one", "1.0");
-    let env = &mut case.request.pip.env;
+    let env = &mut case.request.how.pip.env;
     env.insert("PIP_USE_FEATURE".to_owned(), "fast-deps".to_owned());
     let error = case.plan(&FakeRunner::new()).unwrap_err();
     assert!(
@@ -255,28 +265,28 @@ fn pip_is_not_asked_where_it_may_not_be() {
     let runner = FakeRunner::reporting(Value::Null);
 
     let (python, platform) = ("3.12".parse().unwrap(), "linux/arm64".parse().unwrap());
-    case.request.target = Some(Target::named(&python, &platform));
+    case.request.destination.target = Some(Target::named(&python, &platform));
     let error = case.plan(&runner).unwrap_err();
     assert!(
         matches!(&*error, Error::Resolve(prebuild::resolve::Error::NoBuilder { why, .. }) if why == open),
         "{error}"
     );
-    case.request.target = None;
+    case.request.destination.target = None;
 
-    let Input::Stdin(text) = &mut case.request.inputs[0] else {
+    let Input::Stdin(text) = &mut case.request.what.inputs[0] else {
         unreachable!("it was made so")
     };
     *text = b"one\n".to_vec();
-    case.request.pip.offline = true;
+    case.request.how.pip.offline = true;
     let error = case.plan(&runner).unwrap_err();
     assert!(
         matches!(&*error, Error::Resolve(prebuild::resolve::Error::Offline { why }) if why == open),
         "{error}"
     );
 
-    case.request.pip.strategy = Strategy::FirstIndex;
+    case.request.how.pip.strategy = Strategy::FirstIndex;
     let variable = ("PIP_EXTRA_INDEX_URL", "http://127.0.0.1:9/simple");
-    let env = &mut case.request.pip.env;
+    let env = &mut case.request.how.pip.env;
     env.insert(variable.0.to_owned(), variable.1.to_owned());
     let error = case.plan(&runner).unwrap_err();
     assert!(
@@ -284,4 +294,82 @@ fn pip_is_not_asked_where_it_may_not_be() {
         "{error}"
     );
     assert_eq!(runner.asked(), [""; 0]);
+}
+
+/// A plan is built as it is, whatever the requirements come to by then, into memory as into a file.
+#[test]
+fn a_plan_is_built_without_a_lock_file() {
+    let mut case = Case::new("one\n");
+    wheel(&case.links(), "one", "1.0");
+    let report = report(&case.links(), "one", "1.0");
+    let mut runner = FakeRunner::reporting(report);
+    runner.downloads = Tree::read(&case.links()).unwrap();
+    let (plan, _) = case.plan(&runner).unwrap();
+    assert_eq!(runner.asked(), ["install --dry-run"]);
+
+    let memory = Arc::new(Mutex::new(Vec::new()));
+    let writer = Output::to_writer(Arc::clone(&memory), Format::Tar).unwrap();
+    // Named first, written last.
+    case.request.outputs.files.insert(0, writer);
+    let built = |request: &Request| {
+        build_planned(&plan, request, &runner, &|_| {}, &Cancel::new()).map_err(Box::new)
+    };
+    let artifact = built(&case.request).unwrap();
+    let file = fs::read(case.folder.path().join("deps.tar")).unwrap();
+    assert_eq!(*memory.lock().unwrap(), file);
+    let [first, second] = artifact.outputs.as_slice() else {
+        panic!("{:?}", artifact.outputs);
+    };
+    assert_eq!(
+        (first.path.as_path(), first.size),
+        (Path::new("-"), second.size)
+    );
+    assert_eq!(first.digest, Some(Digest::of(&file)));
+    // pip got the wheel, and was not asked what to install again.
+    assert_eq!(runner.asked(), ["install --dry-run", "wheel"]);
+
+    let mut other = case.request.clone();
+    let (python, platform) = ("3.9".parse().unwrap(), "linux/arm64".parse().unwrap());
+    other.destination.target = Some(Target::named(&python, &platform));
+    let error = built(&other).unwrap_err();
+    assert!(matches!(*error, Error::OtherPlan(_)), "{error}");
+    assert_eq!(error.kind(), Kind::Request);
+}
+
+/// What a writer got cannot be taken back, and the error says so; no other output appears.
+#[test]
+fn a_writer_that_fails_may_hold_a_part() {
+    struct Full(usize);
+
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let count = bytes.len().min(self.0);
+            self.0 -= count;
+            if count == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let mut case = Case::new("one==1.0\n");
+    wheel(&case.links(), "one", "1.0");
+    for format in [Format::Tar, Format::TarGz, Format::TarZst, Format::Zip] {
+        let writer = Output::to_writer(Arc::new(Mutex::new(Full(100))), format).unwrap();
+        case.request.outputs.files.truncate(1);
+        case.request.outputs.files.push(writer);
+        let runner = FakeRunner::new();
+        let error = build(&case.request, &runner, &|_| {}, &Cancel::new()).unwrap_err();
+        assert!(
+            matches!(error, Error::Pack(prebuild::pack::Error::Writer { .. })),
+            "{error}"
+        );
+        assert!(!case.folder.path().join("deps.tar").exists());
+    }
+    let writer = Arc::new(Mutex::new(Full(0)));
+    assert_eq!(Output::to_writer(writer, Format::Directory), None);
 }

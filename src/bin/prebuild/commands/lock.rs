@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use anyhow::bail;
 use prebuild::error::Error;
 use prebuild::event::{Cancel, Event, counted};
-use prebuild::lock::{self, Known, Lock, Replace, Upgrade};
-use prebuild::pipeline::{self, LockUse};
+use prebuild::lock::{self, Replace, Rewrite, Upgrade};
+use prebuild::pipeline::{self, LockUse, Trust};
 use prebuild::requirements::Name;
 
 use crate::args::{Format, LockArgs};
@@ -49,40 +49,27 @@ pub(crate) fn run(
             "a lock file is for one platform: pass --platform once".to_owned()
         ));
     }
-    let beside = match &settings.request.lock {
-        LockUse::Input { path, .. } => {
-            bail!(Wrong(format!("{} is already a lock file", path.display())))
+    let beside = match &settings.request.what.lock {
+        Some(LockUse { file, trust }) if *trust == Trust::Alone => {
+            bail!(Wrong(format!("{} is already a lock file", file.display())))
         }
-        LockUse::Beside { path, .. } => Some(path.clone()),
-        LockUse::Never => None,
+        lock => lock.clone(),
     };
     let prints = format == Format::Requirements;
     let is_named = output.is_some();
-    let path = output.or(beside);
+    let is_required = beside.as_ref().map(|lock| lock.trust) == Some(Trust::Required);
+    let path = output.or(beside.map(|lock| lock.file));
     let runner = settings.runner.as_ref();
     let observe = |event: &Event<'_>| printer.event(event);
-    if let LockUse::Beside { required: true, .. } = &settings.request.lock {
+    if is_required {
         let Some(path) = path else { bail!(no_place()) };
-        // Only looked at.
-        for mut request in settings.requests() {
-            request.lock = LockUse::Beside {
-                path: path.clone(),
-                required: true,
-            };
-            let (plan, _) = pipeline::plan(&request, runner, &observe, cancel)?;
-            print(printer, &path, plan.distributions.len(), false)?;
-        }
-        return Ok(ExitCode::SUCCESS);
+        return check(&settings, &path, printer, cancel);
     }
-    let cwd = settings.request.cwd.clone();
+    let cwd = settings.request.what.cwd.clone();
     let upgrade = match (upgrade, upgrade_package.as_slice()) {
         (true, _) => Upgrade::All,
         (false, []) => Upgrade::None,
         (false, names) => Upgrade::Only(names.iter().map(|name| Name::new(name)).collect()),
-    };
-    let known = match &path {
-        Some(path) => known(&cwd, path, &upgrade)?,
-        None => None,
     };
     let replace = match upgrade {
         _ if prints => Replace::Nothing,
@@ -90,13 +77,21 @@ pub(crate) fn run(
         Upgrade::None | Upgrade::Only(_) if is_named => Replace::Any,
         Upgrade::None | Upgrade::Only(_) => Replace::Same,
     };
-    let known = known.as_ref().map(|lock| Known {
-        lock,
-        upgrade: &upgrade,
+    let rewrite = path.clone().map(|file| Rewrite {
+        file,
+        upgrade,
         replace,
     });
     for request in settings.requests() {
-        let (plan, recorded) = pipeline::lock(&request, known, runner, &observe, cancel)?;
+        let (plan, recorded) = pipeline::lock(
+            &request.what,
+            &request.destination,
+            &request.how,
+            rewrite.as_ref(),
+            runner,
+            &observe,
+            cancel,
+        )?;
         if prints {
             printer.text(&lock::requirements(&plan))?;
             continue;
@@ -111,22 +106,30 @@ pub(crate) fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// The lock file that there is. One that cannot be read is only ever replaced by `--upgrade`: it may be no
-/// lock file, or one with the marks of a merge in it.
-fn known(cwd: &Path, path: &Path, upgrade: &Upgrade) -> anyhow::Result<Option<Lock>> {
-    let whole = cwd.join(path);
-    if prebuild::fs::kind(&whole).is_none() {
-        return Ok(None);
+/// Checks that the lock file is up to date; changes nothing.
+fn check(
+    settings: &Settings,
+    path: &Path,
+    printer: &Printer,
+    cancel: &Cancel,
+) -> anyhow::Result<ExitCode> {
+    let observe = |event: &Event<'_>| printer.event(event);
+    for mut request in settings.requests() {
+        request.what.lock = Some(LockUse {
+            file: path.to_path_buf(),
+            trust: Trust::Required,
+        });
+        let (plan, _) = pipeline::plan(
+            &request.what,
+            &request.destination,
+            &request.how,
+            settings.runner.as_ref(),
+            &observe,
+            cancel,
+        )?;
+        print(printer, path, plan.distributions.len(), false)?;
     }
-    let file = prebuild::fs::open_for_reading(&whole).map_err(Error::from)?;
-    if file.metadata().is_ok_and(|file| file.len() == 0) {
-        return Ok(None);
-    }
-    match Lock::read(path, cwd) {
-        Ok(lock) => Ok(Some(lock)),
-        Err(_) if *upgrade == Upgrade::All => Ok(None),
-        Err(error) => Err(Error::from(error).into()),
-    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn no_place() -> Wrong {

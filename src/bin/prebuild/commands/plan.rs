@@ -29,8 +29,15 @@ pub(crate) fn run(
     let observe = |event: &Event<'_>| printer.event(event);
     for request in settings.requests() {
         let runner = settings.runner.as_ref();
-        let (plan, recorded) = pipeline::plan(&request, runner, &observe, cancel)?;
-        print(printer, &plan, &recorded, &request.cwd)?;
+        let (plan, recorded) = pipeline::plan(
+            &request.what,
+            &request.destination,
+            &request.how,
+            runner,
+            &observe,
+            cancel,
+        )?;
+        print(printer, &plan, &recorded, &request.what.cwd)?;
     }
     Ok(ExitCode::SUCCESS)
 }
