@@ -1,6 +1,8 @@
 //! Whole outputs of every command, as the user sees them: a change of wording is seen in review.
 
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::Command;
 
 use crate::support::sandbox::Sandbox;
 use crate::support::wheel::WheelBuilder;
@@ -295,4 +297,112 @@ fn a_cache() {
     -----
     removed 3 entries, [SIZE]
     ");
+}
+
+/// Kinds of errors that no other test shows whole, each brought about by a user's means.
+#[test]
+fn errors() {
+    let mut told = String::new();
+    let mut tell = |sandbox: &Sandbox, what: &str, args: &[&str]| {
+        let all = [&["requirements.txt", "-q"], &TARGET[..], args].concat();
+        let ran = sandbox.offline(&all);
+        let code = ran.code.unwrap();
+        assert_ne!(code, 0, "{what}");
+        let said = ran.fails_with(code);
+        told.push_str(&format!("# {what} (exit code {code})\n{said}\n"));
+    };
+
+    // Outputs.
+    let sandbox = Sandbox::new();
+    wheels(&sandbox);
+    sandbox.write("requirements.txt", "two==2.0\n");
+    sandbox.write("a file", "");
+    tell(
+        &sandbox,
+        "-o a.tar -o a.tar",
+        &["-o", "a.tar", "-o", "a.tar"],
+    );
+    tell(
+        &sandbox,
+        "-o /dev/null.zip/a.tar",
+        &["-o", "/dev/null.zip/a.tar"],
+    );
+    let fifo = sandbox.work().join("pipe.tar");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&fifo)
+            .status()
+            .unwrap()
+            .success()
+    );
+    tell(&sandbox, "-o pipe.tar", &["-o", "pipe.tar"]);
+    tell(
+        &sandbox,
+        "--script-python python3",
+        &["--script-python", "python3"],
+    );
+    tell(&sandbox, "--dest /opt/../app", &["--dest", "/opt/../app"]);
+
+    // The cache.
+    sandbox.write("full/of things", "");
+    symlink("nowhere", sandbox.work().join("link")).unwrap();
+    tell(&sandbox, "--cache-dir a file", &["--cache-dir", "a file"]);
+    tell(&sandbox, "--cache-dir full", &["--cache-dir", "full"]);
+    tell(&sandbox, "--cache-dir link", &["--cache-dir", "link"]);
+
+    // Runtimes.
+    sandbox.write("facts.json", "{\"version\": 1}");
+    tell(
+        &sandbox,
+        "--runtime facts.json",
+        &["--runtime", "facts.json"],
+    );
+    tell(&sandbox, "--runtime full/", &["--runtime", "full/"]);
+
+    // Requirements that do not fit together, and wheels that do not fit the target.
+    WheelBuilder::new("native", "1.0")
+        .platform("cp312-cp312-manylinux_2_39_x86_64")
+        .build(&sandbox.links());
+    WheelBuilder::new("three", "1.0")
+        .metadata("Requires-Python: >=4")
+        .build(&sandbox.links());
+    for text in [
+        "one==1.0\n",
+        "one==1.0\ntwo==3.0\n",
+        "two==2.0\ntwo==3.0\n",
+        "native==1.0\n",
+        "three==1.0\n",
+        "two\n",
+        "two==2.0 --hash=sha256:0000000000000000000000000000000000000000000000000000000000000000\n",
+    ] {
+        sandbox.write("requirements.txt", text);
+        tell(&sandbox, text.trim_end(), &[]);
+    }
+
+    // Wheels that are damaged, or do not fit into one prefix.
+    let sandbox = Sandbox::new();
+    WheelBuilder::new("damaged", "1.0")
+        .record(|text| text.replace("damaged.py", "other.py"))
+        .file("damaged.py", "")
+        .build(&sandbox.links());
+    WheelBuilder::new("nameless", "1.0")
+        .without("METADATA")
+        .build(&sandbox.links());
+    WheelBuilder::new("file", "1.0")
+        .file("same", "")
+        .build(&sandbox.links());
+    WheelBuilder::new("below", "1.0")
+        .file("same/one.py", "")
+        .build(&sandbox.links());
+    fs::write(sandbox.links().join("none-1.0-py3-none-any.whl"), "no zip").unwrap();
+    for text in [
+        "damaged==1.0\n",
+        "nameless==1.0\n",
+        "none==1.0\n",
+        "file==1.0\nbelow==1.0\n",
+    ] {
+        sandbox.write("requirements.txt", text);
+        tell(&sandbox, text.trim_end(), &[]);
+    }
+    insta::assert_snapshot!(told);
 }
