@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
+use prebuild::Diagnosis as _;
 use prebuild::interpreter::Interpreter;
 use prebuild::lock::{self, Current, Error, Pylock, Recorded};
 use prebuild::plan::{Circumstances, DecidedBy, Form, Item, Plan, Source};

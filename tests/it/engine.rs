@@ -404,7 +404,7 @@ fn engine_names_what_builds_lack() {
         (
             "wants-words",
             slim,
-            "the build of `wants-words` failed: Install it, then set FOO_HOME to its directory.",
+            "the build of `wants-words` failed: The Foo SDK is missing. Install it, then set FOO_HOME to its directory.",
             String::new(),
         ),
         (

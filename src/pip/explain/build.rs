@@ -91,6 +91,9 @@ fn is_end_of_build(text: &str) -> bool {
         || (text.ends_with(" did not run successfully.") && !text.contains("git "))
 }
 
+/// How many lines of a build's own words are told.
+const PARAGRAPH: usize = 3;
+
 /// The line of the build's output that says most: what a compiler calls an error, else the last
 /// exception.
 fn detail(output: &Output, at: usize, name: Option<&str>) -> Option<String> {
@@ -129,20 +132,23 @@ fn detail(output: &Output, at: usize, name: Option<&str>) -> Option<String> {
             return None;
         }
         let is_said = |line: &&Line| !line.text.is_empty() && !is_of_pip(&line.text);
-        // Who tells what it does says last why it stopped; else the first line says it, and the rest explains.
+        // Who tells what it does says last why it stopped; else the first paragraph says it.
         if lines.iter().any(|line| is_step(&line.text)) {
-            lines.iter().rfind(is_said)
-        } else {
-            lines.iter().find(is_said)
+            return lines.iter().rfind(is_said).map(|line| line.text.clone());
         }
+        let paragraph = lines
+            .iter()
+            .skip_while(|line| !is_said(line))
+            .take_while(is_said)
+            .take(PARAGRAPH)
+            .map(|line| line.text.as_str());
+        let paragraph: Vec<&str> = paragraph.collect();
+        (!paragraph.is_empty()).then(|| paragraph.join(" "))
     };
-    let line = compiler
-        .or_else(exception)
-        .or_else(told)
-        .or_else(first)
-        .or_else(own);
+    let line = compiler.or_else(exception).or_else(told).or_else(first);
     let Some(line) = line else {
-        return exit_code(output, at).map(|code| format!("no output, exit code {code}"));
+        let ended = || exit_code(output, at).map(|code| format!("no output, exit code {code}"));
+        return own().map(|text| cut(&text)).or_else(ended);
     };
     let text = line.text.strip_prefix("╰─> ").unwrap_or(&line.text);
     (!text.contains(" lines of output]")).then(|| cut(text))
