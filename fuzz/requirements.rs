@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
+use prebuild::Diagnosis as _;
 use prebuild::requirements::{
     Context, Entry, Error, Input, Location, Name, Requirements, What, hide_credentials,
 };
