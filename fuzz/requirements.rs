@@ -120,6 +120,10 @@ fn again(entry: &Entry, context: &Context<'_>) {
     let What::Named { name, specifier } = &entry.what else {
         return;
     };
+    // As `packaging` does, a name may end in `_`; normalized it ends in `-`, which is no name, nor one of a project.
+    if std::iter::once(name).chain(&entry.extras).any(|name| name.as_str().ends_with('-')) {
+        return;
+    }
     let extras: Vec<_> = entry.extras.iter().map(Name::as_str).collect();
     let mut text = format!("{name}[{}]{}", extras.join(","), specifier.expanded());
     if let Some(marker) = &entry.marker {
