@@ -121,7 +121,6 @@ fn a_plan() {
     -----
     builder  [BUILDER]
     target   CPython 3.12.[X] on linux-x86_64, glibc 2.28
-    setting  cert = /etc/ssl/certs/ca-certificates.crt (from PIP_CERT)
     setting  find-links = [LINKS] (from PIP_FIND_LINKS)
     setting  no-index = 1 (from PIP_NO_INDEX)
     setting  retries = 0 (from PIP_RETRIES)

@@ -227,6 +227,8 @@ fn filtered(text: &str) -> String {
             (r"(?m)^( builder  |builder  ).*$", "$1[BUILDER]"),
             (r"(?m)^( runtime  ).*$", "$1[RUNTIME]"),
             (r"(?m)^(   times  ).*$", "$1[TIMES]"),
+            // What leads to the index on this machine, if anything does.
+            (r"(?m)^setting  (cert|index-url) .*\n", ""),
             (r"(?m)^  \| .*\n(  \| .*\n)*", "  | [OUTPUT]\n"),
             (r" *\b\d+(\.\d+)? ?(B|KiB|MiB|GiB)\b", " [SIZE]"),
             (r"127\.0\.0\.1:\d+", "[HOST]"),
