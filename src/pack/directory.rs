@@ -51,7 +51,8 @@ pub(super) fn stage(
 pub(super) fn beside(path: &Path) -> fs::Result<(TempDir, bool)> {
     let (parent, _) = fs::split(path);
     let there = fs::exists(path).is_some();
-    if there && (fs::mounts().contains(&path.to_path_buf()) || !fs::same_device(path, &parent)?) {
+    if there && (fs::mounts().iter().any(|mount| mount == path) || !fs::same_device(path, &parent)?)
+    {
         return Ok((fs::hidden_dir(path)?, true));
     }
     match fs::hidden_dir(&parent) {

@@ -181,8 +181,7 @@ impl Diagnosis for Error {
             | Self::Occupied { .. }
             | Self::Twice(_) => Kind::Request,
             Self::Cancelled => Kind::Cancelled,
-            Self::Writer { source } => source.kind(),
-            _ => Kind::Build,
+            _ => self.wrapped().map_or(Kind::Build, Diagnosis::kind),
         }
     }
 
@@ -193,10 +192,9 @@ impl Diagnosis for Error {
             Self::Special(_) | Self::Occupied { .. } => "name another output with `-o`",
             Self::IgnoresCase { .. } => "write an archive instead",
             Self::NotRestored { .. } => "move them back",
-            Self::Writer { source } => return source.hint(),
             Self::Write { source, .. } => return hint(source.kind()),
             Self::Fs(error) => return hint(error.kind()),
-            _ => return None,
+            _ => return self.wrapped()?.hint(),
         };
         Some(hint.to_owned())
     }

@@ -60,6 +60,12 @@ fn main() -> ExitCode {
 /// `prebuild -q plan requirements.txt`.
 fn parse() -> Cli {
     let given: Vec<OsString> = std::env::args_os().collect();
+    let begins = given
+        .get(1)
+        .map_or(&[][..], |first| first.as_encoded_bytes());
+    if !begins.starts_with(b"-") {
+        return Cli::parse_from(given);
+    }
     let parsed = Cli::try_parse_from(&given);
     let commands = Cli::command();
     let place = given
@@ -75,7 +81,7 @@ fn parse() -> Cli {
                     && first.is_some_and(|first| first == name)
                     && prebuild::fs::kind(Path::new(name)).is_none()
             }
-            Err(_) => given[1].as_encoded_bytes().starts_with(b"-"),
+            Err(_) => true,
         };
         if is_meant {
             let mut ordered = given.clone();

@@ -110,11 +110,11 @@ impl Printer {
         match event {
             Event::Stage(stage, about) => {
                 self.stage(&stage.to_string(), about);
-                self.turn(&stage.to_string(), doing(*stage, about));
+                self.begin(*stage, about);
             }
             Event::Builder(about) => {
                 self.stage("builder", about);
-                self.turn("resolve", doing(Stage::Resolve, ""));
+                self.begin(Stage::Resolve, "");
             }
             Event::Runtime(about) => self.stage("runtime", about),
             Event::Line { text, .. } => {
@@ -145,6 +145,11 @@ impl Printer {
             }
             _ => {}
         }
+    }
+
+    /// Shows what goes on in a stage, which said `about` when it began.
+    fn begin(&self, stage: Stage, about: &str) {
+        self.turn(&stage.to_string(), doing(stage, about));
     }
 
     /// Shows that something of unknown length is going on, and what.
@@ -250,7 +255,7 @@ impl Printer {
 }
 
 /// A line of a Dockerfile, and where it goes.
-fn remedy(line: &str) -> String {
+pub(crate) fn remedy(line: &str) -> String {
     let line = plain(line);
     format!("{HINT}hint{HINT:#}: add this line to the runtime stage of the Dockerfile\n{line}")
 }

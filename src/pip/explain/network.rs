@@ -153,22 +153,15 @@ pub(super) fn why_nothing_was_found(found: &mut Vec<Found>, output: &Output, log
         let unknown = |failure: &IndexFailure| *failure == IndexFailure::Status(404);
         let worse = failures.iter().filter(|(_, failure)| !unknown(failure));
         // The log has the whole address.
-        if let Some((url, failure)) = worse.max_by_key(|(url, _)| url.contains("://")) {
+        let known = worse.max_by_key(|(url, _)| url.contains("://")).cloned();
+        let ignored = || {
+            let host = told().find_map(ignored).filter(|_| available.is_empty())?;
+            Some((host, IndexFailure::Insecure))
+        };
+        if let Some((url, failure)) = known.or_else(ignored) {
             let failure = Failure::Index {
-                url: Some(url.clone()),
-                failure: *failure,
-            };
-            refused.push(Found {
-                cause: Cause {
-                    failure,
-                    ..cause.clone()
-                },
-                at: *at,
-            });
-        } else if let Some(host) = told().find_map(ignored).filter(|_| available.is_empty()) {
-            let failure = Failure::Index {
-                url: Some(host),
-                failure: IndexFailure::Insecure,
+                url: Some(url),
+                failure,
             };
             refused.push(Found {
                 cause: Cause {

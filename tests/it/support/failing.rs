@@ -88,6 +88,20 @@ macro_rules! first {
     };
 }
 
+/// A `setup.py` whose compiler is a shell script.
+macro_rules! compiled_by {
+    ($name:literal, $script:literal) => {
+        concat!(
+            "import os\nfrom setuptools import setup, Extension\n",
+            "os.environ['CC'] = '/bin/sh ' + os.path.abspath('",
+            $script,
+            "')\nsetup(name='",
+            $name,
+            "', version='1.0', ext_modules=[Extension('_ext', ['ext.c'])])\n"
+        )
+    };
+}
+
 const PLAIN: &str = "int nothing(void) { return 0; }\n";
 
 pub(crate) const FAILING: &[Failing] = &[
@@ -288,15 +302,7 @@ pub(crate) const FAILING: &[Failing] = &[
     Failing {
         name: "wants-memory",
         files: &[
-            (
-                "setup.py",
-                concat!(
-                    "import os\nfrom setuptools import setup, Extension\n",
-                    "os.environ['CC'] = '/bin/sh ' + os.path.abspath('limited.sh')\n",
-                    "setup(name='wants-memory', version='1.0', \
-                     ext_modules=[Extension('_ext', ['ext.c'])])\n"
-                ),
-            ),
+            ("setup.py", compiled_by!("wants-memory", "limited.sh")),
             ("limited.sh", "ulimit -v 40000\nexec gcc \"$@\"\n"),
             ("ext.c", PLAIN),
         ],
@@ -318,15 +324,7 @@ pub(crate) const FAILING: &[Failing] = &[
     Failing {
         name: "wants-compiler-life",
         files: &[
-            (
-                "setup.py",
-                concat!(
-                    "import os\nfrom setuptools import setup, Extension\n",
-                    "os.environ['CC'] = '/bin/sh ' + os.path.abspath('killed.sh')\n",
-                    "setup(name='wants-compiler-life', version='1.0', \
-                     ext_modules=[Extension('_ext', ['ext.c'])])\n"
-                ),
-            ),
+            ("setup.py", compiled_by!("wants-compiler-life", "killed.sh")),
             ("killed.sh", "kill -9 $$\n"),
             ("ext.c", PLAIN),
         ],

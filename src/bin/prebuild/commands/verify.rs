@@ -17,7 +17,7 @@ use prebuild::verify::{
 use crate::args::{Format, VerifyArgs};
 use crate::environment::{Environment, Wrong};
 use crate::places;
-use crate::printer::{HINT, Printer, UNFIT, plain, print_json, print_lines};
+use crate::printer::{HINT, Printer, UNFIT, plain, print_json, print_lines, remedy};
 
 /// This program, as a process starts it again: it may have been replaced meanwhile, or have no path.
 const THIS_PROGRAM: &str = "/proc/self/exe";
@@ -155,13 +155,10 @@ fn print(printer: &Printer, proof: &Verification) -> io::Result<ExitCode> {
             }
         }
     }
-    if let Some(remedy) = &proof.remedy
+    if let Some(line) = &proof.remedy
         && !proof.holds()
     {
-        printer.say(&format!(
-            "{HINT}hint{HINT:#}: add this line to the runtime stage of the Dockerfile\n{}",
-            plain(remedy)
-        ));
+        printer.say(&remedy(line));
     }
     let code = if proof.holds() {
         ExitCode::SUCCESS
